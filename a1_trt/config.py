@@ -1,0 +1,310 @@
+"""A pair file: one TOML that says which draft and target work together, and how.
+
+`load_pair` turns it into a frozen `Pair` or raises a `ConfigError` that names the key. Order of precedence:
+argument > ``A1_TRT_*`` environment variable > file > default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a1_trt.errors import ConfigError
+from a1_trt.types import Admission, Parameters, Role
+
+SCHEMA = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sampling(_Strict):
+    """How a role generates.
+
+    Args:
+        temperature: Sampling temperature; 0 is greedy.
+        segment_tokens: Longest segment, in tokens of the role's tokenizer.
+    """
+
+    temperature: float = Field(0.8, ge=0.0, le=5.0)
+    segment_tokens: int = Field(500, ge=1, le=32768)
+
+
+class RoleConfig(_Strict):
+    """One model of the pair.
+
+    Args:
+        model: A directory or .gguf file (relative to the pair file), ``package:NAME/FILE`` for a file inside an
+            installed Python package, or a Hugging Face id.
+        engine: What runs it.
+        prompt: The prompt around a problem, with ``{problem}`` in it; or "chat" for the model's own chat template.
+        system: System message, for ``prompt = "chat"``.
+        max_in_flight: Most calls in flight at once.
+        kv_cache_gb: Size of the KV cache on a CPU engine, GB.
+        max_context_tokens: Longest prompt plus generation; the model's own when None.
+    """
+
+    model: str = Field(min_length=1)
+    engine: Literal["openvino", "triton", "simulated"] = "openvino"
+    prompt: str = "{problem}\n"
+    system: str = ""
+    max_in_flight: int = Field(16, ge=1, le=4096)
+    kv_cache_gb: int = Field(1, ge=1, le=1024)
+    max_context_tokens: int | None = Field(None, ge=16)
+    sampling: Sampling = Sampling()
+
+
+class Conformal(_Strict):
+    """When the target takes over.
+
+    Args:
+        alpha: Rejection rate: the share of scored segments that the target takes over.
+        score: Nonconformity score.
+        category: Which past scores a new one is ranked among: all ("none"), those of its turn bucket ("turn") or of
+            its problem ("problem").
+        online: Scores enter the calibration set while inference goes on.
+        smoothed: Smoothed p-values, exactly uniform under exchangeability.
+        on_score_error: What happens to a segment that could not be scored; accepting it silently is not on offer.
+    """
+
+    alpha: float = Field(0.4, gt=0.0, lt=1.0)
+    score: Literal["perplexity", "mean_nll", "tail_nll"] = "perplexity"
+    category: Literal["none", "turn", "problem"] = "turn"
+    online: bool = True
+    smoothed: bool = True
+    on_score_error: Literal["takeover", "fail"] = "takeover"
+
+
+class Scheduling(_Strict):
+    """How samples are scheduled; see `a1_trt.Parameters` for the meaning of each."""
+
+    n_samples: int = Field(16, ge=1, le=1024)
+    max_turns: int = Field(15, ge=1, le=1000)
+    admission: Admission = "async"
+    early_stop: bool = True
+    verify_answers: bool = False
+
+
+class Serving(_Strict):
+    """Where the pair is served.
+
+    Args:
+        url: ``grpc://host:port`` or ``http://host:port`` of the Triton server.
+    """
+
+    url: str = "grpc://127.0.0.1:8001"
+
+
+class Pair(_Strict):
+    """A draft and a target that work together.
+
+    Example:
+        >>> pair = load_pair("reference")  # doctest: +SKIP
+        >>> pair.parameters().n_samples  # doctest: +SKIP
+        16
+    """
+
+    # "schema" would hide an attribute of pydantic's own base class.
+    schema_: int = Field(SCHEMA, alias="schema", ge=1, le=SCHEMA)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    problems: str | None = None
+    """JSON lines of held-out problems to try the pair on (relative to the pair file)."""
+    draft: RoleConfig
+    target: RoleConfig
+    conformal: Conformal = Conformal()
+    scheduler: Scheduling = Scheduling()
+    serving: Serving = Serving()
+    path: Path | None = Field(None, exclude=True)
+    """The file this pair was read from."""
+
+    def role(self, role: Role) -> RoleConfig:
+        """The configuration of one role."""
+        return self.draft if role == "draft" else self.target
+
+    def model_path(self, role: Role) -> Path:
+        """Where a role's model is on disk.
+
+        Raises:
+            ConfigError: It is not there.
+        """
+        return _resolve_model(self.role(role).model, self.path, f"{role}.model")
+
+    def parameters(self) -> Parameters:
+        """The request parameters that the pair file sets."""
+        return Parameters(
+            n_samples=self.scheduler.n_samples,
+            max_turns=self.scheduler.max_turns,
+            alpha=self.conformal.alpha,
+            draft_tokens=self.draft.sampling.segment_tokens,
+            target_tokens=self.target.sampling.segment_tokens,
+            temperature=self.target.sampling.temperature,
+            early_stop=self.scheduler.early_stop,
+            verify_answers=self.scheduler.verify_answers,
+            admission=self.scheduler.admission,
+            on_score_error=self.conformal.on_score_error,
+        )
+
+    def fingerprint(self) -> str:
+        """Identifies everything that a calibration score depends on: models, prompts, score kind, segment length."""
+        said = {
+            "draft": [self.draft.model, self.draft.prompt, self.draft.system],
+            "target": [self.target.model, self.target.prompt, self.target.system],
+            "score": self.conformal.score,
+            "segment_tokens": self.draft.sampling.segment_tokens,
+            "temperature": self.draft.sampling.temperature,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def engines_directories() -> list[Path]:
+    """Folders in which a pair is looked up by name, first one first."""
+    here = Path(__file__).resolve().parent
+    named = os.environ.get("A1_TRT_ENGINES")
+    candidates = [Path(named)] if named else []
+    candidates += [Path.cwd() / "engines", here.parent / "engines", here / "engines"]
+    return list(dict.fromkeys(path.resolve() for path in candidates if path.is_dir()))
+
+
+def list_pairs() -> dict[str, Path]:
+    """Every pair that can be named: name -> pair file."""
+    found: dict[str, Path] = {}
+    for directory in engines_directories():
+        for file in sorted(directory.glob("*/pair.toml")):
+            found.setdefault(file.parent.name, file)
+    return found
+
+
+def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
+    """Read and check a pair file.
+
+    Args:
+        name_or_path: A path to a pair file or to its directory, or the name of a directory in ``engines/``.
+
+    Raises:
+        ConfigError: It does not exist, is no TOML, or a key is unknown, missing or out of range.
+    """
+    path = _find(name_or_path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}", path=str(path), remedy="mend the line it names") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+    return make_pair(document, path)
+
+
+def make_pair(document: dict[str, Any], path: Path | None = None) -> Pair:
+    """A checked pair of a parsed document.
+
+    Raises:
+        ConfigError: A key is unknown, missing or out of range.
+
+    Example:
+        >>> pair = make_pair({"name": "p", "draft": {"model": "a"}, "target": {"model": "b"}})
+        >>> pair.conformal.alpha
+        0.4
+    """
+    try:
+        pair = Pair.model_validate(_with_environment(document))
+    except ValidationError as error:
+        raise _config_error(error, path) from None
+    for role in (pair.draft, pair.target):
+        if role.prompt != "chat" and "{problem}" not in role.prompt:
+            raise ConfigError(
+                f"prompt {role.prompt!r} has no place for the problem",
+                path=str(path),
+                field="prompt",
+                remedy='write {problem} where it goes, or prompt = "chat"',
+            )
+    return pair.model_copy(update={"path": path})
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    path = Path(name_or_path)
+    if path.is_dir() and (path / "pair.toml").is_file():
+        return path / "pair.toml"
+    if path.is_file():
+        return path
+    known = list_pairs()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    near = difflib.get_close_matches(str(name_or_path), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known pairs: {', '.join(known) or 'none'}"
+    raise ConfigError(
+        f"there is no pair {str(name_or_path)!r}", path=str(path), field="pair", remedy=f"give a pair file; {hint}"
+    )
+
+
+def _with_environment(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with ``A1_TRT_SECTION__KEY`` variables (such as A1_TRT_CONFORMAL__ALPHA) laid over it."""
+    merged = json.loads(json.dumps(document, default=str))
+    for variable, text in os.environ.items():
+        parts = variable.removeprefix("A1_TRT_").lower().split("__")
+        if not variable.startswith("A1_TRT_") or len(parts) < 2:
+            continue
+        section = merged
+        for part in parts[:-1]:
+            section = section.setdefault(part, {})
+        try:
+            section[parts[-1]] = json.loads(text)
+        except json.JSONDecodeError:
+            section[parts[-1]] = text
+    return dict(merged)
+
+
+def _config_error(error: ValidationError, path: Path | None) -> ConfigError:
+    """The first thing that is wrong, with the nearest right key where one was misspelt."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place)
+    where = f"{path}: " if path else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], _keys_at(place[:-1]), n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(_keys_at(place[:-1]))}"
+        return ConfigError(f"{where}unknown key {key}", path=str(path), field=key, remedy=remedy)
+    given = f", given {first['input']!r}" if first["type"] != "missing" else ""
+    return ConfigError(f"{where}{key}: {first['msg']}{given}", path=str(path), field=key, remedy="mend this key")
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    """The keys that are known in a section of the pair file."""
+    model: Any = Pair
+    for part in place:
+        model = model.model_fields[part].annotation
+    return [info.alias or name for name, info in model.model_fields.items() if not info.exclude]
+
+
+def _resolve_model(model: str, pair_file: Path | None, field: str) -> Path:
+    if model.startswith("package:"):
+        package, _, inner = model.removeprefix("package:").partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(
+                f"{field} is in the Python package {package}, which is not installed",
+                path=str(pair_file),
+                field=field,
+                remedy=f"pip install {package.replace('_', '-')}",
+            )
+        path = Path(spec.submodule_search_locations[0]) / inner
+    else:
+        path = Path(model).expanduser()
+        if not path.is_absolute() and pair_file is not None:
+            path = pair_file.resolve().parent / path
+    if not path.exists():
+        raise ConfigError(
+            f"{field} names {path}, which does not exist",
+            path=str(pair_file),
+            field=field,
+            remedy="give a model directory or a .gguf file, or build it with 'a1-trt engine build'",
+        )
+    return path

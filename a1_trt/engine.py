@@ -1,0 +1,164 @@
+"""What the driver asks of an engine: two verbs, and the token ids it is given.
+
+An *engine* holds one model and batches whatever is in flight by itself (in-flight batching). Code that talks to one is an
+adapter (`a1_trt.adapters`). Everything here is independent of any engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from a1_trt.types import Call, Role, SampleKey, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Newly generated tokens.
+
+    Args:
+        token_ids: The new tokens, int[n_new], without the end-of-text token.
+        ended: The model ended its text itself.
+    """
+
+    token_ids: tuple[int, ...]
+    ended: bool
+
+
+class Tokenizer(Protocol):
+    """The tokenizer that belongs to an engine's model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two tokenizers exactly when ids of one mean the same text in the other."""
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of `text`; with `special`, begin-of-text tokens as the model wants them before a prompt."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids."""
+
+    def chat(self, system: str, user: str) -> str:
+        """The model's own chat template around a user's message, ready for the model's turn."""
+
+
+class Engine(Protocol):
+    """One model behind an in-flight-batching engine.
+
+    Both verbs may be called any number of times at once. Cancelling the awaiting task frees the request's slot in the
+    engine. Every failure is an `a1_trt.errors.EngineError`.
+    """
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+
+    @property
+    def max_context_tokens(self) -> int:
+        """Longest prompt plus generation."""
+
+    async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
+        """Continue `prompt` by at most `max_tokens` tokens; the same arguments give the same tokens.
+
+        Args:
+            prompt: Token ids, int[n_prompt], n_prompt >= 1.
+            max_tokens: At least 1.
+            temperature: 0 is greedy.
+            seed: Seed of the sampling.
+
+        Raises:
+            ContextLengthError: n_prompt + max_tokens exceeds the context.
+            EngineError: Any other failure.
+        """
+
+    async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """Natural-log probability of every token of `segment` after `prompt`, float64[n_segment]; prefill only.
+
+        Args:
+            prompt: Token ids before the segment, int[n_prompt], n_prompt >= 1.
+            segment: Token ids to score, int[n_segment], n_segment >= 1.
+
+        Raises:
+            ScoreShapeError: The engine returned fewer values than the segment has tokens.
+            EngineError: Any other failure.
+        """
+
+    async def aclose(self) -> None:
+        """Free the engine; a second call does nothing."""
+
+
+@dataclass(slots=True)
+class TokenLedger:
+    """The token ids of every chain for one role, appended to and never encoded anew.
+
+    So a chain's prompt is byte-identical from turn to turn, which is what KV-cache reuse needs, and where a segment starts
+    is known exactly. A segment of a role whose tokenizer is the same passes its ids straight through.
+
+    Args:
+        tokenizer: The role's tokenizer.
+        render: Makes the prompt's ids of a problem's text.
+        shared: Roles whose segment ids mean the same here.
+    """
+
+    tokenizer: Tokenizer
+    render: Callable[[str], list[int]]
+    shared: frozenset[Role]
+    _chains: dict[SampleKey, _Chain] = field(default_factory=dict)
+    _prompts: dict[int, list[int]] = field(default_factory=dict)
+
+    def prompt(self, call: Call) -> list[int]:
+        """Ids of the problem and all of the call's segments."""
+        return self._chain(call).ids
+
+    def split(self, call: Call) -> tuple[list[int], list[int]]:
+        """Ids before the call's last segment, and the ids of that segment."""
+        chain = self._chain(call)
+        return chain.ids[: chain.ends[-2]], chain.ids[chain.ends[-2] :]
+
+    def forget(self, problem: int, n_samples: int) -> None:
+        """Drop the chains of a finished problem."""
+        self._prompts.pop(problem, None)
+        for sample in range(n_samples):
+            self._chains.pop(SampleKey(problem, sample), None)
+
+    def _chain(self, call: Call) -> _Chain:
+        if call.key.problem not in self._prompts:
+            self._prompts[call.key.problem] = self.render(call.problem)
+        chain = self._chains.setdefault(call.key, _Chain.starting(self._prompts[call.key.problem]))
+        chain.keep_common(call.segments)
+        for segment in call.segments[len(chain.segments) :]:
+            chain.append(segment, self._ids(segment))
+        return chain
+
+    def _ids(self, segment: Segment) -> Sequence[int]:
+        if segment.token_ids and segment.role in self.shared:
+            return segment.token_ids
+        return self.tokenizer.encode(segment.text)
+
+
+@dataclass(slots=True)
+class _Chain:
+    ids: list[int]
+    ends: list[int]
+    """`ends[i]` is where segment i - 1 ends and segment i starts."""
+    segments: list[Segment]
+
+    @classmethod
+    def starting(cls, prompt: list[int]) -> _Chain:
+        return cls(list(prompt), [len(prompt)], [])
+
+    def append(self, segment: Segment, ids: Sequence[int]) -> None:
+        self.ids.extend(ids)
+        self.ends.append(len(self.ids))
+        self.segments.append(segment)
+
+    def keep_common(self, segments: Sequence[Segment]) -> None:
+        """Cut back to the segments that are still in the chain: an answer that was taken back shortens its last one."""
+        common = 0
+        for mine, theirs in zip(self.segments, segments, strict=False):
+            if mine is not theirs and mine != theirs:
+                break
+            common += 1
+        del self.segments[common:], self.ends[common + 1 :]
+        del self.ids[self.ends[-1] :]

@@ -1,0 +1,242 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    A1Error
+    ├── InvalidRequestError    a caller's argument is wrong        .field .remedy   exit 2
+    ├── ConfigError            a pair file is wrong                .path .field     exit 2
+    ├── CalibrationError       a calibration state does not fit                     exit 3
+    ├── EngineError            an engine failed                    .role            exit 4
+    │   ├── EngineUnavailable      cannot be reached               (retryable)
+    │   ├── EngineTimeout          did not answer in time          (retryable)
+    │   ├── EngineOverloaded       its queue is full               (retryable)
+    │   ├── ContextLengthError     the prompt does not fit the model's context
+    │   └── ScoreShapeError        fewer log-probs than segment tokens; never retried, never a score
+    ├── DeadlineExceeded       the caller's deadline passed                         exit 4
+    ├── Cancelled              the caller cancelled the request                     exit 130
+    ├── ProtocolError          a caller misused the scheduler; its state is unchanged
+    ├── BuildError             a build step failed                 .command .log    exit 5
+    └── DeployError            a server or repository failed       .model           exit 6
+
+Every error carries the `field` it is about and a `remedy`, where there is one. An error crosses a server as one line
+of text, `A1Error.to_wire`, and `from_wire` makes the same typed error of it again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+class A1Error(Exception):
+    """Root of the tree.
+
+    Args:
+        message: What is wrong, in one sentence without a full stop.
+        field: The argument, key or tensor that is wrong.
+        remedy: What to do about it.
+
+    Example:
+        >>> str(InvalidRequestError("alpha is 1.5", field="alpha", remedy="choose a rate in (0, 1)"))
+        'alpha is 1.5; choose a rate in (0, 1)'
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, field: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+    def to_wire(self) -> str:
+        """One line of text from which `from_wire` makes this error again.
+
+        Example:
+            >>> InvalidRequestError("n_samples is 0", field="n_samples", remedy="choose at least 1").to_wire()
+            'invalid_request[n_samples]: n_samples is 0; remedy: choose at least 1'
+        """
+        field = f"[{self.field}]" if self.field else ""
+        remedy = f"; remedy: {self.remedy}" if self.remedy else ""
+        return f"{self.code}{field}: {self.message}{remedy}".replace("\n", " ")
+
+
+class InvalidRequestError(A1Error, ValueError):
+    """An argument of a request is missing, of the wrong type or out of range."""
+
+    code = "invalid_request"
+    exit_code = 2
+
+
+class ConfigError(A1Error):
+    """A pair file, or what it names, is wrong.
+
+    Args:
+        path: The file.
+    """
+
+    code = "config"
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, path: str | None = None, field: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, field=field, remedy=remedy)
+        self.path = path
+
+
+class CalibrationError(A1Error):
+    """A calibration state is empty, damaged or belongs to another pair."""
+
+    code = "calibration"
+    exit_code = 3
+
+
+class EngineError(A1Error):
+    """An engine failed.
+
+    Args:
+        role: "draft" or "target".
+    """
+
+    code = "engine"
+    exit_code = 4
+
+    def __init__(
+        self, message: str, *, role: str | None = None, field: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, field=field, remedy=remedy)
+        self.role = role
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached."""
+
+    code = "engine_unavailable"
+    retryable = True
+
+
+class EngineTimeout(EngineError):
+    """The engine did not answer in time."""
+
+    code = "engine_timeout"
+    retryable = True
+
+
+class EngineOverloaded(EngineError):
+    """The engine takes no more requests now."""
+
+    code = "engine_overloaded"
+    retryable = True
+
+
+class ContextLengthError(EngineError):
+    """Prompt and requested tokens together exceed the model's context."""
+
+    code = "context_length"
+
+
+class ScoreShapeError(EngineError):
+    """An engine returned fewer log-probs than the segment has tokens. Such an answer never becomes a score."""
+
+    code = "score_shape"
+
+
+class DeadlineExceeded(A1Error):
+    """The deadline that the caller gave has passed."""
+
+    code = "deadline"
+    exit_code = 4
+
+
+class Cancelled(A1Error):
+    """The caller cancelled the request."""
+
+    code = "cancelled"
+    exit_code = 130
+
+
+class ProtocolError(A1Error):
+    """The scheduler was told something impossible, such as a completion of a call it never made."""
+
+    code = "protocol"
+
+
+class BuildError(A1Error):
+    """A build step failed.
+
+    Args:
+        command: The step's command.
+        log: Path of its log file.
+    """
+
+    code = "build"
+    exit_code = 5
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: str | None = None,
+        log: str | None = None,
+        field: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, field=field, remedy=remedy)
+        self.command = command
+        self.log = log
+
+
+class DeployError(A1Error):
+    """A server cannot start or a model repository is wrong.
+
+    Args:
+        model: The Triton model it is about.
+    """
+
+    code = "deploy"
+    exit_code = 6
+
+    def __init__(
+        self, message: str, *, model: str | None = None, field: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, field=field, remedy=remedy)
+        self.model = model
+
+
+def _tree(root: type[A1Error]) -> dict[str, type[A1Error]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+_WIRE = re.compile(
+    r"(?P<code>[a-z_]+)(?:\[(?P<field>[^\]]*)\])?: (?P<message>.*?)(?:; remedy: (?P<remedy>.*))?", re.DOTALL
+)
+
+
+def from_wire(text: str) -> A1Error | None:
+    """The typed error that `A1Error.to_wire` wrote, or None when `text` is anything else.
+
+    Servers put words of their own before the error's line; these are skipped.
+
+    Example:
+        >>> error = from_wire("in model 'a1': invalid_request[alpha]: alpha is 2.0; remedy: choose a rate in (0, 1)")
+        >>> type(error).__name__, error.field, error.remedy
+        ('InvalidRequestError', 'alpha', 'choose a rate in (0, 1)')
+        >>> from_wire("something else") is None
+        True
+    """
+    codes = _tree(A1Error)
+    for start in re.finditer(r"[a-z_]+(?=[\[:])", text):
+        kind = codes.get(start.group())
+        found = _WIRE.fullmatch(text, start.start()) if kind else None
+        if kind and found:
+            return kind(found["message"], field=found["field"], remedy=found["remedy"])
+    return None

@@ -1,0 +1,191 @@
+"""Train one model of the reference pair from scratch, on a CPU.
+
+    python build_scripts/reference/train.py target --output checkpoints/target
+    python build_scripts/reference/train.py draft  --output checkpoints/draft
+
+Both roles read the same text (`task.py`) through the same tokenizer; only their size and their number of
+steps differ. The checkpoint is an ordinary Hugging Face directory (LlamaForCausalLM). Needs torch and
+transformers; see requirements.txt beside this file. Progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import task
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+IGNORED = -100
+END = "<|end|>"
+MISTAKE_RATE = 0.10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a role is made of, and how long it is trained."""
+
+    layers: int
+    hidden: int
+    feed_forward: int
+    heads: int
+    steps: int
+    learning_rate: float
+    tokens_per_step: int
+    seed: int
+
+
+RECIPES = {
+    "target": Recipe(8, 384, 1024, 6, steps=3600, learning_rate=1e-3, tokens_per_step=4096, seed=1),
+    "draft": Recipe(2, 64, 160, 2, steps=6000, learning_rate=3e-3, tokens_per_step=4096, seed=2),
+}
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer in which every digit is a token of its own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    rng, source = random.Random(0), task.problems(0, task.LEVELS["middle"], test=False)
+    corpus = [example_text(next(source), rng)[0] for _ in range(500)]
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+
+
+def example_text(problem: task.Problem, rng: random.Random) -> tuple[str, list[tuple[int, int]]]:
+    """One training text and the character spans that carry no loss: the problem and every mistake."""
+    text = problem.text + "\n"
+    unlearned = [(0, len(text))]
+    for piece, mistaken in task.corrupted_working(problem, rng, MISTAKE_RATE):
+        if mistaken:
+            unlearned.append((len(text), len(text) + len(piece)))
+        text += piece
+    return text, unlearned
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, text: str, unlearned: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Token ids and labels of one example; a token that touches an unlearned span is ignored."""
+    encoding = tokenizer.backend_tokenizer.encode(text)
+    labels = [
+        IGNORED if any(start < stop and end > begin for begin, stop in unlearned) else token
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+    ]
+    end = tokenizer.eos_token_id
+    return [*encoding.ids, end], [*labels, end]
+
+
+def batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe):
+    """Padded batches of training examples of one length each, without end."""
+    rng = random.Random(recipe.seed)
+    sources = {n: task.problems(recipe.seed, n, test=False) for n in range(2, task.LEVELS["hard"] + 1)}
+    while True:
+        n_steps = rng.choice(list(sources))
+        width = 32 + 32 * n_steps  # few distinct shapes: every new one costs the CPU kernels a compilation
+        size = max(1, recipe.tokens_per_step // width)
+        rows = [encode(tokenizer, *example_text(next(sources[n_steps]), rng)) for _ in range(size)]
+        rows = [(ids[:width], labels[:width]) for ids, labels in rows]
+        ids = torch.full((size, width), tokenizer.pad_token_id)
+        labels = torch.full((size, width), IGNORED)
+        for row, (row_ids, row_labels) in enumerate(rows):
+            ids[row, : len(row_ids)] = torch.tensor(row_ids)
+            labels[row, : len(row_labels)] = torch.tensor(row_labels)
+        yield ids, labels
+
+
+@torch.no_grad()
+def exact_workings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, level: str, count: int = 64) -> float:
+    """Share of held-out workings whose every token is the model's first choice (teacher forced)."""
+    source, right = task.problems(99, task.LEVELS[level], test=True), 0
+    for _ in range(count):
+        problem = next(source)
+        text = problem.text + "\n"
+        ids, labels = encode(tokenizer, text + task.working(problem), [(0, len(text))])
+        chosen = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
+        wanted = torch.tensor(labels[1:])
+        right += bool(((chosen == wanted) | (wanted == IGNORED)).all())
+    return right / count
+
+
+def train(role: str, output: Path, steps: int | None) -> None:
+    recipe = RECIPES[role]
+    steps = steps or recipe.steps
+    torch.manual_seed(recipe.seed)
+    tokenizer = make_tokenizer()
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.hidden,
+            intermediate_size=recipe.feed_forward,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+    )
+    warmup = max(1, min(200, steps // 10))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / warmup, 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))),
+    )
+    started, seen, running = time.monotonic(), 0, 0.0
+    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, recipe), strict=False):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        seen += ids.numel()
+        running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
+        if step % 100 == 0 or step == steps:
+            elapsed = time.monotonic() - started
+            left = elapsed / step * (steps - step)
+            print(f"{role} {step}/{steps} loss {running:.4f} {seen / elapsed:.0f} tok/s, {left / 60:.1f} min left", file=sys.stderr)
+        if step % 500 == 0 or step == steps:
+            exact = {level: exact_workings(model, tokenizer, level) for level in task.LEVELS}
+            print(f"{role} {step}/{steps} exact held-out workings {exact}", file=sys.stderr)
+            model.save_pretrained(output)
+            tokenizer.save_pretrained(output)
+    record = {"role": role, **asdict(recipe), "steps": steps, "tokens": seen, "minutes": (time.monotonic() - started) / 60}
+    record |= {"threads": torch.get_num_threads(), "torch": torch.__version__, "parameters": model.num_parameters()}
+    (output / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("role", choices=RECIPES)
+    parser.add_argument("--output", type=Path, required=True, help="directory of the checkpoint")
+    parser.add_argument("--steps", type=int, help="train for so many steps instead of the recipe's (for a quick try)")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    train(arguments.role, arguments.output, arguments.steps)
+
+
+if __name__ == "__main__":
+    main()
