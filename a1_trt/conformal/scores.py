@@ -1,0 +1,117 @@
+"""Nonconformity scores: how strange the target finds a draft's segment, from the segment's log-probs.
+
+A score is one number per segment; larger is stranger. Only its rank among past scores matters, so a monotone change of
+a score (perplexity is the exp of the mean negative log-likelihood) gives the same p-values.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+from a1_trt.errors import CalibrationError, ScoreShapeError
+
+_ROUNDING = 1e-6
+"""A log-prob may be this far above 0, where an engine's softmax rounds; it then counts as 0."""
+
+_MAX = sys.float_info.max
+
+_LARGEST_NLL = 709.0
+"""The largest whole number whose exp is finite."""
+
+
+def mean_nll(logprobs: Sequence[float]) -> float:
+    """Mean negative log-likelihood per token, in nats.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> mean_nll([-1.0, -3.0])
+        2.0
+    """
+    losses = _losses(logprobs)
+    return math.fsum(losses) / len(losses)
+
+
+def perplexity(logprobs: Sequence[float]) -> float:
+    """Perplexity, the exp of `mean_nll`: 1 for a segment that the target would have written without doubt.
+
+    It is capped at exp(709), about 8e307, to stay a finite number; segments beyond tie with each other.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> round(perplexity([math.log(0.5), math.log(0.125)]), 12)
+        4.0
+    """
+    return math.exp(min(mean_nll(logprobs), _LARGEST_NLL))
+
+
+def tail_nll(logprobs: Sequence[float]) -> float:
+    """Mean negative log-likelihood of the worst tenth of the tokens (rounded up, so at least one), in nats.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> tail_nll([-0.1] * 9 + [-5.0])
+        5.0
+    """
+    losses = sorted(_losses(logprobs), reverse=True)
+    n_tail = -(-len(losses) // 10)
+    return math.fsum(losses[:n_tail]) / n_tail
+
+
+SCORES: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType(
+    {"mean_nll": mean_nll, "perplexity": perplexity, "tail_nll": tail_nll}
+)
+"""Every score by the name that a pair file calls it."""
+
+
+def check_score(score: Any) -> float:
+    """The score as a float, if it can be ranked.
+
+    Raises:
+        CalibrationError: It is no number, or not finite. Ranking it would accept or reject the segment silently.
+
+    Example:
+        >>> check_score(2)
+        2.0
+    """
+    if isinstance(score, bool) or not isinstance(score, Real) or not -_MAX <= score <= _MAX:
+        raise CalibrationError(
+            f"{score!r} is no score",
+            field="score",
+            remedy="give a finite number; a failed score is an error, not a value",
+        )
+    return float(score)
+
+
+def _losses(logprobs: Sequence[float]) -> list[float]:
+    """Negative log-likelihood of each token, checked, none below 0."""
+    if len(logprobs) == 0:
+        raise ScoreShapeError("there are no log-probs", role="target", field="logprobs")
+    for place, value in enumerate(logprobs):
+        if not math.isfinite(value) or value > _ROUNDING:
+            raise ScoreShapeError(
+                f"log-prob {place} of {len(logprobs)} is {value}",
+                role="target",
+                field="logprobs",
+                remedy="the engine must return the natural log of a probability for each token",
+            )
+    return [max(0.0, -float(value)) for value in logprobs]
