@@ -93,7 +93,8 @@ def check_score(score: Any) -> float:
         >>> check_score(2)
         2.0
     """
-    if isinstance(score, bool) or not isinstance(score, Real) or not -_MAX <= score <= _MAX:
+    is_number = isinstance(score, Real) and not isinstance(score, bool)
+    if not is_number or not -_MAX <= score <= _MAX:  # in this order: an int may be too large for a float
         raise CalibrationError(
             f"{score!r} is no score",
             field="score",
