@@ -1,0 +1,15 @@
+"""The CPU engine: openvino-genai's continuous-batching pipeline.
+
+::
+
+    tokenizer.py   the model's tokenizer
+    gguf.py        what a .gguf file says about itself
+    loading.py     model directory or .gguf file -> pipeline, or a ConfigError
+    batcher.py     the pipeline's step loop in its own thread, requests from asyncio
+    engine.py      generate and score
+"""
+
+from a1_trt.adapters.openvino.engine import OpenVinoEngine
+from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
+
+__all__ = ["OpenVinoEngine", "OpenVinoTokenizer"]

@@ -1,0 +1,218 @@
+"""Generate and score on a CPU.
+
+How a score comes about. A request with echo returns the log-probs of its prompt, but only from the second token after
+the part that the KV cache already held: the first one is predicted by a hidden state that was not computed again. So
+
+- the scored sequence gets an end-of-text token as its tail: the cache knows a block that is not full by its whole
+  content, so the next turn's prompt does not match it, and the cached part ends before the next segment starts;
+- where it still reaches into the segment (another sample began alike; the segment starts at a block's edge) the missing
+  values are those of an earlier score of the same tokens, or else the whole is scored again without any cache.
+
+Values are never guessed: what is still missing then is a ScoreShapeError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from a1_trt.adapters.openvino.batcher import Batcher
+from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
+from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
+from a1_trt.engine import Generation
+from a1_trt.errors import ContextLengthError, EngineError, EngineUnavailable, ScoreShapeError
+from a1_trt.types import Role
+
+_REMEMBERED_PROMPTS = 128
+_REMEMBERED_SEGMENTS = 32
+
+
+class OpenVinoEngine:
+    """A model on openvino-genai; `load` makes one. Used from one event loop.
+
+    Attributes:
+        rescored: Segments that were scored a second time, without the KV cache.
+        recalled: Segments whose first log-probs came from an earlier score of the same tokens.
+
+    Example:
+        >>> engine = OpenVinoEngine.load(Path("engines/reference/target"), role="target")  # doctest: +SKIP
+        >>> prompt = engine.tokenizer.encode("2 + 2 =")  # doctest: +SKIP
+        >>> await engine.generate(prompt, max_tokens=8, temperature=0.0, seed=0)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: Path, tokenizer: OpenVinoTokenizer, *, role: Role, shape: Shape, **pipeline: int) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._role: Role = role
+        self._shape = shape
+        self._pipeline = pipeline
+        native = load_pipeline(model, tokenizer.native, reuse_prefixes=True, **pipeline)
+        self._eos = _end_tokens(native)
+        self._batcher = Batcher(native, role=role)
+        self._uncached: Batcher | None = None
+        self._uncached_lock = asyncio.Lock()
+        self._scored: OrderedDict[tuple[int, ...], deque[tuple[list[int], list[float]]]] = OrderedDict()
+        self._closed = False
+        self.rescored = 0
+        self.recalled = 0
+
+    @classmethod
+    def load(
+        cls,
+        model: Path,
+        *,
+        role: Role,
+        max_in_flight: int = 16,
+        kv_cache_gb: int = 1,
+        max_context_tokens: int | None = None,
+    ) -> OpenVinoEngine:
+        """Load a model; takes seconds and blocks.
+
+        Args:
+            model: A compiled model directory, or a .gguf file.
+            role: "draft" or "target", for error messages.
+            max_in_flight: Most sequences in a batch; further calls wait.
+            kv_cache_gb: Size of the KV cache, GB.
+            max_context_tokens: Longest prompt plus generation; the model's own when None.
+
+        Raises:
+            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
+        """
+        tokenizer = OpenVinoTokenizer.load(model)
+        own = read_shape(model)
+        shape = Shape(max_context_tokens or own.max_context_tokens, own.vocabulary)
+        return cls(model, tokenizer, role=role, shape=shape, max_in_flight=max_in_flight, kv_cache_gb=kv_cache_gb)
+
+    @property
+    def tokenizer(self) -> OpenVinoTokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_context_tokens(self) -> int:
+        """Longest prompt plus generation."""
+        return self._shape.max_context_tokens
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run in the engine."""
+        return self._batcher.in_flight + (self._uncached.in_flight if self._uncached else 0)
+
+    async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
+        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
+        self._check(prompt, "prompt")
+        if max_tokens < 1:
+            raise EngineError(f"max_tokens is {max_tokens}", role=self._role, field="max_tokens", remedy="ask for 1")
+        self._check_length(len(prompt), max_tokens, "max_tokens")
+        output = await self._batcher.run(prompt, self._config(max_tokens, temperature=temperature, seed=seed))
+        ids = output.token_ids
+        ended = output.stopped and bool(ids) and ids[-1] in self._eos
+        return Generation(tuple(ids[:-1] if ended else ids), ended)
+
+    async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
+        self._check(prompt, "prompt")
+        self._check(segment, "segment")
+        self._check_length(len(prompt), len(segment), "segment")
+        values = await self._tail(self._batcher, prompt, segment)
+        values = self._completed(prompt, segment, values)
+        if len(values) < len(segment):
+            self.rescored += 1
+            values = await self._tail(await self._without_cache(), prompt, segment)
+        if len(values) != len(segment) or not all(math.isfinite(value) and value <= 0.0 for value in values):
+            raise ScoreShapeError(
+                f"the {self._role} engine returned {len(values)} usable log-probs for {len(segment)} tokens",
+                role=self._role,
+                field="segment",
+            )
+        self._remember(prompt, segment, values)
+        return values
+
+    async def aclose(self) -> None:
+        """Free the engine; a second call does nothing."""
+        self._closed = True
+        for batcher in (self._batcher, self._uncached):
+            if batcher is not None:
+                await asyncio.to_thread(batcher.close)
+
+    async def _tail(self, batcher: Batcher, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """The log-probs of the last segment tokens that were computed anew, at most n_segment of them."""
+        tail = min(self._eos)
+        output = await batcher.run([*prompt, *segment, tail], self._config(1, echo=True))
+        known = output.logprobs[:-2]  # without the tail's and that of the token after it
+        # Nothing precedes the very first token of a sequence; its place is filled with a number that means nothing.
+        computed = min(len(known), len(prompt) + len(segment) - 1)
+        return known[len(known) - min(computed, len(segment)) :]
+
+    async def _without_cache(self) -> Batcher:
+        async with self._uncached_lock:
+            if self._closed:
+                raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
+            if self._uncached is None:
+                native = await asyncio.to_thread(
+                    load_pipeline, self._model, self._tokenizer.native, reuse_prefixes=False, **self._pipeline
+                )
+                self._uncached = Batcher(native, role=self._role)
+        return self._uncached
+
+    def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
+        """`tail`, with the values missing before it taken from an earlier score of the same tokens, if there is one."""
+        missing = len(segment) - len(tail)
+        if not missing:
+            return tail
+        head = list(segment[:missing])
+        for tokens, values in self._scored.get(tuple(prompt), ()):
+            if tokens[:missing] == head:
+                self.recalled += 1
+                return values[:missing] + tail
+        return tail
+
+    def _remember(self, prompt: Sequence[int], segment: Sequence[int], values: list[float]) -> None:
+        key = tuple(prompt)
+        self._scored.setdefault(key, deque(maxlen=_REMEMBERED_SEGMENTS)).append((list(segment), list(values)))
+        self._scored.move_to_end(key)
+        if len(self._scored) > _REMEMBERED_PROMPTS:
+            self._scored.popitem(last=False)
+
+    def _config(self, max_tokens: int, *, temperature: float = 0.0, seed: int = 0, echo: bool = False) -> Any:
+        config = openvino_genai().GenerationConfig()
+        config.max_new_tokens = max_tokens
+        config.stop_token_ids = self._eos
+        config.do_sample = temperature > 0.0
+        if temperature > 0.0:
+            config.temperature = temperature
+            config.rng_seed = (seed ^ (seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
+        config.echo = echo
+        config.logprobs = int(echo)
+        return config
+
+    def _check(self, token_ids: Sequence[int], name: str) -> None:
+        if not token_ids:
+            raise EngineError(f"the {name} is empty", role=self._role, field=name, remedy="give at least one token")
+        if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
+            raise EngineError(
+                f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
+                role=self._role,
+                field=name,
+                remedy="encode the text with this engine's own tokenizer",
+            )
+
+    def _check_length(self, n_prompt: int, n_more: int, name: str) -> None:
+        if n_prompt + n_more > self.max_context_tokens:
+            raise ContextLengthError(
+                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} model's context of "
+                f"{self.max_context_tokens}",
+                role=self._role,
+                field=name,
+                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
+            )
+
+
+def _end_tokens(native: Any) -> set[int]:
+    own = native.get_config()
+    ends = {int(token) for token in own.stop_token_ids} | {int(own.eos_token_id)}
+    return ends - {-1}

@@ -1,0 +1,128 @@
+"""From a model directory or a .gguf file to a pipeline, or to an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a1_trt.adapters.openvino.gguf import read_metadata
+from a1_trt.errors import ConfigError
+
+MAX_BATCHED_TOKENS = 256
+"""Most tokens in one step: longer prompts are cut into chunks, so that a step (it holds the interpreter) stays short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model says about itself.
+
+    Args:
+        max_context_tokens: Longest prompt plus generation.
+        vocabulary: Number of token ids.
+    """
+
+    max_context_tokens: int
+    vocabulary: int
+
+
+def openvino_genai() -> Any:
+    """The package openvino_genai.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        import openvino_genai as genai
+    except ImportError as error:
+        raise ConfigError(
+            f"the CPU engine needs the package openvino-genai ({error})",
+            field="engine",
+            remedy="pip install 'a1_trt[cpu]'",
+        ) from None
+    return genai
+
+
+def checked_model(model: Path) -> None:
+    """Check that the files of a model are there.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if not model.exists():
+        raise _wrong(model, "does not exist", "give a compiled model directory or a .gguf file")
+    if model.is_file():
+        if model.suffix != ".gguf":
+            raise _wrong(model, "is a file, but no .gguf file", "give a compiled model directory or a .gguf file")
+        return
+    missing = [name for name in ("openvino_model.xml", "openvino_model.bin") if not (model / name).is_file()]
+    if missing and any(model.glob("*.safetensors")):
+        raise _wrong(model, "is a Hugging Face checkpoint, not compiled yet", "build it with 'a1-trt engine build'")
+    if missing:
+        raise _wrong(model, f"has no {' and no '.join(missing)}", "build it with 'a1-trt engine build'")
+
+
+@contextmanager
+def loading(model: Path) -> Iterator[None]:
+    """Turn whatever the runtime raises while it loads `model` into a ConfigError of one line."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001  the runtime raises many kinds for a damaged file
+        raise _wrong(
+            model, f"cannot be loaded ({_last_line(error)})", "it may be damaged: build or download it again"
+        ) from None
+
+
+def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, kv_cache_gb: int, reuse_prefixes: bool) -> Any:
+    """A continuous-batching pipeline on the CPU.
+
+    Both precisions are set to 32 bits: with the device's own choice (bfloat16 arithmetic and an 8-bit KV cache on some
+    processors) a log-prob depends on the machine, and on what is in the cache, by up to 0.05.
+
+    Raises:
+        ConfigError: The model cannot be loaded.
+    """
+    genai = openvino_genai()
+    from openvino import Type
+
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = kv_cache_gb
+    scheduler.max_num_seqs = max_in_flight
+    scheduler.max_num_batched_tokens = max(MAX_BATCHED_TOKENS, max_in_flight)
+    scheduler.dynamic_split_fuse = True
+    scheduler.enable_prefix_caching = reuse_prefixes
+    exact = {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
+    with loading(model):
+        if model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
+            return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", exact)
+        return genai.ContinuousBatchingPipeline(str(model), tokenizer, scheduler, "CPU", **exact)
+
+
+def read_shape(model: Path) -> Shape:
+    """Context length and vocabulary of a model.
+
+    Raises:
+        ConfigError: The model does not say.
+    """
+    with loading(model):
+        if model.is_file():
+            metadata = read_metadata(model)
+            kind = metadata["general.architecture"].decode()
+            return Shape(metadata[f"{kind}.context_length"], len(metadata["tokenizer.ggml.tokens"]))
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        config = config.get("text_config", config)
+        return Shape(int(config["max_position_embeddings"]), int(config["vocab_size"]))
+
+
+def _wrong(model: Path, what: str, remedy: str) -> ConfigError:
+    return ConfigError(f"the model {model} {what}", path=str(model), field="model", remedy=remedy)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__
