@@ -1,0 +1,120 @@
+"""Asynchronous test-time scaling of reasoning models.
+
+A small *draft* writes, a large *target* verifies, a conformal p-value decides who goes on, and no sample waits for
+another. This module holds the public names; the heavy ones are imported on first use, so that importing the package
+needs neither an engine nor a client library.
+
+Example:
+    >>> import a1_trt
+    >>> a1_trt.Problem("What is 1 + 1?").text
+    'What is 1 + 1?'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+from a1_trt.config import Pair, list_pairs, load_pair
+from a1_trt.errors import (
+    A1Error,
+    BuildError,
+    CalibrationError,
+    Cancelled,
+    ConfigError,
+    ContextLengthError,
+    DeadlineExceeded,
+    DeployError,
+    EngineError,
+    EngineOverloaded,
+    EngineTimeout,
+    EngineUnavailable,
+    InvalidRequestError,
+    ProtocolError,
+    ScoreShapeError,
+)
+from a1_trt.types import (
+    Event,
+    Parameters,
+    Problem,
+    ProblemFinished,
+    Result,
+    SampleEnd,
+    SampleFinished,
+    Segment,
+    SegmentScored,
+    SegmentWritten,
+    Trajectory,
+    Turn,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from a1_trt.client import AsyncClient, Client, Progress
+    from a1_trt.conformal.calibration import CalibrationSet
+    from a1_trt.conformal.online import OnlineCalibration
+    from a1_trt.session import Session, open_session
+
+_LAZY = {
+    "AsyncClient": "a1_trt.client",
+    "CalibrationSet": "a1_trt.conformal.calibration",
+    "Client": "a1_trt.client",
+    "OnlineCalibration": "a1_trt.conformal.online",
+    "Progress": "a1_trt.client",
+    "Session": "a1_trt.session",
+    "open_session": "a1_trt.session",
+}
+
+__version__ = metadata.version("a1_trt")
+
+__all__ = [
+    "A1Error",
+    "AsyncClient",
+    "BuildError",
+    "CalibrationError",
+    "CalibrationSet",
+    "Cancelled",
+    "Client",
+    "ConfigError",
+    "ContextLengthError",
+    "DeadlineExceeded",
+    "DeployError",
+    "EngineError",
+    "EngineOverloaded",
+    "EngineTimeout",
+    "EngineUnavailable",
+    "Event",
+    "InvalidRequestError",
+    "OnlineCalibration",
+    "Pair",
+    "Parameters",
+    "Problem",
+    "ProblemFinished",
+    "Progress",
+    "ProtocolError",
+    "Result",
+    "SampleEnd",
+    "SampleFinished",
+    "ScoreShapeError",
+    "Segment",
+    "SegmentScored",
+    "SegmentWritten",
+    "Session",
+    "Trajectory",
+    "Turn",
+    "Usage",
+    "__version__",
+    "list_pairs",
+    "load_pair",
+    "open_session",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
