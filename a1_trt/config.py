@@ -35,8 +35,8 @@ class Sampling(_Strict):
         segment_tokens: Longest segment, in tokens of the role's tokenizer.
     """
 
-    temperature: float = Field(0.8, ge=0.0, le=5.0)
-    segment_tokens: int = Field(500, ge=1, le=32768)
+    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
+    segment_tokens: int = Field(default=500, ge=1, le=32768)
 
 
 class RoleConfig(_Strict):
@@ -76,7 +76,7 @@ class Conformal(_Strict):
         on_score_error: What happens to a segment that could not be scored; accepting it silently is not on offer.
     """
 
-    alpha: float = Field(0.4, gt=0.0, lt=1.0)
+    alpha: float = Field(default=0.4, gt=0.0, lt=1.0)
     score: Literal["perplexity", "mean_nll", "tail_nll"] = "perplexity"
     category: Literal["none", "turn", "problem"] = "turn"
     online: bool = True
@@ -87,8 +87,8 @@ class Conformal(_Strict):
 class Scheduling(_Strict):
     """How samples are scheduled; see `a1_trt.Parameters` for the meaning of each."""
 
-    n_samples: int = Field(16, ge=1, le=1024)
-    max_turns: int = Field(15, ge=1, le=1000)
+    n_samples: int = Field(default=16, ge=1, le=1024)
+    max_turns: int = Field(default=15, ge=1, le=1000)
     admission: Admission = "async"
     early_stop: bool = True
     verify_answers: bool = False

@@ -1,7 +1,7 @@
 """What the driver asks of an engine: two verbs, and the token ids it is given.
 
-An *engine* holds one model and batches whatever is in flight by itself (in-flight batching). Code that talks to one is an
-adapter (`a1_trt.adapters`). Everything here is independent of any engine.
+An *engine* holds one model and batches whatever is in flight by itself (in-flight batching). Code that talks to one is
+an adapter (`a1_trt.adapters`). Everything here is independent of any engine.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Engine(Protocol):
 class TokenLedger:
     """The token ids of every chain for one role, appended to and never encoded anew.
 
-    So a chain's prompt is byte-identical from turn to turn, which is what KV-cache reuse needs, and where a segment starts
-    is known exactly. A segment of a role whose tokenizer is the same passes its ids straight through.
+    So a chain's prompt is byte-identical from turn to turn, which is what KV-cache reuse needs, and where a segment
+    starts is known exactly. A segment of a role whose tokenizer is the same passes its ids straight through.
 
     Args:
         tokenizer: The role's tokenizer.

@@ -28,7 +28,7 @@ _CHOICES = {
     "admission": ("async", "barrier"),
     "on_score_error": ("takeover", "fail"),
 }
-_KINDS: dict[str, type] = {
+_KINDS: dict[str, type[int] | type[float] | type[str]] = {
     "n_samples": int,
     "max_turns": int,
     "draft_tokens": int,
@@ -122,7 +122,7 @@ def _checked(name: str, value: Any) -> Any:
         raise InvalidRequestError(f"alpha is {value}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     if name in _RANGES:
         low, high = _RANGES[name]
-        if not math.isfinite(value) or not low <= value <= high:
+        if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
             raise InvalidRequestError(f"{name} is {value}", field=name, remedy=f"choose a value from {low} to {high}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise InvalidRequestError(

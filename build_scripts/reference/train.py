@@ -16,6 +16,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,15 +38,22 @@ class Recipe:
     hidden: int
     feed_forward: int
     heads: int
-    steps: int
-    learning_rate: float
+    passes: tuple[Pass, ...]
     tokens_per_step: int
     seed: int
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One warm-up and cosine decay with an optimizer of its own; it reads text that no other pass reads."""
+
+    steps: int
+    learning_rate: float
+
+
 RECIPES = {
-    "target": Recipe(8, 384, 1024, 6, steps=3600, learning_rate=1e-3, tokens_per_step=4096, seed=1),
-    "draft": Recipe(2, 64, 160, 2, steps=6000, learning_rate=3e-3, tokens_per_step=4096, seed=2),
+    "target": Recipe(8, 384, 1024, 6, passes=(Pass(3600, 1e-3), Pass(1200, 5e-4)), tokens_per_step=4096, seed=1),
+    "draft": Recipe(2, 64, 160, 2, passes=(Pass(6000, 3e-3),), tokens_per_step=4096, seed=2),
 }
 
 
@@ -90,10 +98,10 @@ def encode(tokenizer: PreTrainedTokenizerFast, text: str, unlearned: list[tuple[
     return [*encoding.ids, end], [*labels, end]
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe):
+def batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded batches of training examples of one length each, without end."""
-    rng = random.Random(recipe.seed)
-    sources = {n: task.problems(recipe.seed, n, test=False) for n in range(2, task.LEVELS["hard"] + 1)}
+    rng = random.Random(seed)
+    sources = {n: task.problems(seed, n, test=False) for n in range(2, task.LEVELS["hard"] + 1)}
     while True:
         n_steps = rng.choice(list(sources))
         width = 32 + 32 * n_steps  # few distinct shapes: every new one costs the CPU kernels a compilation
@@ -122,12 +130,9 @@ def exact_workings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, 
     return right / count
 
 
-def train(role: str, output: Path, steps: int | None) -> None:
-    recipe = RECIPES[role]
-    steps = steps or recipe.steps
-    torch.manual_seed(recipe.seed)
-    tokenizer = make_tokenizer()
-    model = LlamaForCausalLM(
+def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A model of the recipe's shape with random weights."""
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=recipe.hidden,
@@ -142,16 +147,21 @@ def train(role: str, output: Path, steps: int | None) -> None:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+
+
+def run_pass(model: LlamaForCausalLM, lesson: Pass, data: Iterator[tuple[torch.Tensor, torch.Tensor]], label: str) -> int:
+    """Train for one pass and return how many tokens were read."""
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+        model.parameters(), lr=lesson.learning_rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
     )
-    warmup = max(1, min(200, steps // 10))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / warmup, 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))),
-    )
-    started, seen, running = time.monotonic(), 0, 0.0
-    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, recipe), strict=False):
+    warmup = max(1, min(200, lesson.steps // 10))
+
+    def rate(step: int) -> float:
+        return min((step + 1) / warmup, 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(step / lesson.steps, 1))))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    started, seen, running = time.monotonic(), 0, math.nan
+    for step, (ids, labels) in zip(range(1, lesson.steps + 1), data, strict=False):
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
@@ -161,30 +171,47 @@ def train(role: str, output: Path, steps: int | None) -> None:
         schedule.step()
         seen += ids.numel()
         running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 0 or step == steps:
+        if step % 100 == 0 or step == lesson.steps:
             elapsed = time.monotonic() - started
-            left = elapsed / step * (steps - step)
-            print(f"{role} {step}/{steps} loss {running:.4f} {seen / elapsed:.0f} tok/s, {left / 60:.1f} min left", file=sys.stderr)
-        if step % 500 == 0 or step == steps:
-            exact = {level: exact_workings(model, tokenizer, level) for level in task.LEVELS}
-            print(f"{role} {step}/{steps} exact held-out workings {exact}", file=sys.stderr)
-            model.save_pretrained(output)
-            tokenizer.save_pretrained(output)
-    record = {"role": role, **asdict(recipe), "steps": steps, "tokens": seen, "minutes": (time.monotonic() - started) / 60}
-    record |= {"threads": torch.get_num_threads(), "torch": torch.__version__, "parameters": model.num_parameters()}
-    (output / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+            left = elapsed / step * (lesson.steps - step) / 60
+            print(f"{label} {step}/{lesson.steps} loss {running:.4f} {seen / elapsed:.0f} tok/s, {left:.1f} min left", file=sys.stderr)
+    return seen
+
+
+def train(role: str, output: Path, resume: Path | None) -> None:
+    """Run a role's passes, each from where the last one ended, and save after every pass."""
+    recipe, done = RECIPES[role], 0
+    torch.manual_seed(recipe.seed)
+    tokenizer = make_tokenizer()
+    model = make_model(recipe, tokenizer)
+    record = {"role": role, **asdict(recipe), "parameters": model.num_parameters(), "tokens": 0, "minutes": 0.0}
+    if resume:
+        model = LlamaForCausalLM.from_pretrained(resume)
+        record |= json.loads((resume / "training.json").read_text())
+        done = record["passes_done"]
+    for index, lesson in enumerate(recipe.passes[done:], start=done):
+        started = time.monotonic()
+        data = batches(tokenizer, recipe, recipe.seed + 1000 * index)
+        record["tokens"] += run_pass(model, lesson, data, f"{role} pass {index + 1}")
+        record["minutes"] += round((time.monotonic() - started) / 60, 1)
+        record |= {"passes_done": index + 1, "threads": torch.get_num_threads(), "torch": torch.__version__}
+        exact = {level: exact_workings(model, tokenizer, level) for level in task.LEVELS}
+        print(f"{role}: exact held-out workings {exact}", file=sys.stderr)
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
+        (output / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("role", choices=RECIPES)
     parser.add_argument("--output", type=Path, required=True, help="directory of the checkpoint")
-    parser.add_argument("--steps", type=int, help="train for so many steps instead of the recipe's (for a quick try)")
+    parser.add_argument("--resume", type=Path, help="directory of a checkpoint whose passes are not to be repeated")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    train(arguments.role, arguments.output, arguments.steps)
+    train(arguments.role, arguments.output, arguments.resume)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""The only place that awaits engines: it carries out what the scheduler plans and reports what came back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from a1_trt.engine import Engine, TokenLedger
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout
+from a1_trt.scheduler import Scheduler
+from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Role, Segment
+
+_LOG = logging.getLogger(__name__)
+_RETRIES = 2
+_BACKOFF_S = 0.05
+
+
+class Driver:
+    """Carries out a scheduler's calls on engines, each in a task of its own, and never waits for one to start another.
+
+    Args:
+        scheduler: Decides.
+        engines: Do the work.
+        ledgers: Know the token ids of every chain, per role.
+        on_event: Told of every event with its problem's number, in order.
+        call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        engines: Mapping[Role, Engine],
+        ledgers: Mapping[Role, TokenLedger],
+        on_event: Callable[[int, Event], None],
+        *,
+        call_timeout_s: float = 600.0,
+    ) -> None:
+        self._scheduler = scheduler
+        self._engines = engines
+        self._ledgers = ledgers
+        self._on_event = on_event
+        self._call_timeout_s = call_timeout_s
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unwanted: set[int] = set()
+
+    def pump(self) -> None:
+        """Start and cancel what the scheduler now wants started and cancelled."""
+        plan = self._scheduler.schedule()
+        for call in plan.start:
+            self._tasks[call.id] = asyncio.create_task(self._carry_out(call), name=f"{call.kind} call {call.id}")
+        for call_id in plan.cancel:
+            self._unwanted.add(call_id)
+            self._tasks[call_id].cancel()
+
+    def dispatch(self, events: list[tuple[int, Event]]) -> None:
+        """Hand events on; a finished problem's chains are forgotten first."""
+        for number, event in events:
+            if isinstance(event, ProblemFinished):
+                for ledger in self._ledgers.values():
+                    ledger.forget(number, len(event.result.trajectories))
+            self._on_event(number, event)
+
+    async def aclose(self) -> None:
+        """Cancel all calls in flight and wait until they are gone."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry_out(self, call: Call) -> None:
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
+        try:
+            outcome = await self._outcome(call)
+        except asyncio.CancelledError:
+            if call.id not in self._unwanted:
+                raise
+            outcome = Cancelled("nobody wants this call's result any more")
+        finally:
+            self._tasks.pop(call.id, None)
+        self._unwanted.discard(call.id)
+        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, clock())))
+        self.pump()
+
+    async def _outcome(self, call: Call) -> Segment | Logprobs | A1Error:
+        """What a call comes to; engines may be asked again where that is safe, since calls have no effects."""
+        for attempt in range(_RETRIES + 1):
+            try:
+                async with asyncio.timeout(self._call_timeout_s):
+                    return await self._ask(call)
+            except A1Error as error:
+                if not error.retryable or attempt == _RETRIES:
+                    return error
+            except TimeoutError:
+                return EngineTimeout(f"no answer within {self._call_timeout_s:g} s", role=call.role)
+            except Exception as error:  # noqa: BLE001 - see below
+                # An adapter must only raise EngineError; whatever else comes must not take other samples down.
+                _LOG.exception("a %s call failed", call.kind)
+                return EngineError(f"{type(error).__name__} in the {call.role} engine: {error}", role=call.role)
+            await asyncio.sleep(_BACKOFF_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _ask(self, call: Call) -> Segment | Logprobs:
+        engine, ledger = self._engines[call.role], self._ledgers[call.role]
+        if call.kind == "score":
+            prompt, segment = ledger.split(call)
+            return Logprobs(tuple(await engine.score(prompt, segment)))
+        prompt = ledger.prompt(call)
+        room = engine.max_context_tokens - len(prompt)
+        if room < 1:
+            raise ContextLengthError(
+                f"the prompt has {len(prompt)} tokens and the {call.role}'s context {engine.max_context_tokens}",
+                role=call.role,
+                field="problem" if not call.segments else "max_turns",
+                remedy="give a shorter problem, fewer turns or a model with a longer context",
+            )
+        generation = await engine.generate(
+            prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
+        )
+        token_ids = generation.token_ids
+        text = engine.tokenizer.decode(token_ids)
+        return Segment(call.role, text, len(token_ids), token_ids, generation.ended)

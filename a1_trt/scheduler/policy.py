@@ -1,0 +1,87 @@
+"""What a sample does next: the rules of the method as functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError
+from a1_trt.reasoning.answers import boxed
+from a1_trt.scheduler.states import Signal, State
+from a1_trt.types import Call, CallKind, Parameters, SampleEnd, Segment, Strategy
+
+Verdict = tuple[Signal, SampleEnd | None]
+"""What happens to a sample, and why it ends where it does."""
+
+_PHASE: dict[CallKind, int] = {"draft": 0, "score": 1, "takeover": 2}
+
+
+def opening(strategy: Strategy) -> State:
+    """The state in which a sample starts."""
+    return State.TAKEOVER if strategy == "target_only" else State.DRAFT
+
+
+def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
+    """Longest generation of a call: a segment; or, with one model alone, the whole chain in one call."""
+    if kind == "score":
+        return 0
+    tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
+    return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
+
+
+def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
+    """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified.
+
+    An empty segment has no score; it goes the way of a segment whose scoring failed.
+    """
+    if parameters.strategy == "draft_only":
+        return after_turn(chain, segment, parameters.max_turns - 1, parameters)
+    if boxed(chain) is not None and not parameters.verify_answers:
+        return Signal.FINISH, SampleEnd.ANSWERED
+    if not segment.text:
+        return unscored(parameters)
+    return Signal.WRITTEN, None
+
+
+def after_turn(chain: str, last: Segment, turn: int, parameters: Parameters) -> Verdict:
+    """What follows a turn whose text stands: the end, or the next turn."""
+    if boxed(chain) is not None:
+        return Signal.FINISH, SampleEnd.ANSWERED
+    if last.ended:
+        return Signal.FINISH, SampleEnd.ENDED
+    if turn + 1 >= parameters.max_turns or parameters.strategy != "a1":
+        return Signal.FINISH, SampleEnd.EXHAUSTED
+    return Signal.NEXT_TURN, None
+
+
+def unscored(parameters: Parameters) -> Verdict:
+    """What follows a segment that could not be scored; it is never accepted silently."""
+    if parameters.on_score_error == "fail":
+        return Signal.FINISH, SampleEnd.FAILED
+    return Signal.REJECTED, None
+
+
+def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
+    """What follows a call that failed: a full context ends a chain that has begun, other errors fail the sample."""
+    if isinstance(error, Cancelled):
+        return Signal.FINISH, SampleEnd.CANCELLED
+    if isinstance(error, ContextLengthError) and call.segments:
+        return Signal.FINISH, SampleEnd.EXHAUSTED
+    if call.kind == "score":
+        return unscored(parameters)
+    return Signal.FINISH, SampleEnd.FAILED
+
+
+def released(held: Sequence[Call], n_busy: int, parameters: Parameters) -> list[Call]:
+    """Which of a problem's held calls may join the queue: all, or under a barrier those of the earliest phase.
+
+    Args:
+        held: Calls of one problem that nobody has queued yet.
+        n_busy: Calls of that problem that are queued or in flight.
+        parameters: Its parameters.
+    """
+    if parameters.admission == "async":
+        return list(held)
+    if n_busy or not held:
+        return []
+    first = min((call.turn, _PHASE[call.kind]) for call in held)
+    return [call for call in held if (call.turn, _PHASE[call.kind]) == first]

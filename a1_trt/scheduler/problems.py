@@ -1,0 +1,106 @@
+"""The record of one problem while it is at work: its samples and what they have cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from a1_trt.errors import A1Error
+from a1_trt.reasoning.answers import boxed
+from a1_trt.reasoning.votes import count_votes
+from a1_trt.scheduler.states import State
+from a1_trt.types import (
+    Call,
+    Parameters,
+    Problem,
+    Result,
+    SampleEnd,
+    Segment,
+    Trajectory,
+    Turn,
+    Usage,
+)
+
+
+@dataclass(slots=True)
+class Sample:
+    """One chain at work.
+
+    Args:
+        state: What it waits for.
+        segments: The chain so far.
+        turn: The turn it is in, from 0.
+        turns: The turns that are over.
+        opened: Number of segments before the current turn.
+    """
+
+    state: State
+    segments: tuple[Segment, ...] = ()
+    turn: int = 0
+    turns: list[Turn] = field(default_factory=list)
+    opened: int = 0
+    score: float | None = None
+    p_value: float | None = None
+    takeover: bool = False
+    end: SampleEnd | None = None
+    error: A1Error | None = None
+
+    @property
+    def text(self) -> str:
+        """The chain's text."""
+        return "".join(segment.text for segment in self.segments)
+
+    @property
+    def answer(self) -> str | None:
+        """What the chain answers, once it has ended with an answer."""
+        return boxed(self.text) if self.end is SampleEnd.ANSWERED else None
+
+    def close_turn(self) -> None:
+        """Book the current turn and open the next one."""
+        if len(self.segments) > self.opened:
+            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover))
+        self.opened = len(self.segments)
+        self.turn += 1
+        self.score = self.p_value = None
+        self.takeover = False
+
+    def trajectory(self, index: int) -> Trajectory:
+        """The finished chain as a value."""
+        return Trajectory(index, tuple(self.turns), self.end or SampleEnd.CANCELLED, self.answer, self.error)
+
+
+@dataclass(slots=True)
+class Work:
+    """One problem at work.
+
+    Args:
+        held: Its calls that a barrier holds back.
+        busy: Ids of its calls that are queued or in flight.
+    """
+
+    problem: Problem
+    parameters: Parameters
+    samples: list[Sample]
+    held: list[Call] = field(default_factory=list)
+    busy: set[int] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def n_open(self) -> int:
+        """Samples that are still at work."""
+        return sum(sample.end is None for sample in self.samples)
+
+    def votes(self) -> tuple[tuple[str, int], ...]:
+        """The votes of the samples that have ended."""
+        return count_votes(sample.answer for sample in self.samples)
+
+    def result(self) -> Result:
+        """The finished problem as a value."""
+        votes = self.votes()
+        return Result(
+            problem=self.problem,
+            answer=votes[0][0] if votes else None,
+            votes=votes,
+            trajectories=tuple(sample.trajectory(index) for index, sample in enumerate(self.samples)),
+            usage=Usage(**self.counts),
+        )

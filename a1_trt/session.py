@@ -1,0 +1,207 @@
+"""One process that solves problems: a pair, its engines, one scheduler and the online calibration they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from a1_trt.config import Pair
+from a1_trt.conformal import SCORES, OnlineCalibration
+from a1_trt.driver import Driver
+from a1_trt.engine import Engine, Tokenizer, TokenLedger
+from a1_trt.errors import Cancelled, EngineUnavailable
+from a1_trt.metrics import Metrics
+from a1_trt.reasoning import prompts
+from a1_trt.scheduler import Scheduler
+from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role, SampleEnd
+
+ROLES: tuple[Role, ...] = ("draft", "target")
+
+
+class Session:
+    """Solves any number of problems at once on one pair of engines.
+
+    Use it from one event loop. Problems do not wait for each other; they share the calls in flight and the calibration.
+
+    Args:
+        pair: The pair.
+        engines: One engine per role; the session closes them.
+        calibration: Scores to start from; empty when None.
+        call_timeout_s: Longest time of one call to an engine, seconds.
+
+    Example:
+        >>> async def main() -> None:
+        ...     async with await open_session(load_pair("reference")) as session:
+        ...         print((await session.solve(Problem("a = 3, b = a+4. What is b modulo 100?"))).answer)
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        engines: Mapping[Role, Engine],
+        *,
+        calibration: OnlineCalibration | None = None,
+        call_timeout_s: float = 600.0,
+    ) -> None:
+        said = pair.conformal
+        self.pair = pair
+        self.calibration = calibration or OnlineCalibration(online=said.online, smoothed=said.smoothed)
+        self.metrics = Metrics()
+        self.engines = engines
+        self._scheduler = Scheduler(
+            self.calibration,
+            SCORES[said.score],
+            {role: pair.role(role).max_in_flight for role in ROLES},
+            category=said.category,
+        )
+        ledgers = {role: _ledger(pair, role, engines) for role in ROLES}
+        self._driver = Driver(self._scheduler, engines, ledgers, self._on_event, call_timeout_s=call_timeout_s)
+        self._listeners: dict[int, asyncio.Queue[Event]] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def solve(self, problem: Problem, parameters: Parameters | None = None) -> Result:
+        """Solve one problem; cancelling the task stops all work on it.
+
+        Raises:
+            A1Error: No sample of the problem could be worked on; the first one's error.
+        """
+        async with aclosing(self.stream(problem, parameters)) as events:
+            async for event in events:
+                if isinstance(event, ProblemFinished):
+                    return event.result
+        raise Cancelled("the session was closed")
+
+    async def stream(self, problem: Problem, parameters: Parameters | None = None) -> AsyncGenerator[Event, None]:
+        """Solve one problem and tell what happens; closing the iterator early stops all work on it.
+
+        Yields:
+            Events, the last of which is `ProblemFinished`.
+
+        Raises:
+            A1Error: No sample of the problem could be worked on; the first one's error.
+        """
+        if self._closed:
+            raise EngineUnavailable("the session is closed", remedy="open a new one")
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
+        number = self._scheduler.add(problem, parameters or self.pair.parameters())
+        events = self._listeners[number] = asyncio.Queue()
+        self._driver.pump()
+        try:
+            while True:
+                event = await events.get()
+                if isinstance(event, ProblemFinished):
+                    _raise_if_all_failed(event.result)
+                    yield ProblemFinished(replace(event.result, wall_s=clock() - started_s))
+                    return
+                yield event
+        finally:
+            self._driver.dispatch(self._scheduler.cancel(number))
+            del self._listeners[number]
+            self._driver.pump()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The totals of `metrics`, with the calls in flight per role and the size of the calibration set."""
+        return {
+            **self.metrics.snapshot(),
+            "calls_in_flight": {role: self._scheduler.n_in_flight(role) for role in ROLES},
+            "calls_waiting": {role: len(self._scheduler.waiting[role]) for role in ROLES},
+            "calibration_size": len(self.calibration),
+        }
+
+    async def aclose(self) -> None:
+        """Stop all work and close the engines; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._driver.aclose()
+        for number in list(self._listeners):
+            self._driver.dispatch(self._scheduler.cancel(number))
+        for engine in self.engines.values():
+            await engine.aclose()
+
+    def _on_event(self, number: int, event: Event) -> None:
+        self.metrics.fold(event)
+        listener = self._listeners.get(number)
+        if listener is not None:
+            listener.put_nowait(event)
+
+
+async def open_session(pair: Pair, *, url: str | None = None, calibration: OnlineCalibration | None = None) -> Session:
+    """A session on the pair's engines.
+
+    Args:
+        pair: The pair.
+        url: ``host:port`` of a Triton gRPC endpoint that serves the models "draft" and "target"; None loads both into
+            this process.
+        calibration: Scores to start from.
+
+    Raises:
+        ConfigError: A model is missing or cannot be loaded.
+        EngineUnavailable: The server cannot be reached.
+    """
+    engines: dict[Role, Engine] = {}
+    try:
+        for role in ROLES:
+            engines[role] = await (_remote(pair, role, url) if url else _local(pair, role))
+    except BaseException:
+        for engine in engines.values():
+            await engine.aclose()
+        raise
+    return Session(pair, engines, calibration=calibration)
+
+
+async def _local(pair: Pair, role: Role) -> Engine:
+    # Adapters are imported where they are wanted: each needs packages that the others do not.
+    from a1_trt.adapters.openvino import OpenVinoEngine
+
+    said = pair.role(role)
+    return await asyncio.to_thread(
+        OpenVinoEngine.load,
+        pair.model_path(role),
+        role=role,
+        max_in_flight=said.max_in_flight,
+        kv_cache_gb=said.kv_cache_gb,
+        max_context_tokens=said.max_context_tokens,
+    )
+
+
+async def _remote(pair: Pair, role: Role, url: str) -> Engine:
+    from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
+    from a1_trt.adapters.triton import TritonEngine
+
+    path = pair.model_path(role)
+    tokenizer = await asyncio.to_thread(OpenVinoTokenizer.load, path)
+    limit = pair.role(role).max_context_tokens or context_length(path)
+    return TritonEngine(url, role, tokenizer, role=role, max_context_tokens=limit)
+
+
+def _ledger(pair: Pair, role: Role, engines: Mapping[Role, Engine]) -> TokenLedger:
+    said, tokenizer = pair.role(role), engines[role].tokenizer
+    same = frozenset(other for other in ROLES if engines[other].tokenizer.fingerprint == tokenizer.fingerprint)
+
+    def render(problem: str) -> list[int]:
+        return _prompt_ids(tokenizer, said.prompt, said.system, problem)
+
+    return TokenLedger(tokenizer, render, same)
+
+
+def _prompt_ids(tokenizer: Tokenizer, template: str, system: str, problem: str) -> list[int]:
+    if template == prompts.CHAT:
+        return tokenizer.encode(tokenizer.chat(system, problem))
+    return tokenizer.encode(prompts.render(template, problem), special=True)
+
+
+def _raise_if_all_failed(result: Result) -> None:
+    failed = [each.error for each in result.trajectories if each.end is SampleEnd.FAILED]
+    if len(failed) == len(result.trajectories) and failed[0] is not None:
+        raise failed[0]
