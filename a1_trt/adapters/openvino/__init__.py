@@ -10,6 +10,7 @@
 """
 
 from a1_trt.adapters.openvino.engine import OpenVinoEngine
+from a1_trt.adapters.openvino.loading import context_length
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 
-__all__ = ["OpenVinoEngine", "OpenVinoTokenizer"]
+__all__ = ["OpenVinoEngine", "OpenVinoTokenizer", "context_length"]

@@ -1,8 +1,8 @@
 """The step loop of one pipeline, in its own thread, fed from asyncio.
 
 The pipeline is touched by this thread alone. `step` is blocking and holds the interpreter lock, so asyncio runs between
-steps only: steps are kept short (chunked prompts), and after results were handed over the thread steps back for a moment,
-so that the event loop can answer before the next step rather than after it.
+steps only: steps are kept short (chunked prompts), and after results were handed over the thread steps back for a
+moment, so that the event loop can answer before the next step rather than after it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from a1_trt.adapters.openvino.gguf import read_metadata
 from a1_trt.errors import ConfigError
 
 MAX_BATCHED_TOKENS = 256
-"""Most tokens in one step: longer prompts are cut into chunks, so that a step (it holds the interpreter) stays short."""
+"""Most tokens in one step: longer prompts are cut into chunks, so that a step, which holds the interpreter, is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,16 @@ def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, kv_cache_g
         if model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
             return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", exact)
         return genai.ContinuousBatchingPipeline(str(model), tokenizer, scheduler, "CPU", **exact)
+
+
+def context_length(model: Path) -> int:
+    """Longest prompt plus generation of a model, in tokens, read without loading it.
+
+    Raises:
+        ConfigError: The model is missing, damaged or does not say.
+    """
+    checked_model(model)
+    return read_shape(model).max_context_tokens
 
 
 def read_shape(model: Path) -> Shape:
