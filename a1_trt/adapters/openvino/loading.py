@@ -13,7 +13,7 @@ from a1_trt.adapters.openvino.gguf import read_metadata
 from a1_trt.errors import ConfigError
 
 MAX_BATCHED_TOKENS = 256
-"""Most tokens in one step: longer prompts are cut into chunks, so that a step, which holds the interpreter, is short."""
+"""Most tokens in one step: longer prompts are cut into chunks, so that a step (it holds the interpreter) is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ def checked_model(model: Path) -> None:
     if model.is_file():
         if model.suffix != ".gguf":
             raise _wrong(model, "is a file, but no .gguf file", "give a compiled model directory or a .gguf file")
+        with loading(model):
+            read_metadata(model)
         return
     missing = [name for name in ("openvino_model.xml", "openvino_model.bin") if not (model / name).is_file()]
     if missing and any(model.glob("*.safetensors")):

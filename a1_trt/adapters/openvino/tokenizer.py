@@ -52,7 +52,7 @@ class OpenVinoTokenizer:
         with loading(model):
             native = genai.Tokenizer(str(model))
             native.decode(native.encode("a", add_special_tokens=False).input_ids.data[0].tolist())
-        return cls(native, _fingerprint(model), model)
+            return cls(native, _fingerprint(model), model)
 
     @property
     def fingerprint(self) -> str:
