@@ -111,7 +111,7 @@ def _alpha_of(budget: int, n_samples: int) -> float:
 
 
 def _checked(name: str, value: Any) -> Any:
-    kind = _KINDS[name]
+    kind: Any = _KINDS[name]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -122,7 +122,7 @@ def _checked(name: str, value: Any) -> Any:
         raise InvalidRequestError(f"alpha is {value}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     if name in _RANGES:
         low, high = _RANGES[name]
-        if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
+        if not (math.isfinite(value) and low <= value <= high):
             raise InvalidRequestError(f"{name} is {value}", field=name, remedy=f"choose a value from {low} to {high}")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise InvalidRequestError(

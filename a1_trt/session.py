@@ -48,7 +48,9 @@ class Session:
     ) -> None:
         said = pair.conformal
         self.pair = pair
-        self.calibration = calibration or OnlineCalibration(online=said.online, smoothed=said.smoothed)
+        self.calibration = (
+            OnlineCalibration(online=said.online, smoothed=said.smoothed) if calibration is None else calibration
+        )
         self.metrics = Metrics()
         self.engines = engines
         self._scheduler = Scheduler(

@@ -45,15 +45,19 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Pass:
-    """One warm-up and cosine decay with an optimizer of its own; it reads text that no other pass reads."""
+    """One warm-up and cosine decay with an optimizer of its own; it reads text that no other pass reads.
+
+    `lengths` are the fewest and the most steps of the problems in it.
+    """
 
     steps: int
     learning_rate: float
+    lengths: tuple[int, int]
 
 
 RECIPES = {
-    "target": Recipe(8, 384, 1024, 6, passes=(Pass(3600, 1e-3), Pass(1200, 5e-4)), tokens_per_step=4096, seed=1),
-    "draft": Recipe(2, 64, 160, 2, passes=(Pass(6000, 3e-3),), tokens_per_step=4096, seed=2),
+    "target": Recipe(8, 384, 1024, 6, passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13))), tokens_per_step=4096, seed=1),
+    "draft": Recipe(2, 64, 160, 2, passes=(Pass(6000, 3e-3, (2, 12)),), tokens_per_step=4096, seed=2),
 }
 
 
@@ -98,14 +102,16 @@ def encode(tokenizer: PreTrainedTokenizerFast, text: str, unlearned: list[tuple[
     return [*encoding.ids, end], [*labels, end]
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    tokenizer: PreTrainedTokenizerFast, lengths: tuple[int, int], tokens: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded batches of training examples of one length each, without end."""
     rng = random.Random(seed)
-    sources = {n: task.problems(seed, n, test=False) for n in range(2, task.LEVELS["hard"] + 1)}
+    sources = {n: task.problems(seed, n, test=False) for n in range(lengths[0], lengths[1] + 1)}
     while True:
         n_steps = rng.choice(list(sources))
         width = 32 + 32 * n_steps  # few distinct shapes: every new one costs the CPU kernels a compilation
-        size = max(1, recipe.tokens_per_step // width)
+        size = max(1, tokens // width)
         rows = [encode(tokenizer, *example_text(next(sources[n_steps]), rng)) for _ in range(size)]
         rows = [(ids[:width], labels[:width]) for ids, labels in rows]
         ids = torch.full((size, width), tokenizer.pad_token_id)
@@ -191,7 +197,7 @@ def train(role: str, output: Path, resume: Path | None) -> None:
         done = record["passes_done"]
     for index, lesson in enumerate(recipe.passes[done:], start=done):
         started = time.monotonic()
-        data = batches(tokenizer, recipe, recipe.seed + 1000 * index)
+        data = batches(tokenizer, lesson.lengths, recipe.tokens_per_step, recipe.seed + 1000 * index)
         record["tokens"] += run_pass(model, lesson, data, f"{role} pass {index + 1}")
         record["minutes"] += round((time.monotonic() - started) / 60, 1)
         record |= {"passes_done": index + 1, "threads": torch.get_num_threads(), "torch": torch.__version__}
