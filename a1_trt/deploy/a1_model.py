@@ -1,0 +1,141 @@
+"""The Triton model "a1": the scheduler as a service."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+
+from a1_trt.config import Pair, load_pair
+from a1_trt.deploy.exchange import Exchange, Exchanges, model_parameters
+from a1_trt.deploy.exporter import Exporter
+from a1_trt.deploy.tensors import A1_INPUTS
+from a1_trt.errors import A1Error, InvalidRequestError
+from a1_trt.requests import check_problem, make_parameters
+from a1_trt.session import Session, open_session
+from a1_trt.types import Parameters, Problem, ProblemFinished, Result
+from a1_trt.wire import event_to_dict
+
+GRPC_URL = "A1_TRT_GRPC_URL"
+"""Environment variable: where this server's own gRPC endpoint is."""
+_POLL_S = 0.1
+_EXPORT_S = 0.5
+# What Triton's own front ends and clients add to a request.
+_RESERVED = {"triton_enable_empty_final_response", "binary_data_output"}
+
+
+class A1Model:
+    """Solves problems with the models "draft" and "target" of the same server.
+
+    The request's id, where it has one, is the problem's: it takes part in every seed.
+
+    Args:
+        pair: The pair.
+        pb: Triton's module `triton_python_backend_utils`.
+    """
+
+    def __init__(self, pair: Pair, pb: Any) -> None:
+        self._pair = pair
+        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S)
+        self._exporter = Exporter(pb)
+        self._opening: asyncio.Lock | None = None
+        self._session: Session | None = None
+        self._exporting: asyncio.Task[None] | None = None
+
+    @classmethod
+    def load(cls, model_config: str, pb: Any) -> A1Model:
+        """Read the pair; draft and target are connected to at the first request, as they load beside this model.
+
+        Raises:
+            TritonModelException: The pair file is wrong; the message is the line of an `A1Error`.
+        """
+        try:
+            return cls(load_pair(model_parameters(model_config)["pair"]), pb)
+        except A1Error as error:
+            raise pb.TritonModelException(error.to_wire()) from None
+
+    def start(self, requests: list[Any]) -> None:
+        """Start to work on requests."""
+        self._exchanges.start(requests)
+        if self._exporting is None or self._exporting.done():
+            self._exporting = asyncio.create_task(self._export())
+
+    def close(self) -> None:
+        """Stop all work and close the session."""
+        self._exchanges.close(self._aclose)
+
+    async def _work(self, exchange: Exchange) -> None:
+        problem, parameters, options = _read(exchange, self._pair)
+        trajectories = bool(options.get("return_trajectories"))
+        session = await self._opened()
+        async with aclosing(session.stream(problem, parameters)) as events:
+            async for event in events:
+                if isinstance(event, ProblemFinished):
+                    said = json.dumps(event_to_dict(event, trajectories=trajectories))
+                    exchange.send(_outputs(event.result, said), final=True)
+                elif options.get("stream"):
+                    exchange.send({"event": json.dumps(event_to_dict(event))}, final=False)
+
+    async def _opened(self) -> Session:
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._session is None:
+                self._session = await open_session(self._pair, url=_own_url(self._pair))
+        return self._session
+
+    async def _export(self) -> None:
+        """Keep /metrics fresh while there is work, and once after it."""
+        while True:
+            n_requests = len(self._exchanges)
+            if self._session is not None:
+                self._exporter.update(self._session.snapshot())
+            if not n_requests:
+                return
+            await asyncio.sleep(_EXPORT_S)
+
+    async def _aclose(self) -> None:
+        if self._session is not None:
+            await self._session.aclose()
+
+
+def _own_url(pair: Pair) -> str:
+    said = os.environ.get(GRPC_URL) or pair.serving.url
+    return said.removeprefix("grpc://") if "://" not in said or said.startswith("grpc://") else "127.0.0.1:8001"
+
+
+def _read(exchange: Exchange, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
+    """The problem, how to solve it, and how to answer."""
+    known = [tensor.name for tensor in A1_INPUTS]
+    for name in exchange.parameters:
+        if name not in _RESERVED:
+            raise InvalidRequestError(f"{name} is not an input", field=name, remedy=f"choose from {', '.join(known)}")
+    said = exchange.read(A1_INPUTS)
+    options = {name: said.pop(name, False) for name in ("stream", "return_trajectories")}
+    text = said.pop("problem", None)
+    name = exchange.id or hashlib.sha256(str(text).encode()).hexdigest()[:12]
+    return check_problem(text, id=name), make_parameters(pair.parameters(), **said), options
+
+
+def _outputs(result: Result, event: str) -> dict[str, Any]:
+    usage = result.usage
+    rate = result.rejection_rate
+    return {
+        "answer": result.answer or "",
+        "vote_answers": np.array([answer.encode() for answer, _ in result.votes], dtype=np.object_),
+        "vote_counts": np.array([count for _, count in result.votes], dtype=np.int32),
+        "rejection_rate": float("nan") if rate is None else float(rate),
+        "n_scored": usage.n_scored,
+        "n_takeovers": usage.n_takeovers,
+        "n_stopped": usage.n_stopped,
+        "draft_tokens": usage.draft_tokens,
+        "target_tokens": usage.target_tokens,
+        "scored_tokens": usage.scored_tokens,
+        "wall_s": float(result.wall_s),
+        "event": event,
+    }

@@ -1,0 +1,136 @@
+"""The Triton models "draft" and "target": an engine that answers with the tensors of TensorRT-LLM's `tensorrt_llm`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from a1_trt.adapters.openvino import OpenVinoEngine
+from a1_trt.config import load_pair
+from a1_trt.deploy.exchange import Exchange, Exchanges, model_parameters
+from a1_trt.deploy.tensors import ENGINE_INPUTS
+from a1_trt.engine import Engine
+from a1_trt.errors import A1Error, EngineOverloaded, InvalidRequestError
+from a1_trt.types import Role
+
+MAX_REQUESTS = 1024
+_POLL_S = 0.1
+
+
+class EngineModel:
+    """One engine. A request with `draft_input_ids` has those scored, any other one generates.
+
+    Args:
+        engine: The engine.
+        role: Its role.
+        pb: Triton's module `triton_python_backend_utils`.
+    """
+
+    def __init__(self, engine: Engine, role: Role, pb: Any) -> None:
+        self._engine = engine
+        self._role: Role = role
+        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S)
+
+    @classmethod
+    def load(cls, model_config: str, pb: Any) -> EngineModel:
+        """Load the engine that a model's configuration names.
+
+        Raises:
+            TritonModelException: It cannot be loaded; the message is the line of an `A1Error`.
+        """
+        said = model_parameters(model_config)
+        role: Role = "draft" if said["role"] == "draft" else "target"
+        try:
+            pair = load_pair(said["pair"])
+            wanted = pair.role(role)
+            engine = OpenVinoEngine.load(
+                pair.model_path(role),
+                role=role,
+                max_in_flight=wanted.max_in_flight,
+                kv_cache_gb=wanted.kv_cache_gb,
+                max_context_tokens=wanted.max_context_tokens,
+            )
+        except A1Error as error:
+            raise pb.TritonModelException(error.to_wire()) from None
+        return cls(engine, role, pb)
+
+    def start(self, requests: list[Any]) -> None:
+        """Start to work on requests."""
+        self._exchanges.start(requests)
+
+    def close(self) -> None:
+        """Stop all work and free the engine."""
+        self._exchanges.close(self._engine.aclose)
+
+    async def _work(self, exchange: Exchange) -> None:
+        said = exchange.read(ENGINE_INPUTS)
+        if said.get("stop"):
+            self._exchanges.stop(exchange.id)
+            exchange.send(_generated(0, ()), final=True)
+            return
+        if len(self._exchanges) > MAX_REQUESTS:
+            raise EngineOverloaded(f"the {self._role} model works on {MAX_REQUESTS} requests", role=self._role)
+        _check(said)
+        prompt = _prompt(said)
+        if "draft_input_ids" in said:
+            values = await self._engine.score(prompt, said["draft_input_ids"])
+            exchange.send(_scored(len(prompt), values), final=True)
+            return
+        temperature = 0.0 if said.get("runtime_top_k") == 1 else said.get("temperature", 1.0)
+        generation = await self._engine.generate(
+            prompt,
+            max_tokens=said["request_output_len"],
+            temperature=temperature,
+            seed=said.get("seed", 0),
+        )
+        exchange.send(_generated(len(prompt), generation.token_ids), final=True)
+
+
+def _check(said: dict[str, Any]) -> None:
+    """Refuse what the engine cannot do, rather than leave it out silently."""
+    if said.get("streaming"):
+        raise InvalidRequestError("streaming is on", field="streaming", remedy="leave it out: responses come whole")
+    if said.get("runtime_top_k", 0) not in (0, 1):
+        raise InvalidRequestError(
+            f"runtime_top_k is {said['runtime_top_k']}", field="runtime_top_k", remedy="give 1 for greedy, or none"
+        )
+    if said.get("runtime_top_p", 0.0) not in (0.0, 1.0):
+        raise InvalidRequestError(
+            f"runtime_top_p is {said['runtime_top_p']}", field="runtime_top_p", remedy="leave it out"
+        )
+    if not 0.0 <= said.get("temperature", 1.0) <= 5.0:
+        raise InvalidRequestError(
+            f"temperature is {said['temperature']}", field="temperature", remedy="choose a value from 0 to 5"
+        )
+    if said["request_output_len"] < 1:
+        raise InvalidRequestError(
+            f"request_output_len is {said['request_output_len']}",
+            field="request_output_len",
+            remedy="ask for 1 or more",
+        )
+
+
+def _prompt(said: dict[str, Any]) -> list[int]:
+    ids: list[int] = said.get("input_ids", [])
+    length = said["input_lengths"]
+    if not 1 <= length <= len(ids):
+        raise InvalidRequestError(
+            f"input_lengths is {length} and input_ids has {len(ids)} elements",
+            field="input_lengths",
+            remedy="give the number of prompt tokens, at least 1",
+        )
+    return ids[:length]
+
+
+def _generated(n_prompt: int, ids: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "output_ids": np.array(ids, dtype=np.int32).reshape(1, 1, -1),
+        "sequence_length": np.array([[len(ids)]], dtype=np.int32),
+        "num_input_tokens": np.array([[n_prompt]], dtype=np.int32),
+        "num_output_tokens": np.array([[len(ids)]], dtype=np.int32),
+    }
+
+
+def _scored(n_prompt: int, values: list[float]) -> dict[str, Any]:
+    return {**_generated(n_prompt, ()), "output_log_probs": np.array(values, dtype=np.float32).reshape(1, 1, -1)}

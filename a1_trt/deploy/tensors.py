@@ -1,0 +1,96 @@
+"""The tensors of the models "draft", "target" and "a1"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output of a Triton model.
+
+    Args:
+        name: Its name.
+        data_type: Triton's word, without ``TYPE_``.
+        dims: Its dimensions without the batch; -1 is any.
+        optional: A request may leave it out.
+        scalar: One number a request: ``[1]`` outside the model, no dimension inside.
+        ragged: Requests of different length may share a batch.
+    """
+
+    name: str
+    data_type: str
+    dims: tuple[int, ...] = (1,)
+    optional: bool = False
+    scalar: bool = False
+    ragged: bool = False
+
+
+def _ids(name: str) -> Tensor:
+    return Tensor(name, "INT32", (-1,), optional=True, ragged=True)
+
+
+def _number(name: str, data_type: str, *, optional: bool = True) -> Tensor:
+    return Tensor(name, data_type, optional=optional, scalar=True)
+
+
+def _option(name: str, data_type: str) -> Tensor:
+    return Tensor(name, data_type, optional=True)
+
+
+ENGINE_INPUTS = (
+    _ids("input_ids"),
+    _number("input_lengths", "INT32", optional=False),
+    _number("request_output_len", "INT32", optional=False),
+    _ids("draft_input_ids"),
+    _number("end_id", "INT32"),
+    _number("temperature", "FP32"),
+    _number("runtime_top_k", "INT32"),
+    _number("runtime_top_p", "FP32"),
+    _number("seed", "UINT64"),
+    _number("return_log_probs", "BOOL"),
+    _number("streaming", "BOOL"),
+    _number("stop", "BOOL"),
+)
+"""A subset of TensorRT-LLM's `tensorrt_llm` model: the same names, types and dimensions."""
+
+ENGINE_OUTPUTS = (
+    Tensor("output_ids", "INT32", (-1, -1)),
+    Tensor("sequence_length", "INT32", (-1,)),
+    Tensor("output_log_probs", "FP32", (-1, -1)),
+    Tensor("num_input_tokens", "INT32"),
+    Tensor("num_output_tokens", "INT32"),
+)
+
+A1_INPUTS = (
+    Tensor("problem", "STRING"),
+    _option("n_samples", "INT32"),
+    _option("max_turns", "INT32"),
+    _option("alpha", "FP32"),
+    _option("budget", "INT32"),
+    _option("draft_tokens", "INT32"),
+    _option("target_tokens", "INT32"),
+    _option("temperature", "FP32"),
+    _option("seed", "INT64"),
+    _option("early_stop", "BOOL"),
+    _option("verify_answers", "BOOL"),
+    _option("strategy", "STRING"),
+    _option("admission", "STRING"),
+    _option("stream", "BOOL"),
+    _option("return_trajectories", "BOOL"),
+)
+
+A1_OUTPUTS = (
+    Tensor("answer", "STRING"),
+    Tensor("vote_answers", "STRING", (-1,)),
+    Tensor("vote_counts", "INT32", (-1,)),
+    Tensor("rejection_rate", "FP32"),
+    Tensor("n_scored", "INT32"),
+    Tensor("n_takeovers", "INT32"),
+    Tensor("n_stopped", "INT32"),
+    Tensor("draft_tokens", "INT32"),
+    Tensor("target_tokens", "INT32"),
+    Tensor("scored_tokens", "INT32"),
+    Tensor("wall_s", "FP32"),
+    Tensor("event", "STRING"),
+)
