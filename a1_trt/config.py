@@ -221,7 +221,7 @@ def make_pair(document: dict[str, Any], path: Path | None = None) -> Pair:
     for role in (pair.draft, pair.target):
         if role.prompt != "chat" and "{problem}" not in role.prompt:
             raise ConfigError(
-                f"prompt {role.prompt!r} has no place for the problem",
+                f"{f'{path}: ' if path else ''}prompt {role.prompt!r} has no place for the problem",
                 path=str(path),
                 field="prompt",
                 remedy='write {problem} where it goes, or prompt = "chat"',

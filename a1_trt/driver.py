@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from a1_trt.engine import Engine, TokenLedger
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout
@@ -41,16 +42,17 @@ class Driver:
         self._ledgers = ledgers
         self._on_event = on_event
         self._call_timeout_s = call_timeout_s
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._unwanted: set[int] = set()
+        self._tasks: dict[int, asyncio.Task[Segment | Logprobs | A1Error]] = {}
 
     def pump(self) -> None:
         """Start and cancel what the scheduler now wants started and cancelled."""
+        loop = asyncio.get_running_loop()
         plan = self._scheduler.schedule()
         for call in plan.start:
-            self._tasks[call.id] = asyncio.create_task(self._carry_out(call), name=f"{call.kind} call {call.id}")
+            task = loop.create_task(self._outcome(call), name=f"{call.kind} call {call.id}")
+            task.add_done_callback(partial(self._book, call, loop.time()))
+            self._tasks[call.id] = task
         for call_id in plan.cancel:
-            self._unwanted.add(call_id)
             self._tasks[call_id].cancel()
 
     def dispatch(self, events: list[tuple[int, Event]]) -> None:
@@ -63,24 +65,18 @@ class Driver:
 
     async def aclose(self) -> None:
         """Cancel all calls in flight and wait until they are gone."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.wait(self._tasks.values())
 
-    async def _carry_out(self, call: Call) -> None:
-        clock = asyncio.get_running_loop().time
-        started_s = clock()
-        try:
-            outcome = await self._outcome(call)
-        except asyncio.CancelledError:
-            if call.id not in self._unwanted:
-                raise
-            outcome = Cancelled("nobody wants this call's result any more")
-        finally:
-            self._tasks.pop(call.id, None)
-        self._unwanted.discard(call.id)
-        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, clock())))
+    def _book(self, call: Call, started_s: float, task: asyncio.Task[Segment | Logprobs | A1Error]) -> None:
+        """Report a call that came back. A done callback also sees a task that was cancelled before it began."""
+        del self._tasks[call.id]
+        unwanted = Cancelled("nobody wants this call's result any more")
+        outcome = unwanted if task.cancelled() else task.result()
+        ended_s = task.get_loop().time()
+        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))
         self.pump()
 
     async def _outcome(self, call: Call) -> Segment | Logprobs | A1Error:

@@ -125,9 +125,9 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        await self._driver.aclose()
         for number in list(self._listeners):
             self._driver.dispatch(self._scheduler.cancel(number))
+        await self._driver.aclose()
         for engine in self.engines.values():
             await engine.aclose()
 

@@ -123,8 +123,8 @@ class Scheduler:
                 call = queue.popleft()
                 self.in_flight[call.id] = call
                 start.append(call)
-        cancel, self._cancel = tuple(self._cancel), []
-        return Plan(tuple(start), cancel)
+        cancel, self._cancel = [call_id for call_id in self._cancel if call_id in self.in_flight], []
+        return Plan(tuple(start), tuple(cancel))
 
     def update(self, completion: Completion) -> list[tuple[int, Event]]:
         """Book a completion.

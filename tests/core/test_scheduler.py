@@ -1,0 +1,305 @@
+import pytest
+
+from a1_trt.conformal import OnlineCalibration, perplexity
+from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError
+from a1_trt.scheduler import Scheduler
+from a1_trt.types import (
+    Completion,
+    Logprobs,
+    Parameters,
+    Problem,
+    ProblemFinished,
+    SampleEnd,
+    Segment,
+    SegmentScored,
+)
+
+LIMITS = {"draft": 64, "target": 64}
+LIKELY, UNLIKELY = Logprobs((-0.1, -0.1)), Logprobs((-3.0, -3.0))
+
+
+class Table:
+    """A scheduler at which the test plays the engines."""
+
+    def __init__(self, limits=LIMITS, scores=(), **parameters):
+        calibration = OnlineCalibration(smoothed=False)
+        for score in scores:
+            calibration.judge(score, "all", 0.5)
+        self.scheduler = Scheduler(calibration, perplexity, limits, category="none")
+        self.parameters = Parameters(**{"n_samples": 1, "early_stop": False, **parameters})
+        self.calls, self.cancelled, self.events = [], [], []
+
+    def add(self, text="Q"):
+        number = self.scheduler.add(Problem(text), self.parameters)
+        self.pump()
+        return number
+
+    def pump(self):
+        plan = self.scheduler.schedule()
+        self.calls += plan.start
+        self.cancelled += plan.cancel
+
+    def complete(self, outcome, call=None):
+        call = call or self.calls[0]
+        self.calls.remove(call)
+        self.events += [event for _, event in self.scheduler.update(Completion(call, outcome))]
+        self.pump()
+        return call
+
+    def write(self, text, call=None, ended=False):
+        call = call or self.calls[0]
+        return self.complete(Segment(call.role, text, 3, (1, 2, 3), ended), call)
+
+    @property
+    def kinds(self):
+        return [call.kind for call in self.calls]
+
+    @property
+    def result(self):
+        return self.events[-1].result
+
+
+CALM = (9.0,) * 9  # a likely segment gets p = 1, an unlikely one p = 0.1
+STRICT = (1.0,) * 99
+
+
+def test_an_accepted_segment_stands_and_the_draft_goes_on():
+    table = Table(scores=CALM, alpha=0.4)
+    table.add()
+    assert table.kinds == ["draft"]
+    table.write("one ")
+    assert table.kinds == ["score"]
+    assert table.calls[0].segments[-1].text == "one "
+    table.complete(LIKELY)
+    assert table.kinds == ["draft"]
+    assert table.calls[0].turn == 1
+    table.write(r"\boxed{7}")
+    assert table.result.answer == "7"
+    assert table.result.usage.n_takeovers == 0
+    assert table.result.usage.n_scored == 1, "a finished chain costs the target nothing"
+    assert table.scheduler.is_finished
+
+
+def test_a_rejected_segment_is_continued_by_the_target_from_the_drafts_prefix():
+    table = Table(scores=STRICT, alpha=0.4)
+    table.add()
+    table.write("one ")
+    table.complete(UNLIKELY)
+    assert table.kinds == ["takeover"]
+    assert [segment.text for segment in table.calls[0].segments] == ["one "]
+    table.write(r"no, \boxed{8}")
+    assert table.result.trajectories[0].text == r"one no, \boxed{8}"
+    (turn,) = table.result.trajectories[0].turns
+    assert turn.takeover
+    assert turn.p_value == pytest.approx(1 / 100)
+    assert table.result.rejection_rate == 1.0
+
+
+def test_no_sample_waits_for_another():
+    table = Table(n_samples=3)
+    table.add()
+    table.write("a", table.calls[0])
+    table.complete(LIKELY, table.calls[-1])
+    assert [(call.key.sample, call.kind, call.turn) for call in table.calls] == [
+        (1, "draft", 0),
+        (2, "draft", 0),
+        (0, "draft", 1),
+    ]
+
+
+def test_a_barrier_lets_samples_advance_phase_by_phase():
+    table = Table(n_samples=2, admission="barrier", scores=CALM)
+    table.add()
+    first, second = table.calls
+    table.write("a", first)
+    assert table.calls == [second], "the score of the first waits for the draft of the second"
+    table.write("b", second)
+    assert table.kinds == ["score", "score"]
+    table.complete(UNLIKELY)
+    table.complete(LIKELY)
+    assert table.kinds == ["takeover"], "the accepted sample waits for the takeover"
+    table.write("c")
+    assert table.kinds == ["draft", "draft"]
+
+
+def test_limits_of_calls_in_flight_hold_and_slots_are_reused():
+    table = Table(limits={"draft": 2, "target": 1}, n_samples=4)
+    table.add()
+    assert table.kinds == ["draft", "draft"]
+    table.write("a")
+    assert sorted(table.kinds) == ["draft", "draft", "score"]
+    assert table.scheduler.n_in_flight("target") == 1
+
+
+def test_a_settled_vote_stops_the_rest_and_counts_it():
+    table = Table(n_samples=5, early_stop=True)
+    table.add()
+    for call in list(table.calls)[:3]:
+        table.write(r"\boxed{4}", call)
+    assert table.result.answer == "4"
+    assert table.result.usage.n_stopped == 2
+    assert [each.end for each in table.result.trajectories[3:]] == [SampleEnd.STOPPED] * 2
+    assert sorted(table.cancelled) == sorted(call.id for call in table.calls)
+    assert not table.scheduler.is_finished, "slots are held until the cancelled calls come back"
+    for call in list(table.calls):
+        table.write("late", call)
+    assert table.scheduler.is_finished
+    assert isinstance(table.events[-1], ProblemFinished)
+
+
+def test_the_switch_lets_every_sample_finish():
+    table = Table(n_samples=3, early_stop=False)
+    table.add()
+    for call in list(table.calls):
+        table.write(r"\boxed{4}", call)
+    assert table.result.votes == (("4", 3),)
+    assert table.result.usage.n_stopped == 0
+
+
+def test_the_last_turn_ends_a_sample():
+    table = Table(max_turns=2)
+    table.add()
+    for _ in range(2):
+        table.write("a")
+        table.complete(LIKELY)
+    assert table.result.trajectories[0].end is SampleEnd.EXHAUSTED
+    assert table.result.answer is None
+
+
+def test_a_text_that_ends_without_an_answer_ends_the_sample():
+    table = Table()
+    table.add()
+    table.write("I give up", ended=True)
+    assert table.kinds == ["score"], "the target may still take over"
+    table.complete(LIKELY)
+    assert table.result.trajectories[0].end is SampleEnd.ENDED
+
+
+def test_answers_are_verified_when_asked_and_taken_back_when_rejected():
+    table = Table(verify_answers=True, scores=STRICT)
+    table.add()
+    table.write(r"1+1=3 \boxed{3}")
+    assert table.kinds == ["score"]
+    table.complete(UNLIKELY)
+    assert table.kinds == ["takeover"]
+    assert table.calls[0].segments[-1].text == "1+1=3 "
+    table.write(r"wait, 2. \boxed{2}")
+    assert table.result.answer == "2"
+
+
+def test_an_accepted_answer_ends_the_sample_when_answers_are_verified():
+    table = Table(verify_answers=True, scores=CALM)
+    table.add()
+    table.write(r"\boxed{3}")
+    table.complete(LIKELY)
+    assert table.result.answer == "3"
+    assert table.result.usage.n_scored == 1
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("takeover", ["takeover"]), ("fail", [])])
+def test_a_failed_score_is_never_an_acceptance(rule, kind):
+    for outcome in (EngineError("down", role="target"), Logprobs(())):
+        table = Table(on_score_error=rule)
+        table.add()
+        table.write("a")
+        table.complete(outcome)
+        assert table.kinds == kind
+        if rule == "fail":
+            assert table.result.trajectories[0].end is SampleEnd.FAILED
+            assert table.result.trajectories[0].error is not None
+            assert table.result.usage.n_score_errors == 1
+            assert table.result.usage.n_scored == 0
+
+
+def test_an_empty_segment_has_no_score_and_goes_to_the_target():
+    table = Table()
+    table.add()
+    table.write("", ended=True)
+    assert table.kinds == ["takeover"]
+
+
+def test_an_error_fails_its_sample_only():
+    table = Table(n_samples=2)
+    table.add()
+    first, second = table.calls
+    table.complete(EngineError("down", role="draft"), first)
+    table.write(r"\boxed{5}", second)
+    assert table.result.answer == "5"
+    assert [each.end for each in table.result.trajectories] == [SampleEnd.FAILED, SampleEnd.ANSWERED]
+
+
+def test_a_full_context_ends_a_chain_that_has_begun_and_fails_one_that_has_not():
+    table = Table(n_samples=1)
+    table.add()
+    table.write("a")
+    table.complete(ContextLengthError("full"))
+    assert table.result.trajectories[0].end is SampleEnd.EXHAUSTED
+    table = Table(n_samples=1)
+    table.add()
+    table.complete(ContextLengthError("full"))
+    assert table.result.trajectories[0].end is SampleEnd.FAILED
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind", "tokens"), [("target_only", "takeover", 500 * 15), ("draft_only", "draft", 500 * 15)]
+)
+def test_one_model_alone_writes_the_whole_chain_in_one_call(strategy, kind, tokens):
+    table = Table(strategy=strategy)
+    table.add()
+    assert table.kinds == [kind]
+    assert table.calls[0].max_tokens == tokens
+    table.write(r"\boxed{6}")
+    assert table.result.answer == "6"
+    assert table.result.usage.n_scored == 0
+
+
+def test_cancelling_drops_waiting_calls_and_names_those_in_flight():
+    table = Table(limits={"draft": 1, "target": 1}, n_samples=3)
+    number = table.add()
+    events = table.scheduler.cancel(number)
+    table.pump()
+    assert [event.end for _, event in events[:-1]] == [SampleEnd.CANCELLED] * 3
+    assert table.cancelled == [table.calls[0].id]
+    assert table.scheduler.cancel(number) == []
+    table.write("late")
+    assert table.scheduler.is_finished
+
+
+def test_misuse_raises_and_changes_nothing():
+    table = Table()
+    table.add()
+    call = table.calls[0]
+    with pytest.raises(ProtocolError, match="completed with"):
+        table.scheduler.update(Completion(call, LIKELY))
+    table.write("a")
+    with pytest.raises(ProtocolError, match="not in flight"):
+        table.scheduler.update(Completion(call, Segment("draft", "a", 1)))
+    assert table.kinds == ["score"]
+
+
+def test_too_much_work_is_refused_before_it_is_taken():
+    scheduler = Scheduler(OnlineCalibration(), perplexity, LIMITS, max_samples=10)
+    scheduler.add(Problem("a"), Parameters(n_samples=8))
+    with pytest.raises(EngineOverloaded):
+        scheduler.add(Problem("b"), Parameters(n_samples=3))
+    scheduler.add(Problem("c"), Parameters(n_samples=2))
+
+
+def test_seeds_depend_on_what_they_are_for_and_not_on_the_schedule():
+    seeds = {}
+    for admission in ("async", "barrier"):
+        table = Table(n_samples=3, admission=admission, seed=7)
+        table.add()
+        seeds[admission] = [(call.key.sample, call.seed) for call in table.calls]
+    assert seeds["async"] == seeds["barrier"]
+    assert len({seed for _, seed in seeds["async"]}) == 3
+
+
+def test_scores_are_told_with_their_p_values():
+    table = Table(scores=CALM)
+    table.add()
+    table.write("a")
+    table.complete(LIKELY)
+    (scored,) = [event for event in table.events if isinstance(event, SegmentScored)]
+    assert scored.p_value == 1.0
+    assert not scored.takeover

@@ -1,0 +1,121 @@
+"""The scheduler under any order of completions, failures, cancellations and arrivals."""
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from a1_trt.conformal import OnlineCalibration, perplexity
+from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout
+from a1_trt.scheduler import Scheduler
+from a1_trt.types import Completion, Logprobs, Parameters, Problem, ProblemFinished, SampleEnd, SampleFinished, Segment
+
+ERRORS = [EngineError("failed"), EngineTimeout("late"), ContextLengthError("full")]
+TEXTS = ["a", "b ", "", r"\boxed{1}", r"\boxed{2}", r"\boxed{"]
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    @initialize(limits=st.fixed_dictionaries({"draft": st.integers(1, 4), "target": st.integers(1, 3)}))
+    def start(self, limits):
+        self.limits = limits
+        self.scheduler = Scheduler(OnlineCalibration(), perplexity, self.limits)
+        self.flying = {}
+        self.parameters = {}
+        self.ended = {}
+        self.results = {}
+
+    @rule(
+        n_samples=st.integers(1, 6),
+        max_turns=st.integers(1, 4),
+        admission=st.sampled_from(["async", "barrier"]),
+        strategy=st.sampled_from(["a1", "a1", "a1", "target_only", "draft_only"]),
+        early_stop=st.booleans(),
+        verify_answers=st.booleans(),
+        on_score_error=st.sampled_from(["takeover", "fail"]),
+    )
+    def add(self, **parameters):
+        chosen = Parameters(**parameters)
+        number = self.scheduler.add(Problem("Q", id=str(len(self.parameters))), chosen)
+        self.parameters[number] = chosen
+        self.ended[number] = set()
+
+    @rule()
+    def schedule(self):
+        plan = self.scheduler.schedule()
+        for call in plan.start:
+            assert call.id not in self.flying
+            self.flying[call.id] = call
+        for call_id in plan.cancel:
+            self.complete_with(self.flying[call_id], Cancelled("unwanted"))
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), error=st.none() | st.sampled_from(ERRORS), text=st.sampled_from(TEXTS), ended=st.booleans())
+    def complete(self, data, error, text, ended):
+        call = self.flying[data.draw(st.sampled_from(sorted(self.flying)))]
+        if error is not None:
+            self.complete_with(call, error)
+        elif call.kind == "score":
+            self.complete_with(call, Logprobs(tuple(-0.1 * (ord(letter) % 7) for letter in call.segments[-1].text)))
+        else:
+            self.complete_with(call, Segment(call.role, text, len(text), ended=ended))
+
+    @precondition(lambda self: self.parameters)
+    @rule(data=st.data())
+    def cancel(self, data):
+        number = data.draw(st.sampled_from(sorted(self.parameters)))
+        self.book(self.scheduler.cancel(number))
+
+    def complete_with(self, call, outcome):
+        del self.flying[call.id]
+        self.book(self.scheduler.update(Completion(call, outcome)))
+
+    def book(self, events):
+        for number, event in events:
+            assert number not in self.results, "nothing follows a result"
+            if isinstance(event, SampleFinished):
+                assert event.sample not in self.ended[number], "a sample ends once"
+                self.ended[number].add(event.sample)
+            if isinstance(event, ProblemFinished):
+                self.results[number] = event.result
+                self.check(number, event.result)
+
+    def check(self, number, result):
+        parameters = self.parameters[number]
+        assert [each.sample for each in result.trajectories] == list(range(parameters.n_samples))
+        assert self.ended[number] == set(range(parameters.n_samples))
+        for each in result.trajectories:
+            assert len(each.turns) <= parameters.max_turns
+            assert (each.end is SampleEnd.ANSWERED) == (each.answer is not None)
+            assert (each.end is SampleEnd.FAILED) == (each.error is not None)
+            assert all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in each.turns if turn.score)
+        assert sum(n for _, n in result.votes) == sum(each.answer is not None for each in result.trajectories)
+        if not parameters.early_stop:
+            assert result.usage.n_stopped == 0
+
+    @invariant()
+    def limits_hold(self):
+        if not hasattr(self, "scheduler"):
+            return
+        for role, limit in self.limits.items():
+            assert sum(call.role == role for call in self.flying.values()) <= limit
+            assert self.scheduler.n_in_flight(role) == sum(call.role == role for call in self.flying.values())
+        per_sample = [call.key for call in self.scheduler.in_flight.values() if call.key.problem not in self.results]
+        assert len(per_sample) == len(set(per_sample)), "a sample has one call at a time"
+
+    def teardown(self):
+        """Whatever has happened, everything ends once calls are answered."""
+        if not hasattr(self, "scheduler"):
+            return
+        for _ in range(10_000):
+            self.schedule()
+            if not self.flying:
+                break
+            call = self.flying[min(self.flying)]
+            text = "x" if call.turn < 2 else r"\boxed{9}"
+            outcome = Logprobs((-1.0,)) if call.kind == "score" else Segment(call.role, text, 1)
+            self.complete_with(call, outcome)
+        assert self.scheduler.is_finished
+        assert set(self.results) == set(self.parameters)
+
+
+SchedulerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestScheduler = SchedulerMachine.TestCase
