@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.errors import A1Error, EngineError, EngineOverloaded, EngineUnavailable
+from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
 from a1_trt.types import Role
 
+BLOCK_TOKENS = 32
+"""Tokens in a block of the KV cache on a CPU."""
 _HANDOVER_S = 5e-5
 _CLOSE_S = 60.0
 
@@ -45,7 +47,14 @@ class _Request:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Output]
     cancelled: bool = False
+    """The caller has gone."""
+    blocks: int = 0
+    """KV blocks that it needs at most."""
     handle: Any = field(default=None)
+
+    def __post_init__(self) -> None:
+        n_tokens = len(self.token_ids) + self.config.max_new_tokens
+        self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
 
     def resolve(self, outcome: Output | A1Error) -> None:
         try:
@@ -67,11 +76,13 @@ class Batcher:
 
     Args:
         pipeline: An openvino_genai.ContinuousBatchingPipeline; this object owns it from now on.
+        n_blocks: Size of its KV cache, in blocks.
         role: For error messages.
     """
 
-    def __init__(self, pipeline: Any, *, role: Role) -> None:
+    def __init__(self, pipeline: Any, *, n_blocks: int, role: Role) -> None:
         self._pipeline = pipeline
+        self._n_blocks = n_blocks
         self._role = role
         self._wake = threading.Condition()
         self._waiting: list[_Request] = []
@@ -97,11 +108,13 @@ class Batcher:
 
         Raises:
             EngineUnavailable: Closed.
-            EngineOverloaded: The KV cache is too small for it.
+            ContextLengthError: The KV cache is too small for it.
             EngineError: The pipeline failed.
         """
         loop = asyncio.get_running_loop()
         request = _Request(token_ids, config, loop, loop.create_future())
+        if request.blocks > self._n_blocks:
+            raise self._too_small()
         with self._wake:
             if self._closed:
                 raise self._unavailable()
@@ -123,40 +136,52 @@ class Batcher:
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._busy or self._waiting or self._closed)
-                arrived, self._waiting = self._waiting, []
-                self._running += arrived
+                arrived = self._admitted()
                 if self._closed:
                     break
             try:
-                self._busy = self._turn(arrived)
+                self._turn(arrived)
             except Exception as error:  # noqa: BLE001  whatever the runtime raises becomes a typed error of every caller
                 self._fail(EngineError(f"the {self._role} engine failed: {error}", role=self._role))
-                self._busy = False
         self._fail(self._unavailable())
         self._pipeline = None
 
-    def _turn(self, arrived: list[_Request]) -> bool:
-        """Add what arrived, drop what was cancelled, make one step, hand over what finished; whether there is more."""
+    def _admitted(self) -> list[_Request]:
+        """The waiting requests, first come first served, for which there are blocks; they run from now on.
+
+        Blocks are set aside for the whole of a request, so that the pipeline never has to push a sequence out of its
+        cache: it would compute it anew from somewhere, and report log-probs whose place cannot be told.
+        """
+        self._waiting = [request for request in self._waiting if not request.cancelled]
+        free = self._n_blocks - sum(request.blocks for request in self._running)
+        arrived: list[_Request] = []
+        for request in self._waiting:
+            free -= request.blocks
+            if free < 0:
+                break
+            arrived.append(request)
+        del self._waiting[: len(arrived)]
+        self._running += arrived
+        return arrived
+
+    def _turn(self, arrived: list[_Request]) -> None:
+        """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
         for request in arrived:
-            if not request.cancelled:
-                request.handle = self._add(request)
-        for request in self._running:
-            if request.cancelled and request.handle is not None:
+            request.handle = self._add(request)
+        dropped = {request for request in self._running if request.cancelled or request.handle is None}
+        for request in dropped:
+            if request.handle is not None:
                 request.handle.cancel()
-        self._keep([request for request in self._running if not request.cancelled and request.handle is not None])
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        finished = [request for request in self._running if _is_over(request.handle)]
-        if finished:
-            self._keep([request for request in self._running if request not in finished])
-            for request in finished:
-                request.resolve(self._outcome(request.handle))
-            time.sleep(_HANDOVER_S)
-        return bool(self._running) or self._pipeline.has_non_finished_requests()
-
-    def _keep(self, running: list[_Request]) -> None:
+        finished = [request for request in self._running if request not in dropped and _is_over(request.handle)]
         with self._wake:
-            self._running = running
+            self._running = [r for r in self._running if r not in dropped and r not in finished]
+            self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
+        for request in finished:
+            request.resolve(self._outcome(request.handle))
+        if finished:
+            time.sleep(_HANDOVER_S)
 
     def _add(self, request: _Request) -> Any:
         from openvino import Tensor
@@ -173,12 +198,7 @@ class Batcher:
         from openvino_genai import GenerationFinishReason, GenerationStatus
 
         if handle.get_status() != GenerationStatus.FINISHED:
-            return EngineOverloaded(
-                f"the {self._role} engine's KV cache is too small for this request",
-                role=self._role,
-                field="kv_cache_gb",
-                remedy="raise kv_cache_gb, or lower max_in_flight",
-            )
+            return self._too_small()
         output = handle.read_all()[0]
         stopped = output.finish_reason == GenerationFinishReason.STOP
         return Output(list(output.generated_ids), list(output.generated_log_probs), stopped)
@@ -187,6 +207,7 @@ class Batcher:
         """Fail everything in flight and take it out of the pipeline."""
         with self._wake:
             requests, self._waiting, self._running = self._waiting + self._running, [], []
+            self._busy = False
         for request in requests:
             request.resolve(error)
             if request.handle is not None:
@@ -197,6 +218,14 @@ class Batcher:
         except Exception:  # noqa: BLE001  it failed already; a pipeline that stays broken takes no more requests
             with self._wake:
                 self._closed = True
+
+    def _too_small(self) -> ContextLengthError:
+        return ContextLengthError(
+            f"the {self._role} engine's KV cache of {self._n_blocks * BLOCK_TOKENS} tokens is too small for a request",
+            role=self._role,
+            field="kv_cache_gb",
+            remedy="raise kv_cache_gb",
+        )
 
     def _unavailable(self) -> EngineUnavailable:
         return EngineUnavailable(

@@ -17,21 +17,22 @@ import asyncio
 import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from a1_trt.adapters.openvino.batcher import Batcher
+from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS, Batcher
 from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
-from a1_trt.engine import Generation
-from a1_trt.errors import ContextLengthError, EngineError, EngineUnavailable, ScoreShapeError
+from a1_trt.engine import Engine, Generation
+from a1_trt.errors import ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
 from a1_trt.types import Role
 
 _REMEMBERED_PROMPTS = 128
 _REMEMBERED_SEGMENTS = 32
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """A model on openvino-genai; `load` makes one. Used from one event loop.
 
     Attributes:
@@ -44,15 +45,18 @@ class OpenVinoEngine:
         >>> await engine.generate(prompt, max_tokens=8, temperature=0.0, seed=0)  # doctest: +SKIP
     """
 
-    def __init__(self, model: Path, tokenizer: OpenVinoTokenizer, *, role: Role, shape: Shape, **pipeline: int) -> None:
+    def __init__(
+        self, model: Path, tokenizer: OpenVinoTokenizer, *, role: Role, shape: Shape, max_in_flight: int, n_blocks: int
+    ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._role: Role = role
         self._shape = shape
-        self._pipeline = pipeline
-        native = load_pipeline(model, tokenizer.native, reuse_prefixes=True, **pipeline)
+        self._max_in_flight = max_in_flight
+        self._n_blocks = n_blocks
+        native = self._load(reuse_prefixes=True)
         self._eos = _end_tokens(native)
-        self._batcher = Batcher(native, role=role)
+        self._batcher = Batcher(native, n_blocks=n_blocks, role=role)
         self._uncached: Batcher | None = None
         self._uncached_lock = asyncio.Lock()
         self._scored: OrderedDict[tuple[int, ...], deque[tuple[list[int], list[float]]]] = OrderedDict()
@@ -76,16 +80,19 @@ class OpenVinoEngine:
             model: A compiled model directory, or a .gguf file.
             role: "draft" or "target", for error messages.
             max_in_flight: Most sequences in a batch; further calls wait.
-            kv_cache_gb: Size of the KV cache, GB.
-            max_context_tokens: Longest prompt plus generation; the model's own when None.
+            kv_cache_gb: Size of the KV cache, GB; memory is taken when it is used.
+            max_context_tokens: Longest prompt plus generation; the model's own when None. Never more than the KV cache
+                holds.
 
         Raises:
             ConfigError: The model is missing or damaged, or openvino-genai is not installed.
         """
         tokenizer = OpenVinoTokenizer.load(model)
         own = read_shape(model)
-        shape = Shape(max_context_tokens or own.max_context_tokens, own.vocabulary)
-        return cls(model, tokenizer, role=role, shape=shape, max_in_flight=max_in_flight, kv_cache_gb=kv_cache_gb)
+        n_blocks = own.n_blocks(kv_cache_gb)
+        limit = min(max_context_tokens or own.max_context_tokens, (n_blocks - 2) * BLOCK_TOKENS)
+        shape = replace(own, max_context_tokens=limit)
+        return cls(model, tokenizer, role=role, shape=shape, max_in_flight=max_in_flight, n_blocks=n_blocks)
 
     @property
     def tokenizer(self) -> OpenVinoTokenizer:
@@ -106,8 +113,8 @@ class OpenVinoEngine:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
         self._check(prompt, "prompt")
         if max_tokens < 1:
-            raise EngineError(f"max_tokens is {max_tokens}", role=self._role, field="max_tokens", remedy="ask for 1")
-        self._check_length(len(prompt), max_tokens, "max_tokens")
+            raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
+        self._check_length(len(prompt), max_tokens)
         output = await self._batcher.run(prompt, self._config(max_tokens, temperature=temperature, seed=seed))
         ids = output.token_ids
         ended = output.stopped and bool(ids) and ids[-1] in self._eos
@@ -117,7 +124,7 @@ class OpenVinoEngine:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
         self._check(prompt, "prompt")
         self._check(segment, "segment")
-        self._check_length(len(prompt), len(segment), "segment")
+        self._check_length(len(prompt), len(segment))
         values = await self._tail(self._batcher, prompt, segment)
         values = self._completed(prompt, segment, values)
         if len(values) < len(segment):
@@ -148,15 +155,22 @@ class OpenVinoEngine:
         computed = min(len(known), len(prompt) + len(segment) - 1)
         return known[len(known) - min(computed, len(segment)) :]
 
+    def _load(self, *, reuse_prefixes: bool) -> Any:
+        return load_pipeline(
+            self._model,
+            self._tokenizer.native,
+            max_in_flight=self._max_in_flight,
+            n_blocks=self._n_blocks,
+            reuse_prefixes=reuse_prefixes,
+        )
+
     async def _without_cache(self) -> Batcher:
         async with self._uncached_lock:
             if self._closed:
                 raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
             if self._uncached is None:
-                native = await asyncio.to_thread(
-                    load_pipeline, self._model, self._tokenizer.native, reuse_prefixes=False, **self._pipeline
-                )
-                self._uncached = Batcher(native, role=self._role)
+                native = await asyncio.to_thread(self._load, reuse_prefixes=False)
+                self._uncached = Batcher(native, n_blocks=self._n_blocks, role=self._role)
         return self._uncached
 
     def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
@@ -192,22 +206,21 @@ class OpenVinoEngine:
 
     def _check(self, token_ids: Sequence[int], name: str) -> None:
         if not token_ids:
-            raise EngineError(f"the {name} is empty", role=self._role, field=name, remedy="give at least one token")
+            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
         if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
-            raise EngineError(
+            raise InvalidRequestError(
                 f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
-                role=self._role,
                 field=name,
                 remedy="encode the text with this engine's own tokenizer",
             )
 
-    def _check_length(self, n_prompt: int, n_more: int, name: str) -> None:
+    def _check_length(self, n_prompt: int, n_more: int) -> None:
         if n_prompt + n_more > self.max_context_tokens:
             raise ContextLengthError(
-                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} model's context of "
+                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
                 f"{self.max_context_tokens}",
                 role=self._role,
-                field=name,
+                field="prompt",
                 remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
             )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS
 from a1_trt.adapters.openvino.gguf import read_metadata
 from a1_trt.errors import ConfigError
 
@@ -23,10 +24,16 @@ class Shape:
     Args:
         max_context_tokens: Longest prompt plus generation.
         vocabulary: Number of token ids.
+        kv_bytes: Bytes that one token takes in a KV cache of 32-bit numbers.
     """
 
     max_context_tokens: int
     vocabulary: int
+    kv_bytes: int
+
+    def n_blocks(self, kv_cache_gb: int) -> int:
+        """Blocks of the KV cache that `kv_cache_gb` GB hold."""
+        return max(4, kv_cache_gb * 2**30 // (self.kv_bytes * BLOCK_TOKENS))
 
 
 def openvino_genai() -> Any:
@@ -80,7 +87,7 @@ def loading(model: Path) -> Iterator[None]:
         ) from None
 
 
-def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, kv_cache_gb: int, reuse_prefixes: bool) -> Any:
+def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, n_blocks: int, reuse_prefixes: bool) -> Any:
     """A continuous-batching pipeline on the CPU.
 
     Both precisions are set to 32 bits: with the device's own choice (bfloat16 arithmetic and an 8-bit KV cache on some
@@ -93,7 +100,7 @@ def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, kv_cache_g
     from openvino import Type
 
     scheduler = genai.SchedulerConfig()
-    scheduler.cache_size = kv_cache_gb
+    scheduler.num_kv_blocks = n_blocks
     scheduler.max_num_seqs = max_in_flight
     scheduler.max_num_batched_tokens = max(MAX_BATCHED_TOKENS, max_in_flight)
     scheduler.dynamic_split_fuse = True
@@ -125,10 +132,21 @@ def read_shape(model: Path) -> Shape:
         if model.is_file():
             metadata = read_metadata(model)
             kind = metadata["general.architecture"].decode()
-            return Shape(metadata[f"{kind}.context_length"], len(metadata["tokenizer.ggml.tokens"]))
+            heads = metadata[f"{kind}.attention.head_count"]
+            width = metadata.get(f"{kind}.attention.key_length", metadata[f"{kind}.embedding_length"] // heads)
+            kv_heads = metadata.get(f"{kind}.attention.head_count_kv", heads)
+            kv_bytes = _kv_bytes(metadata[f"{kind}.block_count"], kv_heads, width)
+            return Shape(metadata[f"{kind}.context_length"], len(metadata["tokenizer.ggml.tokens"]), kv_bytes)
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         config = config.get("text_config", config)
-        return Shape(int(config["max_position_embeddings"]), int(config["vocab_size"]))
+        heads = config["num_attention_heads"]
+        width = config.get("head_dim") or config["hidden_size"] // heads
+        kv_bytes = _kv_bytes(config["num_hidden_layers"], config.get("num_key_value_heads") or heads, width)
+        return Shape(int(config["max_position_embeddings"]), int(config["vocab_size"]), kv_bytes)
+
+
+def _kv_bytes(layers: int, kv_heads: int, width: int) -> int:
+    return layers * 2 * kv_heads * width * 4
 
 
 def _wrong(model: Path, what: str, remedy: str) -> ConfigError:

@@ -1,0 +1,63 @@
+"""The engines that the contract is tested on.
+
+To add one: write a context manager that yields a `Subject`, and name it in `SUBJECTS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a1_trt.adapters.openvino import OpenVinoEngine
+from a1_trt.engine import Engine
+
+REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An engine under test.
+
+    Args:
+        engine: The engine; shared by the tests, which therefore leave it open.
+        run: Runs a coroutine on the event loop that the engine belongs to.
+        open: Another engine of the same kind, for the tests that close it.
+        in_flight: Requests that wait or run in `engine` now.
+        vocabulary: Number of token ids, where `engine` is a language model whose probabilities can be summed.
+    """
+
+    engine: Engine
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
+    open: Callable[[], Awaitable[Engine]]
+    in_flight: Callable[[], int]
+    vocabulary: int | None = None
+
+    def encode(self, text: str) -> list[int]:
+        return self.engine.tokenizer.encode(text)
+
+
+@contextmanager
+def openvino() -> Iterator[Subject]:
+    def load() -> OpenVinoEngine:
+        return OpenVinoEngine.load(REFERENCE / "target", role="target")
+
+    with asyncio.Runner() as runner:
+        engine = load()
+        vocabulary = engine._shape.vocabulary
+        yield Subject(engine, runner.run, lambda: asyncio.to_thread(load), lambda: engine.in_flight, vocabulary)
+        runner.run(engine.aclose())
+
+
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {"openvino": openvino}
+
+
+@pytest.fixture(scope="session", params=list(SUBJECTS))
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    with SUBJECTS[request.param]() as opened:
+        yield opened
