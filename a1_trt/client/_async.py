@@ -1,0 +1,190 @@
+"""The client, written once, in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Unpack
+
+from a1_trt.client._target import Target, connect
+from a1_trt.client._transport import Events, Overrides, within
+from a1_trt.errors import A1Error, Cancelled, EngineUnavailable, InvalidRequestError
+from a1_trt.requests import check_problem, make_parameters
+from a1_trt.types import Problem, ProblemFinished, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One more problem of `solve_many` is done.
+
+    Args:
+        n_done: Problems done, this one included.
+        n_total: Problems in all.
+        index: Which one it was, from 0.
+        outcome: Its result or error.
+    """
+
+    n_done: int
+    n_total: int
+    index: int
+    outcome: Result | A1Error = field(repr=False)
+
+
+class AsyncClient:
+    """Solves problems on a server or in this process. Use it from one event loop.
+
+    Args:
+        target: ``grpc://host:port``, ``http://host:port``, a pair (name, file or `Pair`) or a `Session`. A pair is
+            loaded on first use and freed on close; a session stays open, since it is the caller's.
+
+    Raises:
+        InvalidRequestError: The URL is none.
+        ConfigError: The pair is not found or wrong.
+
+    Example:
+        >>> async def main() -> None:
+        ...     async with AsyncClient("grpc://localhost:8001") as client:
+        ...         result = await client.solve("a = 3, b = a+4. What is b modulo 100?", n_samples=8, alpha=0.3)
+        ...         print(result.answer, result.rejection_rate)
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._transport = connect(target)
+        self._closed = False
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def solve(
+        self, problem: str | Problem, *, deadline_s: float | None = None, **parameters: Unpack[Overrides]
+    ) -> Result:
+        """Solve one problem.
+
+        Args:
+            problem: Its text, or a `Problem`, whose id takes part in every seed.
+            deadline_s: Seconds it may take; then the work on it is cancelled, on the server too.
+            **parameters: See `Overrides`.
+
+        Raises:
+            InvalidRequestError: An argument is wrong.
+            DeadlineExceeded: It took longer than `deadline_s`.
+            EngineUnavailable: The server cannot be reached.
+            A1Error: Whatever else stopped it, with the server's own words.
+        """
+        async with aclosing(self._events(_checked(problem), deadline_s, parameters, live=False)) as events:
+            async for event in events:
+                if isinstance(event, ProblemFinished):
+                    return event.result
+        raise Cancelled("the work was stopped before its end", remedy="ask again")
+
+    async def solve_many(
+        self,
+        problems: Iterable[str | Problem],
+        *,
+        concurrency: int = 64,
+        on_progress: Callable[[Progress], object] | None = None,
+        deadline_s: float | None = None,
+        **parameters: Unpack[Overrides],
+    ) -> list[Result | A1Error]:
+        """Solve many problems at once; none waits for another, and none is harmed by another's failure.
+
+        Args:
+            problems: The problems; texts are named by their place.
+            concurrency: Most problems in flight; the next starts as soon as one is done.
+            on_progress: Called after every problem.
+            deadline_s: Seconds each problem may take, from its own start.
+            **parameters: See `Overrides`; the same for all.
+
+        Returns:
+            A result or an error for every problem, in the order of `problems`.
+
+        Raises:
+            InvalidRequestError: A parameter is wrong. (A problem that is wrong is an error in the list.)
+        """
+        self._check(deadline_s, parameters)
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise InvalidRequestError(
+                f"concurrency is {concurrency!r}", field="concurrency", remedy="give a whole number of at least 1"
+            )
+        waiting = list(enumerate(problems))
+        outcomes: dict[int, Result | A1Error] = {}
+        queue = iter(waiting)
+
+        async def work() -> None:
+            # All workers draw from one queue, so a slow problem holds back nobody but its own worker.
+            for index, problem in queue:
+                try:
+                    named = _checked(problem, id=str(index))
+                    outcomes[index] = await self.solve(named, deadline_s=deadline_s, **parameters)
+                except A1Error as error:
+                    outcomes[index] = error
+                if on_progress is not None:
+                    on_progress(Progress(len(outcomes), len(waiting), index, outcomes[index]))
+
+        await _all(work, min(concurrency, len(waiting)))
+        return [outcomes[index] for index, _ in waiting]
+
+    async def stream(
+        self, problem: str | Problem, *, deadline_s: float | None = None, **parameters: Unpack[Overrides]
+    ) -> Events:
+        """Solve one problem and tell what happens; closing the iterator early stops the work, on the server too.
+
+        Arguments and errors are those of `solve`.
+
+        Yields:
+            `SegmentWritten`, `SegmentScored` and `SampleFinished` as they happen; last, `ProblemFinished`.
+        """
+        async with aclosing(self._events(_checked(problem), deadline_s, parameters, live=True)) as events:
+            async for event in events:
+                yield event
+
+    async def aclose(self) -> None:
+        """Let go of connections and of engines loaded here; a second call does nothing."""
+        self._closed = True
+        await self._transport.aclose()
+
+    async def _events(
+        self, problem: Problem, deadline_s: float | None, parameters: Mapping[str, Any], *, live: bool
+    ) -> Events:
+        given = self._check(deadline_s, parameters)
+        events = self._transport.events(problem.text, problem.id, given, live=live)
+        async with aclosing(within(events, deadline_s)) as timed:
+            async for event in timed:
+                if isinstance(event, ProblemFinished):
+                    # A server never sees the right answer; here the result gets its problem back as it was given.
+                    yield ProblemFinished(replace(event.result, problem=problem))
+                else:
+                    yield event
+
+    def _check(self, deadline_s: float | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that were given, checked and of the right type."""
+        if self._closed:
+            raise EngineUnavailable("the client is closed", remedy="make a new one")
+        if deadline_s is not None and not deadline_s > 0:
+            raise InvalidRequestError(
+                f"deadline_s is {deadline_s}", field="deadline_s", remedy="give a number of seconds above 0"
+            )
+        given = {name: value for name, value in parameters.items() if value is not None}
+        checked = make_parameters(self._transport.defaults, **given)
+        return {name: value if name == "budget" else getattr(checked, name) for name, value in given.items()}
+
+
+def _checked(problem: str | Problem, *, id: str = "0") -> Problem:
+    if isinstance(problem, Problem):
+        return check_problem(problem.text, id=problem.id, answer=problem.answer)
+    return check_problem(problem, id=id)
+
+
+async def _all(work: Callable[[], Coroutine[Any, Any, None]], n: int) -> None:
+    """Run n copies of `work` at once; the first failure stops the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(n):
+                tasks.create_task(work())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

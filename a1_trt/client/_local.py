@@ -1,0 +1,52 @@
+"""Problems solved in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from a1_trt.client._transport import Events
+from a1_trt.config import Pair
+from a1_trt.requests import make_parameters
+from a1_trt.session import Session, open_session
+from a1_trt.types import Parameters, Problem
+
+
+class LocalTransport:
+    """A session in this process.
+
+    Args:
+        source: An open session, which stays the caller's, or a pair, which is loaded on first use and owned.
+    """
+
+    def __init__(self, source: Pair | Session) -> None:
+        self._pair = source if isinstance(source, Pair) else source.pair
+        self._session = source if isinstance(source, Session) else None
+        self._owned = isinstance(source, Pair)
+        self._opening = asyncio.Lock()
+
+    @property
+    def defaults(self) -> Parameters:
+        """What the pair file says."""
+        return self._pair.parameters()
+
+    async def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+        """See `Transport`; what happens here costs nothing to tell, so `live` makes no difference."""
+        session = await self._opened()
+        stream = session.stream(Problem(text, id), make_parameters(self.defaults, **overrides))
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
+
+    async def aclose(self) -> None:
+        """See `Transport`."""
+        if self._owned and self._session is not None:
+            await self._session.aclose()
+
+    async def _opened(self) -> Session:
+        async with self._opening:
+            if self._session is None:
+                self._session = await open_session(self._pair)
+            return self._session

@@ -1,0 +1,128 @@
+"""The one seam of the client: something that yields the events of a problem, wherever it is solved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol, TypedDict
+
+import tenacity
+
+from a1_trt.errors import DeadlineExceeded, EngineUnavailable
+from a1_trt.requests import MAX_SAMPLES
+from a1_trt.types import Admission, Event, Parameters, Strategy
+
+Events = AsyncGenerator[Event, None]
+
+# A client does not know the pair that a server runs. Only a budget is judged by another parameter, n_samples: without
+# it the client lets every budget pass that could be right, and the server decides.
+UNKNOWN_PAIR = Parameters(n_samples=MAX_SAMPLES)
+
+ATTEMPTS = 4
+
+
+class Overrides(TypedDict, total=False):
+    """Parameters of a request that replace the pair's own; `a1_trt.Parameters` says what each means.
+
+    `budget` is another way to give alpha: the target may take over budget of n_samples segments.
+    """
+
+    n_samples: int | None
+    max_turns: int | None
+    alpha: float | None
+    budget: int | None
+    draft_tokens: int | None
+    target_tokens: int | None
+    temperature: float | None
+    seed: int | None
+    early_stop: bool | None
+    verify_answers: bool | None
+    strategy: Strategy | None
+    admission: Admission | None
+
+
+class Transport(Protocol):
+    """A way to get problems solved."""
+
+    @property
+    def defaults(self) -> Parameters:
+        """What a request's parameters are where it does not say."""
+
+    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+        """Solve a problem; closing the generator, or cancelling the task that iterates, stops the work everywhere.
+
+        Args:
+            text: The problem.
+            id: Its name, which takes part in every seed.
+            overrides: Parameters that are given, checked.
+            live: Yield everything as it happens; otherwise the final `ProblemFinished` is enough.
+
+        Raises:
+            A1Error: The problem cannot be solved, or the other side cannot be reached.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of everything; a second call does nothing."""
+
+
+def unreachable(url: str, said: str) -> EngineUnavailable:
+    """The error of a server that does not answer."""
+    return EngineUnavailable(
+        f"the server at {url} cannot be reached: {said}",
+        field="url",
+        remedy="start the server with 'a1-trt serve', or check host and port",
+    )
+
+
+async def retried(open_events: Callable[[], Events]) -> Events:
+    """The events, tried again while the server cannot be reached; never once an event has arrived."""
+    attempts = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_is_unreachable),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
+        reraise=True,
+    )
+    async for attempt in attempts:
+        with attempt:
+            events = open_events()
+            first = await anext(events)
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
+async def within(events: Events, deadline_s: float | None) -> Events:
+    """The events, until `deadline_s` seconds from now; then all work on them is cancelled.
+
+    Raises:
+        DeadlineExceeded: The deadline passed before the last event.
+    """
+    loop = asyncio.get_running_loop()
+    end = None if deadline_s is None else loop.time() + deadline_s
+    async with aclosing(events):
+        while True:
+            # No timeout is open across the yield: there the caller's own code runs, which is not ours to cancel.
+            try:
+                async with asyncio.timeout_at(end) as limit:
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise _late(deadline_s) from None
+            if end is not None and loop.time() > end:  # an event that was waiting already is there without any await
+                raise _late(deadline_s)
+            yield event
+
+
+def _late(deadline_s: float | None) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"the problem was not solved within {deadline_s} s", field="deadline_s", remedy="allow more time"
+    )
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    return isinstance(error, EngineUnavailable) and error.field == "url"

@@ -1,0 +1,87 @@
+"""Problems solved by a Triton server, over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient import grpc as triton
+from tritonclient.grpc import aio
+
+from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
+from a1_trt.client._wire import DATATYPES, MODEL, events_of, tensors_of, typed_error
+from a1_trt.errors import A1Error
+from a1_trt.types import Parameters, ProblemFinished
+
+_NUMPY = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_, "BYTES": np.object_}
+
+
+class GrpcTransport:
+    """One gRPC channel; every problem is a stream of its own on it.
+
+    Args:
+        address: ``host:port``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client: Any = None
+
+    @property
+    def defaults(self) -> Parameters:
+        """The server decides; see `UNKNOWN_PAIR`."""
+        return UNKNOWN_PAIR
+
+    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+        """See `Transport`."""
+        tensors = tensors_of(text, overrides, live=live)
+        return retried(lambda: self._once(tensors, id))
+
+    async def aclose(self) -> None:
+        """See `Transport`."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _once(self, tensors: Mapping[str, Any], id: str) -> Events:
+        if self._client is None:  # made here, because a channel belongs to the running event loop
+            self._client = aio.InferenceServerClient(self._address)
+        responses = self._client.stream_infer(_one_request(tensors, id))
+        try:
+            async for response, error in responses:
+                if error is not None:
+                    raise typed_error(error.message())
+                for event in events_of(response.as_numpy("event")[0]):
+                    yield event
+                    if isinstance(event, ProblemFinished):
+                        return
+        except grpc.RpcError as error:
+            raise _connection_error(self._address, error) from None
+        finally:
+            responses.cancel()
+
+
+async def _one_request(tensors: Mapping[str, Any], id: str) -> AsyncIterator[dict[str, Any]]:
+    yield {
+        "model_name": MODEL,
+        "inputs": [_input(name, value) for name, value in tensors.items()],
+        "outputs": [triton.InferRequestedOutput("event")],
+        "request_id": id,
+    }
+
+
+def _input(name: str, value: Any) -> triton.InferInput:
+    datatype = DATATYPES[name]
+    tensor = triton.InferInput(name, [1], datatype)
+    value = value.encode() if isinstance(value, str) else value
+    tensor.set_data_from_numpy(np.array([value], dtype=_NUMPY[datatype]))
+    return tensor
+
+
+def _connection_error(address: str, error: grpc.RpcError) -> A1Error:
+    status, details = error.code(), error.details() or ""
+    if status == grpc.StatusCode.UNAVAILABLE:
+        return unreachable(address, details)
+    return typed_error(f"{status.name}: {details}")

@@ -1,0 +1,80 @@
+"""Problems solved by a Triton server, over HTTP: its generate and generate_stream endpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
+from a1_trt.client._wire import MODEL, events_of, tensors_of, typed_error
+from a1_trt.errors import EngineUnavailable
+from a1_trt.types import Event, Parameters
+
+# How long a problem takes is the caller's deadline; only connecting has a limit of its own.
+_TIMEOUT = httpx.Timeout(None, connect=5.0)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+
+
+class HttpTransport:
+    """One pool of HTTP connections.
+
+    Args:
+        url: ``http://host:port``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def defaults(self) -> Parameters:
+        """The server decides; see `UNKNOWN_PAIR`."""
+        return UNKNOWN_PAIR
+
+    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+        """See `Transport`."""
+        body = {"id": id, **tensors_of(text, overrides, live=live)}
+        return retried(lambda: self._once("generate_stream" if live else "generate", body))
+
+    async def aclose(self) -> None:
+        """See `Transport`."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _once(self, verb: str, body: Mapping[str, Any]) -> Events:
+        if self._client is None:
+            self._client = httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT, limits=_LIMITS)
+        try:
+            async with self._client.stream("POST", f"/v2/models/{MODEL}/{verb}", json=body) as response:
+                if response.is_error:
+                    raise typed_error(_error_text(await response.aread()))
+                async for line in response.aiter_lines():
+                    for event in _events_in(line):
+                        yield event
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreachable(self._url, str(error)) from None
+        except httpx.TransportError as error:
+            raise EngineUnavailable(
+                f"the connection to {self._url} broke: {error or type(error).__name__}", remedy="see the server's log"
+            ) from None
+
+
+def _events_in(line: str) -> Iterator[Event]:
+    """The event in a line: a whole JSON body, or one datum of server-sent events."""
+    text = line.removeprefix("data:").strip()
+    if text.startswith("{"):
+        document = json.loads(text)
+        if "error" in document:
+            raise typed_error(document["error"])
+        yield from events_of(document.get("event", ""))
+
+
+def _error_text(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")

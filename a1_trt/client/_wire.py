@@ -1,0 +1,57 @@
+"""What a request and a response of the served model look like, whatever carries them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from a1_trt.errors import A1Error, EngineError, InvalidRequestError, from_wire
+from a1_trt.types import Event
+from a1_trt.wire import event_from_dict
+
+MODEL = "a1"
+
+DATATYPES = {
+    "problem": "BYTES",
+    "n_samples": "INT32",
+    "max_turns": "INT32",
+    "alpha": "FP32",
+    "budget": "INT32",
+    "draft_tokens": "INT32",
+    "target_tokens": "INT32",
+    "temperature": "FP32",
+    "seed": "INT64",
+    "early_stop": "BOOL",
+    "verify_answers": "BOOL",
+    "strategy": "BYTES",
+    "admission": "BYTES",
+    "stream": "BOOL",
+    "return_trajectories": "BOOL",
+}
+"""Input tensors of the served model, all of shape [1]."""
+
+
+def tensors_of(text: str, overrides: Mapping[str, Any], *, live: bool) -> dict[str, Any]:
+    """Input tensor name -> value.
+
+    Raises:
+        InvalidRequestError: A parameter that a server takes from its pair file alone.
+    """
+    for name in overrides:
+        if name not in DATATYPES:
+            raise InvalidRequestError(
+                f"{name} cannot be set for a request to a server", field=name, remedy="set it in the server's pair file"
+            )
+    return {"problem": text, **overrides, "stream": live, "return_trajectories": True}
+
+
+def events_of(text: str | bytes) -> Iterator[Event]:
+    """The event in an "event" tensor; none where it is empty."""
+    if text:
+        yield event_from_dict(json.loads(text))
+
+
+def typed_error(text: str) -> A1Error:
+    """The typed error in a server's words, or an `EngineError` with those words."""
+    return from_wire(text) or EngineError(f"the server failed: {text}", remedy="see the server's log")

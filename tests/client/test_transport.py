@@ -1,0 +1,111 @@
+"""Retries only where they are safe; requests as the served model wants them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from a1_trt import virtual_time
+from a1_trt.client import AsyncClient
+from a1_trt.client._transport import ATTEMPTS, retried, unreachable
+from a1_trt.client._wire import DATATYPES, events_of, tensors_of, typed_error
+from a1_trt.deploy.tensors import A1_INPUTS
+from a1_trt.errors import A1Error, EngineError, EngineUnavailable, InvalidRequestError
+from a1_trt.types import Event, SampleEnd, SampleFinished
+
+EVENT = SampleFinished(0, SampleEnd.ANSWERED, "42")
+
+
+class Server:
+    """Fails as it is told: `before` the first event, then `after` it."""
+
+    def __init__(self, before: list[A1Error], after: A1Error | None = None) -> None:
+        self.before, self.after, self.n_calls = before, after, 0
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        self.n_calls += 1
+        if self.before:
+            raise self.before.pop(0)
+        yield EVENT
+        if self.after:
+            raise self.after
+
+
+async def collect(server: Server) -> list[Event]:
+    return [event async for event in retried(server.events)]
+
+
+def test_a_server_that_comes_back_is_asked_again_after_a_growing_pause() -> None:
+    async def main() -> tuple[list[Event], float]:
+        return await collect(server), asyncio.get_running_loop().time()
+
+    server = Server([unreachable("host:1", "refused")] * 2)
+    events, now_s = virtual_time.run(main())
+    assert events == [EVENT]
+    assert server.n_calls == 3
+    assert now_s > 0
+
+
+def test_attempts_are_bounded() -> None:
+    server = Server([unreachable("host:1", "refused")] * 100)
+    with pytest.raises(EngineUnavailable, match="a1-trt serve"):
+        virtual_time.run(collect(server))
+    assert server.n_calls == ATTEMPTS
+
+
+def test_nothing_is_repeated_after_the_first_event() -> None:
+    server = Server([], after=unreachable("host:1", "reset"))
+    with pytest.raises(EngineUnavailable):
+        virtual_time.run(collect(server))
+    assert server.n_calls == 1
+
+
+def test_an_error_of_the_server_itself_is_not_repeated() -> None:
+    server = Server([EngineUnavailable("the draft is gone", role="draft")])
+    with pytest.raises(EngineUnavailable, match="the draft is gone"):
+        virtual_time.run(collect(server))
+    assert server.n_calls == 1
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_nobody_listens(scheme: str, unused_port: int) -> None:
+    async def main() -> None:
+        async with AsyncClient(f"{scheme}://127.0.0.1:{unused_port}") as client:
+            await client.solve("What?")
+
+    with pytest.raises(EngineUnavailable, match="a1-trt serve") as caught:
+        asyncio.run(main())
+    assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_arguments_are_checked_before_anything_is_sent(scheme: str, unused_port: int) -> None:
+    async def main() -> None:
+        async with AsyncClient(f"{scheme}://127.0.0.1:{unused_port}") as client:
+            await client.solve("What?", alpha=2.0)
+
+    with pytest.raises(InvalidRequestError, match="alpha"):
+        asyncio.run(main())
+
+
+def test_the_client_knows_the_served_models_inputs() -> None:
+    served = {tensor.name: tensor.data_type.replace("STRING", "BYTES") for tensor in A1_INPUTS}
+    assert served == DATATYPES
+
+
+def test_a_parameter_that_only_the_pair_file_sets_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="pair file"):
+        tensors_of("What?", {"on_score_error": "fail"}, live=False)
+
+
+def test_a_servers_words_become_typed_errors() -> None:
+    error = typed_error("in ensemble: invalid_request[alpha]: alpha is 2.0; remedy: choose a rate in (0, 1)")
+    assert isinstance(error, InvalidRequestError)
+    assert error.field == "alpha"
+    assert type(typed_error("something broke")) is EngineError
+
+
+def test_an_empty_event_tensor_is_no_event() -> None:
+    assert list(events_of(b"")) == []
