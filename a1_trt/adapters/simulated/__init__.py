@@ -1,0 +1,17 @@
+"""A simulated engine for virtual time: in-flight batching, chunked prefill, prefix reuse in the KV cache."""
+
+from a1_trt.adapters.simulated.batch import EngineCounters
+from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.adapters.simulated.engine import Fault, SimulatedEngine
+from a1_trt.adapters.simulated.text import CharacterTokenizer, RandomText, SimulatedText
+
+__all__ = [
+    "CharacterTokenizer",
+    "EngineCosts",
+    "EngineCounters",
+    "EngineLimits",
+    "Fault",
+    "RandomText",
+    "SimulatedEngine",
+    "SimulatedText",
+]
