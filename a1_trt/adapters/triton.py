@@ -91,7 +91,7 @@ class TritonEngine:
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-        self._check_length(len(prompt), max_tokens, "max_tokens")
+        self._check_size(prompt=len(prompt), max_tokens=max_tokens)
         tensors: _Tensors = {"request_output_len": ("INT32", [max_tokens]), "seed": ("UINT64", [seed])}
         if temperature > 0.0:
             tensors["temperature"] = ("FP32", [temperature])
@@ -105,7 +105,7 @@ class TritonEngine:
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-        self._check_length(len(prompt), len(segment), "segment")
+        self._check_size(prompt=len(prompt), segment=len(segment))
         tensors: _Tensors = {
             "request_output_len": ("INT32", [1]),
             "draft_input_ids": ("INT32", segment),
@@ -173,13 +173,17 @@ class TritonEngine:
             )
         return found
 
-    def _check_length(self, n_prompt: int, n_more: int, name: str) -> None:
-        if n_prompt + n_more > self._max_context_tokens:
+    def _check_size(self, **sizes: int) -> None:
+        """Refuse here what the server would refuse: each size is at least 1, and together they fit the context."""
+        for name, size in sizes.items():
+            if size < 1:
+                raise EngineError(f"{name} is {size} tokens", role=self._role, field=name, remedy="give at least one")
+        if sum(sizes.values()) > self._max_context_tokens:
             raise ContextLengthError(
-                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} model's context of "
-                f"{self._max_context_tokens}",
+                f"{' and '.join(f'{name} of {size} tokens' for name, size in sizes.items())} exceed the {self._role} "
+                f"model's context of {self._max_context_tokens}",
                 role=self._role,
-                field=name,
+                field=list(sizes)[-1],
                 remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
             )
 

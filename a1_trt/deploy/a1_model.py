@@ -24,7 +24,6 @@ from a1_trt.wire import event_to_dict
 GRPC_URL = "A1_TRT_GRPC_URL"
 """Environment variable: where this server's own gRPC endpoint is."""
 _POLL_S = 0.1
-_EXPORT_S = 0.5
 # What Triton's own front ends and clients add to a request.
 _RESERVED = {"triton_enable_empty_final_response", "binary_data_output"}
 
@@ -41,11 +40,10 @@ class A1Model:
 
     def __init__(self, pair: Pair, pb: Any) -> None:
         self._pair = pair
-        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S)
+        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
         self._session: Session | None = None
-        self._exporting: asyncio.Task[None] | None = None
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> A1Model:
@@ -62,8 +60,6 @@ class A1Model:
     def start(self, requests: list[Any]) -> None:
         """Start to work on requests."""
         self._exchanges.start(requests)
-        if self._exporting is None or self._exporting.done():
-            self._exporting = asyncio.create_task(self._export())
 
     def close(self) -> None:
         """Stop all work and close the session."""
@@ -76,6 +72,8 @@ class A1Model:
         async with aclosing(session.stream(problem, parameters)) as events:
             async for event in events:
                 if isinstance(event, ProblemFinished):
+                    # Before the answer: who reads /metrics after it finds this problem counted.
+                    self._export()
                     said = json.dumps(event_to_dict(event, trajectories=trajectories))
                     exchange.send(_outputs(event.result, said), final=True)
                 elif options.get("stream"):
@@ -89,15 +87,9 @@ class A1Model:
                 self._session = await open_session(self._pair, url=_own_url(self._pair))
         return self._session
 
-    async def _export(self) -> None:
-        """Keep /metrics fresh while there is work, and once after it."""
-        while True:
-            n_requests = len(self._exchanges)
-            if self._session is not None:
-                self._exporter.update(self._session.snapshot())
-            if not n_requests:
-                return
-            await asyncio.sleep(_EXPORT_S)
+    def _export(self) -> None:
+        if self._session is not None:
+            self._exporter.update(self._session.snapshot())
 
     async def _aclose(self) -> None:
         if self._session is not None:

@@ -10,12 +10,12 @@ from a1_trt.adapters.openvino import OpenVinoEngine
 from a1_trt.config import load_pair
 from a1_trt.deploy.exchange import Exchange, Exchanges, model_parameters
 from a1_trt.deploy.tensors import ENGINE_INPUTS
-from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, EngineOverloaded, InvalidRequestError
 from a1_trt.types import Role
 
 MAX_REQUESTS = 1024
 _POLL_S = 0.1
+_REQUESTS = "Requests that wait or run in an engine, by role"
 
 
 class EngineModel:
@@ -27,10 +27,12 @@ class EngineModel:
         pb: Triton's module `triton_python_backend_utils`.
     """
 
-    def __init__(self, engine: Engine, role: Role, pb: Any) -> None:
+    def __init__(self, engine: OpenVinoEngine, role: Role, pb: Any) -> None:
         self._engine = engine
         self._role: Role = role
-        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S)
+        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self._family = pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=pb.MetricFamily.GAUGE)
+        self._requests = self._family.Metric(labels={"role": role})
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> EngineModel:
@@ -62,6 +64,9 @@ class EngineModel:
     def close(self) -> None:
         """Stop all work and free the engine."""
         self._exchanges.close(self._engine.aclose)
+
+    def _export(self) -> None:
+        self._requests.set(self._engine.in_flight)
 
     async def _work(self, exchange: Exchange) -> None:
         said = exchange.read(ENGINE_INPUTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ from a1_trt.errors import (
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"INT32": np.int32, "FP32": np.float32}
-_SHUTDOWN_S = 10.0
+_SHUTDOWN_S = 5.0
+_STOPPING_S = 0.005
 
 
 class Exchange:
@@ -38,6 +40,7 @@ class Exchange:
         self._request = request
         self._sender = request.get_response_sender()
         self._pb = pb
+        self._ended = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -47,7 +50,8 @@ class Exchange:
 
     def is_cancelled(self) -> bool:
         """Whether the client has gone or cancelled its call."""
-        return bool(self._request.is_cancelled())
+        # Triton (2.51) dies of a segmentation fault when asked about a request whose last response was sent.
+        return not self._ended and bool(self._request.is_cancelled())
 
     def read(self, tensors: Iterable[Tensor]) -> dict[str, Any]:
         """The tensors that the request has: a plain value for one element, a list for dimension -1.
@@ -74,6 +78,9 @@ class Exchange:
         self._send(self._pb.InferenceResponse(error=self._pb.TritonError(error.to_wire(), code)), final=True)
 
     def _send(self, response: Any, *, final: bool) -> None:
+        if self._ended:
+            return
+        self._ended = final
         self._sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if final else 0)
 
 
@@ -84,12 +91,21 @@ class Exchanges:
         pb: Triton's module.
         work: Answers one request; whatever it raises becomes the request's error.
         poll_s: How often to look for requests that were cancelled, seconds. A look costs some 20 us a request.
+        on_poll: Called as often while there is work, and once after it.
     """
 
-    def __init__(self, pb: Any, work: Callable[[Exchange], Awaitable[None]], *, poll_s: float) -> None:
+    def __init__(
+        self,
+        pb: Any,
+        work: Callable[[Exchange], Awaitable[None]],
+        *,
+        poll_s: float,
+        on_poll: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pb = pb
         self._work = work
         self._poll_s = poll_s
+        self._on_poll = on_poll
         self._running: dict[asyncio.Task[None], Exchange] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -122,13 +138,20 @@ class Exchanges:
             tasks = list(self._running)
             for task in tasks:
                 self._cancel(task)
+            if self._watcher is not None:
+                self._watcher.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await then()
 
-        if self._loop is None or not self._loop.is_running():
+        loop = self._loop
+        if loop is None:
             asyncio.run(then())
-        else:
-            asyncio.run_coroutine_threadsafe(shut_down(), self._loop).result(_SHUTDOWN_S)
+            return
+        # Triton stops the loop before it finalizes a model: wait until it stands, then run it on from here.
+        while loop.is_running():
+            loop.call_soon_threadsafe(loop.stop)
+            time.sleep(_STOPPING_S)
+        loop.run_until_complete(asyncio.wait_for(shut_down(), _SHUTDOWN_S))
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
@@ -144,10 +167,12 @@ class Exchanges:
 
     async def _watch(self) -> None:
         while self._running:
+            self._on_poll()
             await asyncio.sleep(self._poll_s)
             for task, exchange in list(self._running.items()):
                 if exchange.is_cancelled():
                     self._cancel(task)
+        self._on_poll()
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
         # Once only: a second cancellation would break into the first one's cleaning up.

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-N_BUCKETS = 10
+from a1_trt.metrics import N_BINS, Metrics
+
+_NO_CALLS = {"draft": 0, "target": 0}
+_START = {**Metrics().snapshot(), "calls_in_flight": _NO_CALLS, "calls_waiting": _NO_CALLS, "calibration_size": 0}
 
 _COUNTERS = {
     "a1_segments_total": "Segments written, by role",
@@ -40,11 +43,12 @@ class Exporter:
         }
         self._histogram = pb.MetricFamily(name="a1_p_value", description=_P_VALUE, kind=kinds.HISTOGRAM)
         # The last bucket, up to infinity, is Triton's own.
-        bounds = [(index + 1) / N_BUCKETS for index in range(N_BUCKETS)]
+        bounds = [(index + 1) / N_BINS for index in range(N_BINS)]
         self._p_values = self._histogram.Metric(labels={}, buckets=bounds)
         self._metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
         self._counts: dict[Any, float] = {}
-        self._seen = [0] * N_BUCKETS
+        self._seen = [0] * N_BINS
+        self.update(_START)
 
     def update(self, snapshot: Mapping[str, Any]) -> None:
         """Bring the metrics to a snapshot of `a1_trt.session.Session.snapshot`."""
@@ -82,5 +86,5 @@ class Exporter:
     def _observe(self, counts: list[int]) -> None:
         for index, count in enumerate(counts):
             for _ in range(count - self._seen[index]):
-                self._p_values.observe((index + 0.5) / N_BUCKETS)
+                self._p_values.observe((index + 0.5) / N_BINS)
         self._seen = list(counts)

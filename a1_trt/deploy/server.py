@@ -190,7 +190,7 @@ class TritonServer:
             "model-control-mode": "none",
             # Without it every model is started twice, the first time only to ask for its configuration.
             "disable-auto-complete-config": None,
-            "exit-timeout-secs": 3,
+            "exit-timeout-secs": 5,
             "allow-gpu-metrics": "false",
             "http-address": self._host,
             "grpc-address": self._host,

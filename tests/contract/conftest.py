@@ -6,15 +6,20 @@ To add one: write a context manager that yields a `Subject`, and name it in `SUB
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from a1_trt.adapters.openvino import OpenVinoEngine
+from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
+from a1_trt.adapters.triton import TritonEngine
+from a1_trt.config import load_pair
+from a1_trt.deploy.server import TritonServer
 from a1_trt.engine import Engine
 
 REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
@@ -54,7 +59,28 @@ def openvino() -> Iterator[Subject]:
         runner.run(engine.aclose())
 
 
-SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {"openvino": openvino}
+@contextmanager
+def triton() -> Iterator[Subject]:
+    tokenizer = OpenVinoTokenizer.load(REFERENCE / "target")
+    limit = context_length(REFERENCE / "target")
+
+    def connect() -> TritonEngine:
+        return TritonEngine(server.grpc_url, "target", tokenizer, role="target", max_context_tokens=limit)
+
+    async def open_another() -> TritonEngine:
+        return connect()
+
+    def in_flight() -> int:
+        found = re.search(r'a1_engine_requests\{.*role="target".*\} (\d+)', httpx.get(server.metrics_url).text)
+        return int(found[1])
+
+    with TritonServer(load_pair(REFERENCE)) as server, asyncio.Runner() as runner:
+        engine = connect()
+        yield Subject(engine, runner.run, open_another, in_flight)
+        runner.run(engine.aclose())
+
+
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {"openvino": openvino, "triton": triton}
 
 
 @pytest.fixture(scope="session", params=list(SUBJECTS))
