@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +22,11 @@ from typing import Any
 
 from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS, Batcher
 from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
+from a1_trt.adapters.openvino.memory import ScoreMemory
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.engine import Engine, Generation
 from a1_trt.errors import ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
 from a1_trt.types import Role
-
-_REMEMBERED_PROMPTS = 128
-_REMEMBERED_SEGMENTS = 32
 
 
 class OpenVinoEngine(Engine):
@@ -59,7 +56,7 @@ class OpenVinoEngine(Engine):
         self._batcher = Batcher(native, n_blocks=n_blocks, role=role)
         self._uncached: Batcher | None = None
         self._uncached_lock = asyncio.Lock()
-        self._scored: OrderedDict[tuple[int, ...], deque[tuple[list[int], list[float]]]] = OrderedDict()
+        self._memory = ScoreMemory()
         self._closed = False
         self.rescored = 0
         self.recalled = 0
@@ -136,7 +133,7 @@ class OpenVinoEngine(Engine):
                 role=self._role,
                 field="segment",
             )
-        self._remember(prompt, segment, values)
+        self._memory.remember(prompt, segment, values)
         return values
 
     async def aclose(self) -> None:
@@ -176,21 +173,11 @@ class OpenVinoEngine(Engine):
     def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
         """`tail`, with the values missing before it taken from an earlier score of the same tokens, if there is one."""
         missing = len(segment) - len(tail)
-        if not missing:
+        head = self._memory.recall(prompt, segment[:missing]) if missing else None
+        if head is None:
             return tail
-        head = list(segment[:missing])
-        for tokens, values in self._scored.get(tuple(prompt), ()):
-            if tokens[:missing] == head:
-                self.recalled += 1
-                return values[:missing] + tail
-        return tail
-
-    def _remember(self, prompt: Sequence[int], segment: Sequence[int], values: list[float]) -> None:
-        key = tuple(prompt)
-        self._scored.setdefault(key, deque(maxlen=_REMEMBERED_SEGMENTS)).append((list(segment), list(values)))
-        self._scored.move_to_end(key)
-        if len(self._scored) > _REMEMBERED_PROMPTS:
-            self._scored.popitem(last=False)
+        self.recalled += 1
+        return head + tail
 
     def _config(self, max_tokens: int, *, temperature: float = 0.0, seed: int = 0, echo: bool = False) -> Any:
         config = openvino_genai().GenerationConfig()
