@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from a1_trt.engine import Engine, TokenLedger
+from a1_trt.engine import Engine, Tokenizer, TokenLedger
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout
 from a1_trt.scheduler import Scheduler
 from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Role, Segment
@@ -15,6 +15,8 @@ from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Rol
 _LOG = logging.getLogger(__name__)
 _RETRIES = 2
 _BACKOFF_S = 0.05
+_LONGEST_CHARACTER = 4
+"""Tokens a character can be cut into: UTF-8 has at most 4 bytes."""
 
 
 class Driver:
@@ -114,6 +116,17 @@ class Driver:
         generation = await engine.generate(
             prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
         )
-        token_ids = generation.token_ids
-        text = engine.tokenizer.decode(token_ids)
-        return Segment(call.role, text, len(token_ids), token_ids, generation.ended)
+        token_ids, text = _whole_characters(engine.tokenizer, generation.token_ids)
+        return Segment(call.role, text, len(generation.token_ids), token_ids, generation.ended)
+
+
+def _whole_characters(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """The ids and their text without a character that the token limit cut in two; the next turn writes it whole."""
+    text = tokenizer.decode(token_ids)
+    for n_kept in range(len(token_ids) - 1, max(len(token_ids) - _LONGEST_CHARACTER, 0), -1):
+        if not text.endswith("\ufffd"):
+            break
+        shorter = tokenizer.decode(token_ids[:n_kept])
+        if not shorter.endswith("\ufffd"):
+            return token_ids[:n_kept], shorter
+    return token_ids, text

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from a1_trt.config import make_pair
+from a1_trt.driver import _whole_characters
 from a1_trt.engine import Generation
 from a1_trt.errors import ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
@@ -50,7 +51,7 @@ class Scripted:
 
     async def generate(self, prompt, *, max_tokens, temperature, seed):
         text = await self._act("generate", prompt, seed)
-        return Generation(tuple(self.tokenizer.encode(text[:max_tokens])), ended="boxed" in text)
+        return Generation(tuple(self.tokenizer.encode(text)[:max_tokens]), ended="boxed" in text)
 
     async def score(self, prompt, segment):
         value = await self._act("score", [*prompt, *segment])
@@ -280,3 +281,29 @@ def test_the_metrics_count_what_happened():
     assert totals["tokens"] == {"draft": usage.draft_tokens, "target": usage.target_tokens}
     assert totals["calibration_size"] == usage.n_scored
     assert totals["samples"]["answered"] == 4
+
+
+class Bytes(Letters):
+    """A tokenizer with a token a byte, as byte-level BPE may have."""
+
+    def encode(self, text, *, special=False):
+        return list(text.encode())
+
+    def decode(self, token_ids):
+        return bytes(token_ids).decode(errors="replace")
+
+
+@pytest.mark.parametrize("letter", ["e", "é", "€", "𝄞"])
+def test_a_character_that_the_token_limit_cuts_is_left_to_the_next_turn(letter):
+    def script(verb, text, seed):
+        return 1.0, (-0.1 if verb == "score" else (letter * 3 if letter * 2 not in text else BOX % 1))
+
+    draft = Scripted(script, tokenizer=Bytes())
+    result = solve(draft, Scripted(script, tokenizer=Letters()), n_samples=1, draft_tokens=7, alpha=1e-9)
+    assert "\ufffd" not in result.trajectories[0].text
+    assert letter in result.trajectories[0].text
+
+
+def test_a_character_that_is_no_cut_is_kept():
+    assert _whole_characters(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
+    assert _whole_characters(Bytes(), ()) == ((), "")
