@@ -1,0 +1,71 @@
+"""Files of problems: one JSON object a line, with "problem" and, where they are known, "id", "answer" and "level"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from a1_trt.errors import ConfigError
+from a1_trt.requests import check_problem
+from a1_trt.types import Problem
+
+_REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 + 1?", "answer": "2", "level": "easy"}'
+
+
+def read_problems(path: Path, *, level: str | None = None, with_answers: bool = False) -> list[Problem]:
+    """The problems of a JSON-lines file, in its order; unknown keys are ignored.
+
+    Args:
+        path: The file.
+        level: Only those of this level.
+        with_answers: Every problem must have an answer, because answers are going to be graded.
+
+    Raises:
+        ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
+
+    Example:
+        >>> read_problems(Path("problems.jsonl"), level="easy")[0].answer  # doctest: +SKIP
+        '42'
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise _wrong(path, f"{path} cannot be read: {said}", "give a file of problems") from None
+    rows = [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+    levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})
+    chosen = [(number, row) for number, row in rows if level is None or row.get("level") == level]
+    if not chosen:
+        asked = f" of level {level!r}" if level else ""
+        raise _wrong(path, f"{path} has no problem{asked}", f"choose from {', '.join(levels)}" if levels else _REMEDY)
+    problems = [_problem(path, number, row, with_answers) for number, row in chosen]
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise _wrong(path, f"{path} has two problems with the id {problem.id!r}", "give each its own", "id")
+        seen.add(problem.id)
+    return problems
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise _wrong(path, f"{path} line {number} is no JSON object", _REMEDY)
+    return row
+
+
+def _problem(path: Path, number: int, row: dict[str, Any], with_answers: bool) -> Problem:
+    text, answer = row.get("problem"), row.get("answer")
+    if not isinstance(text, str) or not text.strip():
+        raise _wrong(path, f"{path} line {number} has no problem text", _REMEDY, "problem")
+    if answer is None and with_answers:
+        raise _wrong(path, f"{path} line {number} has no answer", _REMEDY, "answer")
+    return check_problem(text, id=str(row.get("id", number)), answer=None if answer is None else str(answer))
+
+
+def _wrong(path: Path, message: str, remedy: str, field: str = "problems") -> ConfigError:
+    return ConfigError(message, path=str(path), field=field, remedy=remedy)
