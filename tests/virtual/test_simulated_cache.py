@@ -30,14 +30,15 @@ def test_a_prefix_that_was_seen_shortens_prefill():
 
 
 def test_the_next_turn_finds_prompt_and_generation_in_the_cache():
-    async def main():
+    async def main(n_new):
         engine = engine_of()
         prompt = list(range(32))
-        written = await write(engine, prompt, 33)
+        written = await write(engine, prompt, n_new)
         await write(engine, [*prompt, *written.token_ids, 1], 1)
         return engine.counters.reused_tokens
 
-    assert run(main()) == 64  # the 33rd token was never fed back
+    assert run(main(33)) == 64
+    assert run(main(32)) == 48  # the last token was never fed back, so the fourth block is not full
 
 
 def test_a_segment_is_computed_even_where_it_is_cached():
@@ -89,6 +90,16 @@ def test_the_least_recently_used_prefix_is_evicted():
     assert run(crowded()) == (15, 0)
 
 
+def test_of_one_prefix_the_end_is_evicted_first():
+    cache = KvCache(4, 2)
+    lease = cache.acquire([1] * 8, reusable_tokens=7, total_tokens=8)
+    cache.publish(lease, [1] * 8)
+    cache.release(lease)
+    cache.release(cache.acquire([2], reusable_tokens=0, total_tokens=2))
+    assert cache.cached == 3
+    assert cache.acquire([1] * 8, reusable_tokens=7, total_tokens=8).reused_tokens == 6
+
+
 def test_equal_prompts_at_once_share_their_blocks_once_computed():
     async def main():
         engine = engine_of()
@@ -111,13 +122,16 @@ class Action:
 @given(
     capacity=st.integers(1, 12),
     actions=st.lists(
-        st.tuples(st.integers(0, 2), st.lists(st.integers(0, 1), min_size=1, max_size=12), st.integers(0, 6)),
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(["a" * n for n in range(1, 13)] + ["abab", "baba"]), st.integers(0, 6)
+        ),
         max_size=60,
     ),
 )
 def test_blocks_never_exceed_the_capacity(capacity, actions):
     cache, leases = KvCache(capacity, 2), []
-    for action, tokens, number in actions:
+    for action, letters, number in actions:
+        tokens = [ord(letter) for letter in letters]
         if action == Action.ACQUIRE:
             total = len(tokens) + number
             lease = cache.acquire(tokens, reusable_tokens=len(tokens) - 1, total_tokens=total)

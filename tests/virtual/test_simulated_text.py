@@ -58,6 +58,16 @@ def test_log_probs_depend_on_what_comes_before_only():
         assert pieces == whole
 
 
+def test_a_mark_that_was_cut_short_does_not_confuse_the_scores():
+    text = RandomText()
+    prompt = text.tokenizer.encode("What is 6 * 7?")
+    cut = list(text.generate(prompt, max_tokens=40, temperature=1.0, seed=1).token_ids[:6])
+    segment = list(text.generate(prompt + cut, max_tokens=40, temperature=1.0, seed=2).token_ids)
+    whole = text.score(prompt, cut + segment)
+    for n_seen in (8, 20, 30):
+        assert text.score(prompt + cut + segment[:n_seen], segment[n_seen:]) == whole[6 + n_seen :]
+
+
 def test_segments_differ_in_perplexity():
     text = RandomText(nll=0.5, nll_spread=0.5)
     prompt = text.tokenizer.encode("What is 6 * 7?")

@@ -141,6 +141,21 @@ def test_a_program_that_never_ends_is_an_error():
         run(main(), limit_s=100)
 
 
+def test_cleaning_up_after_the_limit_may_take_time():
+    left = []
+
+    async def main():
+        try:
+            await asyncio.sleep(101)
+        finally:
+            await asyncio.sleep(500)
+            left.append(now())
+
+    with pytest.raises(ProtocolError, match="would pass 100 s"):
+        run(main(), limit_s=100)
+    assert left == [500.0]
+
+
 def test_a_program_may_use_all_of_its_limit():
     async def main():
         await asyncio.sleep(100)

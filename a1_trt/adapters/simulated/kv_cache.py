@@ -68,7 +68,7 @@ class KvCache:
             reusable_tokens: How many leading tokens may come from the cache; the others are computed in any case.
             total_tokens: Tokens it will have in the end, at most.
         """
-        hits = self._hits(tokens[: reusable_tokens + 1])
+        hits = self._hits(tokens)
         need = -(-total_tokens // self._block_tokens) - len(hits)
         evictable = len(self._cached) - sum(key in self._cached for key in hits)
         room = self._capacity - self.in_use - len(self._cached)
