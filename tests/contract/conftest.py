@@ -17,10 +17,12 @@ import httpx
 import pytest
 
 from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
+from a1_trt.adapters.simulated import SimulatedEngine
 from a1_trt.adapters.triton import TritonEngine
 from a1_trt.config import load_pair
 from a1_trt.deploy.server import TritonServer
 from a1_trt.engine import Engine
+from a1_trt.virtual_time import VirtualTimeLoop
 
 REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
 
@@ -80,7 +82,22 @@ def triton() -> Iterator[Subject]:
         runner.run(engine.aclose())
 
 
-SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {"openvino": openvino, "triton": triton}
+@contextmanager
+def simulated() -> Iterator[Subject]:
+    async def load() -> SimulatedEngine:
+        return SimulatedEngine("target")
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        engine = SimulatedEngine("target")
+        yield Subject(engine, runner.run, load, lambda: engine.n_running + engine.n_waiting)
+        runner.run(engine.aclose())
+
+
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
+    "openvino": openvino,
+    "simulated": simulated,
+    "triton": triton,
+}
 
 
 @pytest.fixture(scope="session", params=list(SUBJECTS))
