@@ -87,9 +87,12 @@ class A1Model:
                 self._session = await open_session(self._pair, url=_own_url(self._pair))
         return self._session
 
-    def _export(self) -> None:
-        if self._session is not None:
-            self._exporter.update(self._session.snapshot())
+    def _export(self) -> bool:
+        if self._session is None:
+            return True
+        snapshot = self._session.snapshot()
+        self._exporter.update(snapshot)
+        return not any(snapshot["calls_in_flight"].values())
 
     async def _aclose(self) -> None:
         if self._session is not None:

@@ -65,8 +65,10 @@ class EngineModel:
         """Stop all work and free the engine."""
         self._exchanges.close(self._engine.aclose)
 
-    def _export(self) -> None:
-        self._requests.set(self._engine.in_flight)
+    def _export(self) -> bool:
+        n_requests = self._engine.in_flight
+        self._requests.set(n_requests)
+        return n_requests == 0
 
     async def _work(self, exchange: Exchange) -> None:
         said = exchange.read(ENGINE_INPUTS)

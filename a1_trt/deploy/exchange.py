@@ -91,7 +91,7 @@ class Exchanges:
         pb: Triton's module.
         work: Answers one request; whatever it raises becomes the request's error.
         poll_s: How often to look for requests that were cancelled, seconds. A look costs some 20 us a request.
-        on_poll: Called as often while there is work, and once after it.
+        on_poll: Called as often while there is work, and after it until it says True: all is at rest.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Exchanges:
         work: Callable[[Exchange], Awaitable[None]],
         *,
         poll_s: float,
-        on_poll: Callable[[], None] = lambda: None,
+        on_poll: Callable[[], bool],
     ) -> None:
         self._pb = pb
         self._work = work
@@ -166,13 +166,11 @@ class Exchanges:
             exchange.fail(EngineError("the model failed", remedy="see the server's log"))
 
     async def _watch(self) -> None:
-        while self._running:
-            self._on_poll()
+        while not self._on_poll() or self._running:
             await asyncio.sleep(self._poll_s)
             for task, exchange in list(self._running.items()):
                 if exchange.is_cancelled():
                     self._cancel(task)
-        self._on_poll()
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
         # Once only: a second cancellation would break into the first one's cleaning up.
@@ -181,8 +179,10 @@ class Exchanges:
             task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
+        exchange = self._running.pop(task)
         self._stopped.discard(task)
+        if task.cancelled():  # before it began; a request without a last response would stay with Triton for ever
+            exchange.fail(Cancelled("the request was cancelled"))
 
 
 def model_parameters(model_config: str) -> dict[str, str]:

@@ -28,6 +28,8 @@ _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _FAILED = re.compile(r"failed to load '(?P<model>[^']+)'.*")
 _STUB_DIED = "error while loading shared libraries"
 _POLL_S = 0.1
+_N_KILLS = 50
+_KILL_POLL_S = 0.01
 _SHM = Path("/dev/shm")  # noqa: S108  the system's own place of shared memory; only listed and cleared by our prefix
 
 
@@ -176,8 +178,7 @@ class TritonServer:
         finally:
             if process is not None:
                 # The stubs are in the server's group; whatever still runs of it has had its time.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill_group(process.pid)
                 process.wait()
             self._clean()
             atexit.unregister(self.stop)
@@ -234,6 +235,14 @@ class TritonServer:
         if not self._keep_log and self.log_path is not None:
             self.log_path.unlink(missing_ok=True)
             self.log_path = None
+
+
+def _kill_group(group: int) -> None:
+    """Kill a process group and wait a moment until it is gone; what its init process has not reaped stays as a name."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        for _ in range(_N_KILLS):
+            os.killpg(group, signal.SIGKILL)
+            time.sleep(_KILL_POLL_S)
 
 
 @contextlib.contextmanager
