@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+DEFAULT_PAIR = "reference"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+pair_option = click.option(
+    "-p", "--pair", default=DEFAULT_PAIR, show_default=True, metavar="PAIR", help="Name or file of a pair."
+)
+
+problems_option = click.option(
+    "--problems-file",
+    type=click.Path(path_type=Path),
+    help="JSON lines with problem, id, answer and level; the pair's own when not given.",
+)
+
+# Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
+_PARAMETERS = (
+    click.option("-n", "--samples", "n_samples", type=int, help="Reasoning chains in parallel."),
+    click.option("--max-turns", type=int, help="Longest chain, in turns."),
+    click.option("--alpha", type=float, help="Rejection rate in (0, 1): the share that the target takes over."),
+    click.option("--budget", type=int, help="Instead of alpha: takeovers among the samples, alpha = budget / samples."),
+    click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
+    click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
+    click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy."),
+    click.option("--seed", type=int, help="Seed of all sampling."),
+    click.option("--early-stop/--no-early-stop", default=None, help="Stop samples that cannot change the vote."),
+    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
+)
+_POLICIES = (
+    click.option("--strategy", metavar="NAME", help="a1, target_only or draft_only."),
+    click.option("--admission", metavar="NAME", help="async or barrier."),
+)
+
+
+def parameter_options(function: _F) -> _F:
+    """Everything that may be said about how a problem is solved."""
+    return _with(function, (*_PARAMETERS, *_POLICIES))
+
+
+def setting_options(function: _F) -> _F:
+    """The same, for commands that choose strategy and admission themselves."""
+    return _with(function, _PARAMETERS)
+
+
+def _with(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
+    for option in reversed(options):
+        function = option(function)
+    return function

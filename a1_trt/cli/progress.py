@@ -1,0 +1,63 @@
+"""How far many problems have come: bars that move on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from a1_trt.cli.output import is_live, note, percent
+from a1_trt.types import Result
+
+_LINE_EVERY_S = 5.0
+
+
+class SolvingView:
+    """Shows problems as they are solved, by one or several ways, on standard error.
+
+    Args:
+        arms: Names of the ways.
+        n_problems: Problems of each.
+    """
+
+    def __init__(self, arms: Iterable[str], n_problems: int) -> None:
+        self._live = is_live()
+        self._bars = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not self._live,
+        )
+        self._tasks = {arm: self._bars.add_task(arm, total=n_problems, said="", start=False) for arm in arms}
+        self._said = {arm: [0, 0] for arm in self._tasks}
+        self._last_line_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def update(self, arm: str, n_done: int, n_total: int, outcome: object) -> None:
+        """One more problem is done."""
+        said = self._said[arm]
+        if isinstance(outcome, Result):
+            said[0] += outcome.usage.n_takeovers
+            said[1] += outcome.usage.n_scored
+        rate = f"rejected {percent(said[0] / said[1])}" if said[1] else ""
+        self._bars.start_task(self._tasks[arm])
+        self._bars.update(self._tasks[arm], completed=n_done, said=rate)
+        now_s = time.monotonic()
+        if not self._live and (n_done == n_total or now_s - self._last_line_s > _LINE_EVERY_S):
+            self._last_line_s = now_s
+            note(f"{arm}: {n_done} of {n_total} problems {rate}".rstrip())
