@@ -1,0 +1,1 @@
+"""Build steps: a checkpoint becomes what an engine loads."""
