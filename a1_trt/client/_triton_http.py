@@ -1,4 +1,8 @@
-"""Problems solved by a Triton server, over HTTP: its generate and generate_stream endpoints."""
+"""Problems solved by a Triton server, over HTTP.
+
+Only its generate_stream endpoint is used, with all events, also where the result alone is wanted: Triton notices that a
+client has gone when it writes to it, so without events in between nothing would stop the work of a caller who left.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +40,8 @@ class HttpTransport:
 
     def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
         """See `Transport`."""
-        body = {"id": id, **tensors_of(text, overrides, live=live)}
-        return retried(lambda: self._once("generate_stream" if live else "generate", body))
+        body = {"id": id, **tensors_of(text, overrides, live=True)}
+        return retried(lambda: self._once(body))
 
     async def aclose(self) -> None:
         """See `Transport`."""
@@ -45,11 +49,11 @@ class HttpTransport:
         if client is not None:
             await client.aclose()
 
-    async def _once(self, verb: str, body: Mapping[str, Any]) -> Events:
+    async def _once(self, body: Mapping[str, Any]) -> Events:
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT, limits=_LIMITS)
         try:
-            async with self._client.stream("POST", f"/v2/models/{MODEL}/{verb}", json=body) as response:
+            async with self._client.stream("POST", f"/v2/models/{MODEL}/generate_stream", json=body) as response:
                 if response.is_error:
                     raise typed_error(_error_text(await response.aread()))
                 async for line in response.aiter_lines():
@@ -64,17 +68,17 @@ class HttpTransport:
 
 
 def _events_in(line: str) -> Iterator[Event]:
-    """The event in a line: a whole JSON body, or one datum of server-sent events."""
-    text = line.removeprefix("data:").strip()
-    if text.startswith("{"):
-        document = json.loads(text)
+    """The event in a line of server-sent events."""
+    if line.startswith("data:"):
+        document = json.loads(line.removeprefix("data:"))
         if "error" in document:
             raise typed_error(document["error"])
         yield from events_of(document.get("event", ""))
 
 
 def _error_text(body: bytes) -> str:
+    text = body.decode(errors="replace").removeprefix("data:").strip()
     try:
-        return str(json.loads(body)["error"])
+        return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace")
+        return text

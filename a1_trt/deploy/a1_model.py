@@ -24,8 +24,8 @@ from a1_trt.wire import event_to_dict
 GRPC_URL = "A1_TRT_GRPC_URL"
 """Environment variable: where this server's own gRPC endpoint is."""
 _POLL_S = 0.1
-# What Triton's own front ends and clients add to a request.
-_RESERVED = {"triton_enable_empty_final_response", "binary_data_output"}
+# What Triton's own front ends and clients add to a request; HTTP's "id" becomes a parameter, not the request's id.
+_RESERVED = {"triton_enable_empty_final_response", "binary_data_output", "id"}
 
 
 class A1Model:
@@ -113,7 +113,7 @@ def _read(exchange: Exchange, pair: Pair) -> tuple[Problem, Parameters, dict[str
     said = exchange.read(A1_INPUTS)
     options = {name: said.pop(name, False) for name in ("stream", "return_trajectories")}
     text = said.pop("problem", None)
-    name = exchange.id or hashlib.sha256(str(text).encode()).hexdigest()[:12]
+    name = exchange.id or str(exchange.parameters.get("id", "")) or hashlib.sha256(str(text).encode()).hexdigest()[:12]
     return check_problem(text, id=name), make_parameters(pair.parameters(), **said), options
 
 
