@@ -119,12 +119,12 @@ def _read(exchange: Exchange, pair: Pair) -> tuple[Problem, Parameters, dict[str
 
 def _outputs(result: Result, event: str) -> dict[str, Any]:
     usage = result.usage
-    rate = result.rejection_rate
     return {
         "answer": result.answer or "",
         "vote_answers": np.array([answer.encode() for answer, _ in result.votes], dtype=np.object_),
         "vote_counts": np.array([count for _, count in result.votes], dtype=np.int32),
-        "rejection_rate": float("nan") if rate is None else float(rate),
+        # Not a NaN where nothing was scored: it would make the JSON of HTTP answers invalid.
+        "rejection_rate": result.rejection_rate or 0.0,
         "n_scored": usage.n_scored,
         "n_takeovers": usage.n_takeovers,
         "n_stopped": usage.n_stopped,

@@ -68,6 +68,8 @@ class Exchange:
 
     def send(self, outputs: Mapping[str, Any], *, final: bool) -> None:
         """Send the outputs that the caller wants of `outputs`: name -> array, text or number."""
+        if self._ended:
+            return
         wanted = self._request.requested_output_names()
         tensors = [self._pb.Tensor(name, _array(value)) for name, value in outputs.items() if name in wanted]
         self._send(self._pb.InferenceResponse(tensors), final=final)
@@ -82,6 +84,9 @@ class Exchange:
             return
         self._ended = final
         self._sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if final else 0)
+        if final:
+            # Triton keeps the request, and cannot unload the model, as long as anything here holds these.
+            self._request = self._sender = None
 
 
 class Exchanges:

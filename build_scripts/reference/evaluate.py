@@ -75,10 +75,15 @@ async def cost(engines: dict[str, OpenVinoEngine], repeats: int, in_flight: int 
         for role, engine in engines.items():
             prompt = engine.tokenizer.encode(prompt_text, special=True)
 
-            async def timed(tokens: int, engine: OpenVinoEngine = engine, prompt: list[int] = prompt) -> tuple[float, int]:
+            async def timed(
+                tokens: int, engine: OpenVinoEngine = engine, prompt: list[int] = prompt
+            ) -> tuple[float, int]:
                 started = time.perf_counter()
                 made = await asyncio.gather(
-                    *(engine.generate(prompt, max_tokens=tokens, temperature=TEMPERATURE, seed=i) for i in range(in_flight))
+                    *(
+                        engine.generate(prompt, max_tokens=tokens, temperature=TEMPERATURE, seed=i)
+                        for i in range(in_flight)
+                    )
                 )
                 return time.perf_counter() - started, sum(len(new.token_ids) for new in made)
 
@@ -97,9 +102,7 @@ async def cost(engines: dict[str, OpenVinoEngine], repeats: int, in_flight: int 
 
 
 async def evaluate(pair: Path, count: int, repeats: int, seed: int) -> dict[str, object]:
-    engines = {
-        role: OpenVinoEngine.load(pair / role, role=role, max_in_flight=32) for role in ("draft", "target")
-    }
+    engines = {role: OpenVinoEngine.load(pair / role, role=role, max_in_flight=32) for role in ("draft", "target")}
     try:
         return {
             "command": " ".join(sys.argv),

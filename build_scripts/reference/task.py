@@ -1,4 +1,4 @@
-"""The reference task: straight-line programs over the integers modulo 100, worked out line by line.
+r"""The reference task: straight-line programs over the integers modulo 100, worked out line by line.
 
 A problem names a chain of variables; every variable is computed from the one before it and from a
 constant or an earlier variable, so no step can be skipped::
@@ -10,7 +10,7 @@ Its working has one line a variable and a boxed answer::
     b = a+8 = 47+8 = 55
     c = b*3 = 55*3 = 65
     d = c-a = 65-47 = 18
-    \\boxed{18}
+    \boxed{18}
 
 A writer may also notice that an earlier line is wrong and repair it: ``wait, b = a+8 = 47+8 = 55``,
 after which the working goes on from that variable. `corrupted_working` makes training text in which
@@ -59,11 +59,13 @@ class Problem:
 
     @property
     def text(self) -> str:
+        """The problem as a model reads it."""
         program = ", ".join([f"a = {self.start}", *map(str, self.steps)])
         return f"{program}. What is {self.steps[-1].name} modulo {MODULUS}?"
 
     @property
     def answer(self) -> str:
+        """The right answer."""
         values = {"a": self.start}
         for step in self.steps:
             values[step.name] = evaluate(step, values)
@@ -169,7 +171,15 @@ def _mistaken_line(step: Step, values: dict[str, int], rng: random.Random) -> li
 
 def _slipped(value: int, rng: random.Random) -> int:
     """A wrong number that is near the right one, as a hasty writer's would be."""
-    near = [value + 10, value - 10, value + 1, value - 1, value + 2, value // 10 * 10 + rng.randrange(10), rng.randrange(MODULUS)]
+    near = [
+        value + 10,
+        value - 10,
+        value + 1,
+        value - 1,
+        value + 2,
+        value // 10 * 10 + rng.randrange(10),
+        rng.randrange(MODULUS),
+    ]
     wrong = rng.choice(near) % MODULUS
     return wrong if wrong != value else (value + 10) % MODULUS
 

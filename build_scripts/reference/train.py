@@ -56,7 +56,9 @@ class Pass:
 
 
 RECIPES = {
-    "target": Recipe(8, 384, 1024, 6, passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13))), tokens_per_step=4096, seed=1),
+    "target": Recipe(
+        8, 384, 1024, 6, passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13))), tokens_per_step=4096, seed=1
+    ),
     "draft": Recipe(2, 64, 160, 2, passes=(Pass(6000, 3e-3, (2, 12)),), tokens_per_step=4096, seed=2),
 }
 
@@ -91,7 +93,9 @@ def example_text(problem: task.Problem, rng: random.Random) -> tuple[str, list[t
     return text, unlearned
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, text: str, unlearned: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def encode(
+    tokenizer: PreTrainedTokenizerFast, text: str, unlearned: list[tuple[int, int]]
+) -> tuple[list[int], list[int]]:
     """Token ids and labels of one example; a token that touches an unlearned span is ignored."""
     encoding = tokenizer.backend_tokenizer.encode(text)
     labels = [
@@ -155,7 +159,9 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
     )
 
 
-def run_pass(model: LlamaForCausalLM, lesson: Pass, data: Iterator[tuple[torch.Tensor, torch.Tensor]], label: str) -> int:
+def run_pass(
+    model: LlamaForCausalLM, lesson: Pass, data: Iterator[tuple[torch.Tensor, torch.Tensor]], label: str
+) -> int:
     """Train for one pass and return how many tokens were read."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=lesson.learning_rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
@@ -180,7 +186,10 @@ def run_pass(model: LlamaForCausalLM, lesson: Pass, data: Iterator[tuple[torch.T
         if step % 100 == 0 or step == lesson.steps:
             elapsed = time.monotonic() - started
             left = elapsed / step * (lesson.steps - step) / 60
-            print(f"{label} {step}/{lesson.steps} loss {running:.4f} {seen / elapsed:.0f} tok/s, {left:.1f} min left", file=sys.stderr)
+            print(
+                f"{label} {step}/{lesson.steps} loss {running:.4f} {seen / elapsed:.0f} tok/s, {left:.1f} min left",
+                file=sys.stderr,
+            )
     return seen
 
 
