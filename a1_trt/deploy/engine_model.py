@@ -16,6 +16,7 @@ from a1_trt.types import Role
 MAX_REQUESTS = 1024
 _POLL_S = 0.1
 _REQUESTS = "Requests that wait or run in an engine, by role"
+_CANCELLED = "Requests that were cut short since the start, by role"
 
 
 class EngineModel:
@@ -31,8 +32,12 @@ class EngineModel:
         self._engine = engine
         self._role: Role = role
         self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
-        self._family = pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=pb.MetricFamily.GAUGE)
-        self._requests = self._family.Metric(labels={"role": role})
+        kind = pb.MetricFamily.GAUGE
+        self._families = (
+            pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=kind),
+            pb.MetricFamily(name="a1_engine_cancelled", description=_CANCELLED, kind=kind),
+        )
+        self._requests, self._cancelled = (family.Metric(labels={"role": role}) for family in self._families)
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> EngineModel:
@@ -68,6 +73,7 @@ class EngineModel:
     def _export(self) -> bool:
         n_requests = self._engine.in_flight
         self._requests.set(n_requests)
+        self._cancelled.set(self._exchanges.n_cancelled)
         return n_requests == 0
 
     async def _work(self, exchange: Exchange) -> None:

@@ -97,6 +97,9 @@ class Exchanges:
         work: Answers one request; whatever it raises becomes the request's error.
         poll_s: How often to look for requests that were cancelled, seconds. A look costs some 20 us a request.
         on_poll: Called as often while there is work, and after it until it says True: all is at rest.
+
+    Attributes:
+        n_cancelled: Requests that were cut short.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Exchanges:
         self._work = work
         self._poll_s = poll_s
         self._on_poll = on_poll
+        self.n_cancelled = 0
         self._running: dict[asyncio.Task[None], Exchange] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -181,6 +185,7 @@ class Exchanges:
         # Once only: a second cancellation would break into the first one's cleaning up.
         if task not in self._stopped and not task.done():
             self._stopped.add(task)
+            self.n_cancelled += 1
             task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:

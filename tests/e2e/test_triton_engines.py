@@ -68,9 +68,17 @@ def generating(prompt, n_tokens=8, *more):
     ]
 
 
-def n_requests(server, role):
+def metric(server, name, role):
     text = httpx.get(server.metrics_url).text
-    return int(re.search(rf'a1_engine_requests\{{.*role="{role}".*\}} (\d+)', text)[1])
+    return int(re.search(rf'{name}\{{.*role="{role}".*\}} (\d+)', text)[1])
+
+
+def n_requests(server, role):
+    return metric(server, "a1_engine_requests", role)
+
+
+def n_cancelled(server, role):
+    return metric(server, "a1_engine_cancelled", role)
 
 
 def until(condition, timeout_s=5.0):
@@ -146,11 +154,12 @@ def test_cancelled_calls_free_their_slots(server, reference, role, prompt):
             for seed in range(100)
         ]
         await until(lambda: n_requests(server, role) > 0)
+        before = n_cancelled(server, role)
         for call in calls:
             call.cancel()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
-        await until(lambda: n_requests(server, role) == 0, timeout_s=1.0)
+        await until(lambda: n_requests(server, role) == 0 and n_cancelled(server, role) > before)
         await engine.aclose()
 
     asyncio.run(scenario())
@@ -164,10 +173,11 @@ def test_a_client_that_goes_away_frees_its_slots(server, reference, role, prompt
             for seed in range(64)
         ]
         await until(lambda: n_requests(server, role) > 0)
+        before = n_cancelled(server, role)
         await engine.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(outcome, EngineUnavailable) for outcome in outcomes if isinstance(outcome, Exception))
-        await until(lambda: n_requests(server, role) == 0)
+        await until(lambda: n_requests(server, role) == 0 and n_cancelled(server, role) > before)
 
     asyncio.run(scenario())
 
