@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from a1_trt.config import Pair, list_pairs, load_pair
+from a1_trt.config import Pair, load_pair
 from a1_trt.errors import (
     A1Error,
     BuildError,
@@ -33,6 +33,7 @@ from a1_trt.errors import (
     ProtocolError,
     ScoreShapeError,
 )
+from a1_trt.locations import list_pairs
 from a1_trt.types import (
     Event,
     Parameters,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.util
 import json
 import os
 import tomllib
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a1_trt.errors import ConfigError
+from a1_trt.locations import find_model, find_pair
 from a1_trt.types import Admission, Parameters, Role
 
 SCHEMA = 1
@@ -74,6 +74,8 @@ class Conformal(_Strict):
         online: Scores enter the calibration set while inference goes on.
         smoothed: Smoothed p-values, exactly uniform under exchangeability.
         on_score_error: What happens to a segment that could not be scored; accepting it silently is not on offer.
+        calibration: Scores to start from, written by ``a1-trt calibrate run`` (relative to the pair file); with
+            ``online = false`` the only ones that count.
     """
 
     alpha: float = Field(default=0.4, gt=0.0, lt=1.0)
@@ -82,6 +84,7 @@ class Conformal(_Strict):
     online: bool = True
     smoothed: bool = True
     on_score_error: Literal["takeover", "fail"] = "takeover"
+    calibration: str | None = None
 
 
 class Scheduling(_Strict):
@@ -137,7 +140,12 @@ class Pair(_Strict):
         Raises:
             ConfigError: It is not there.
         """
-        return _resolve_model(self.role(role).model, self.path, f"{role}.model")
+        return find_model(self.role(role).model, self.path, f"{role}.model")
+
+    def calibration_path(self) -> Path | None:
+        """Where the scores to start from are, if there are any."""
+        said = self.conformal.calibration
+        return None if said is None else (self.path.resolve().parent if self.path else Path()) / said
 
     def parameters(self) -> Parameters:
         """The request parameters that the pair file sets."""
@@ -166,24 +174,6 @@ class Pair(_Strict):
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def engines_directories() -> list[Path]:
-    """Folders in which a pair is looked up by name, first one first."""
-    here = Path(__file__).resolve().parent
-    named = os.environ.get("A1_TRT_ENGINES")
-    candidates = [Path(named)] if named else []
-    candidates += [Path.cwd() / "engines", here.parent / "engines", here / "engines"]
-    return list(dict.fromkeys(path.resolve() for path in candidates if path.is_dir()))
-
-
-def list_pairs() -> dict[str, Path]:
-    """Every pair that can be named: name -> pair file."""
-    found: dict[str, Path] = {}
-    for directory in engines_directories():
-        for file in sorted(directory.glob("*/pair.toml")):
-            found.setdefault(file.parent.name, file)
-    return found
-
-
 def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
     """Read and check a pair file.
 
@@ -193,7 +183,7 @@ def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
     Raises:
         ConfigError: It does not exist, is no TOML, or a key is unknown, missing or out of range.
     """
-    path = _find(name_or_path)
+    path = find_pair(name_or_path)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -227,22 +217,6 @@ def make_pair(document: dict[str, Any], path: Path | None = None) -> Pair:
                 remedy='write {problem} where it goes, or prompt = "chat"',
             )
     return pair.model_copy(update={"path": path})
-
-
-def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    path = Path(name_or_path)
-    if path.is_dir() and (path / "pair.toml").is_file():
-        return path / "pair.toml"
-    if path.is_file():
-        return path
-    known = list_pairs()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
-    near = difflib.get_close_matches(str(name_or_path), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known pairs: {', '.join(known) or 'none'}"
-    raise ConfigError(
-        f"there is no pair {str(name_or_path)!r}", path=str(path), field="pair", remedy=f"give a pair file; {hint}"
-    )
 
 
 def _with_environment(document: dict[str, Any]) -> dict[str, Any]:
@@ -282,29 +256,3 @@ def _keys_at(place: list[str]) -> list[str]:
     for part in place:
         model = model.model_fields[part].annotation
     return [info.alias or name for name, info in model.model_fields.items() if not info.exclude]
-
-
-def _resolve_model(model: str, pair_file: Path | None, field: str) -> Path:
-    if model.startswith("package:"):
-        package, _, inner = model.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(
-                f"{field} is in the Python package {package}, which is not installed",
-                path=str(pair_file),
-                field=field,
-                remedy=f"pip install {package.replace('_', '-')}",
-            )
-        path = Path(spec.submodule_search_locations[0]) / inner
-    else:
-        path = Path(model).expanduser()
-        if not path.is_absolute() and pair_file is not None:
-            path = pair_file.resolve().parent / path
-    if not path.exists():
-        raise ConfigError(
-            f"{field} names {path}, which does not exist",
-            path=str(pair_file),
-            field=field,
-            remedy="give a model directory or a .gguf file, or build it with 'a1-trt engine build'",
-        )
-    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from a1_trt.config import Pair
 from a1_trt.conformal import SCORES, OnlineCalibration
 from a1_trt.driver import Driver
 from a1_trt.engine import Engine, Tokenizer, TokenLedger
-from a1_trt.errors import Cancelled, EngineUnavailable
+from a1_trt.errors import CalibrationError, Cancelled, EngineUnavailable
 from a1_trt.metrics import Metrics
 from a1_trt.reasoning import prompts
 from a1_trt.scheduler import Scheduler
@@ -145,12 +146,15 @@ async def open_session(pair: Pair, *, url: str | None = None, calibration: Onlin
         pair: The pair.
         url: ``host:port`` of a Triton gRPC endpoint that serves the models "draft" and "target"; None loads both into
             this process.
-        calibration: Scores to start from.
+        calibration: Scores to start from; those of the pair's calibration file, if it names one, when None.
 
     Raises:
+        CalibrationError: The calibration file cannot be read, or belongs to another pair.
         ConfigError: A model is missing or cannot be loaded.
         EngineUnavailable: The server cannot be reached.
     """
+    if calibration is None:
+        calibration = stored_calibration(pair)
     engines: dict[Role, Engine] = {}
     try:
         for role in ROLES:
@@ -160,6 +164,29 @@ async def open_session(pair: Pair, *, url: str | None = None, calibration: Onlin
             await engine.aclose()
         raise
     return Session(pair, engines, calibration=calibration)
+
+
+def stored_calibration(pair: Pair) -> OnlineCalibration | None:
+    """The scores in the pair's calibration file, if it names one.
+
+    Raises:
+        CalibrationError: It cannot be read, or belongs to another pair.
+    """
+    path = pair.calibration_path()
+    if path is None:
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CalibrationError(
+            f"{path} cannot be read: {error}",
+            field="conformal.calibration",
+            remedy="write it with 'a1-trt calibrate run', or leave the key out",
+        ) from None
+    said = pair.conformal
+    return OnlineCalibration.from_document(
+        document, pair.fingerprint(), score=said.score, online=said.online, smoothed=said.smoothed
+    )
 
 
 async def _local(pair: Pair, role: Role) -> Engine:

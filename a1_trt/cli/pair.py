@@ -11,8 +11,9 @@ import click
 
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import say_json
-from a1_trt.config import Pair, list_pairs, load_pair
+from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError
+from a1_trt.locations import list_pairs
 from a1_trt.session import ROLES
 
 

@@ -7,9 +7,10 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from a1_trt.config import Pair, list_pairs
+from a1_trt.config import Pair
 from a1_trt.deploy.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS, Tensor
 from a1_trt.errors import DeployError
+from a1_trt.locations import list_pairs
 from a1_trt.types import Role
 
 MAX_BATCH_SIZE = 64

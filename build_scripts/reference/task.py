@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 MODULUS = 100
 VARIABLES = "abcdefghijklmnopqrstuvwxyz"
-LEVELS = {"easy": 4, "middle": 8, "hard": 12}
+LEVELS = {"easy": 4, "middle": 6, "hard": 10}
 """Level name -> number of computed variables."""
 
 _OPERATIONS = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}

@@ -28,6 +28,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 IGNORED = -100
 END = "<|end|>"
 MISTAKE_RATE = 0.10
+TOKENIZER_STEPS = 8
+"""Steps of the problems from which the tokenizer learns its merges."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ RECIPES = {
     "target": Recipe(
         8, 384, 1024, 6, passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13))), tokens_per_step=4096, seed=1
     ),
-    "draft": Recipe(2, 64, 160, 2, passes=(Pass(6000, 3e-3, (2, 12)),), tokens_per_step=4096, seed=2),
+    "draft": Recipe(3, 96, 256, 3, passes=(Pass(4000, 3e-3, (2, 12)),), tokens_per_step=4096, seed=2),
 }
 
 
@@ -76,7 +78,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    rng, source = random.Random(0), task.problems(0, task.LEVELS["middle"], test=False)
+    rng, source = random.Random(0), task.problems(0, TOKENIZER_STEPS, test=False)
     corpus = [example_text(next(source), rng)[0] for _ in range(500)]
     tokenizer.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)

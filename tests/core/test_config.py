@@ -1,7 +1,8 @@
 import pytest
 
-from a1_trt.config import list_pairs, load_pair, make_pair
+from a1_trt.config import load_pair, make_pair
 from a1_trt.errors import ConfigError
+from a1_trt.locations import list_pairs
 
 GOOD = '[draft]\nmodel = "d"\n[target]\nmodel = "t"\n'
 

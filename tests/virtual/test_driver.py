@@ -1,17 +1,19 @@
 """Scheduler and driver in virtual time, on engines that the test scripts."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
 
 from a1_trt.config import make_pair
+from a1_trt.conformal import OnlineCalibration
 from a1_trt.driver import _whole_characters
 from a1_trt.engine import Generation
-from a1_trt.errors import ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
+from a1_trt.errors import CalibrationError, ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
-from a1_trt.session import Session
+from a1_trt.session import Session, stored_calibration
 from a1_trt.types import Problem, ProblemFinished, SampleEnd, SegmentScored
 from a1_trt.virtual_time import run
 from tests.core.test_ledger import Letters
@@ -307,3 +309,23 @@ def test_a_character_that_the_token_limit_cuts_is_left_to_the_next_turn(letter):
 def test_a_character_that_is_no_cut_is_kept():
     assert _whole_characters(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
     assert _whole_characters(Bytes(), ()) == ((), "")
+
+
+def test_a_pair_may_start_from_stored_scores(tmp_path):
+    def stored(text):
+        (tmp_path / "scores.json").write_text(text)
+        path = tmp_path / "pair.toml"
+        said = {"alpha": 0.3, "category": "none", "calibration": "scores.json"}
+        config = make_pair({"name": "p", "draft": {"model": "d"}, "target": {"model": "t"}, "conformal": said}, path)
+        return stored_calibration(config)
+
+    calibration = OnlineCalibration()
+    for score in (1.0, 2.0, 3.0):
+        calibration.judge(score, "all", 0.5)
+    loaded = stored(json.dumps(calibration.to_document(pair().fingerprint(), ["a"])))
+    assert loaded.sizes() == {"all": 3}
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        stored("{")
+    with pytest.raises(CalibrationError):
+        stored(json.dumps(calibration.to_document("another pair", ["a"])))
+    assert stored_calibration(pair()) is None
