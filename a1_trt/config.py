@@ -50,6 +50,9 @@ class RoleConfig(_Strict):
         system: System message, for ``prompt = "chat"``.
         max_in_flight: Most calls in flight at once.
         kv_cache_gb: Size of the KV cache on a CPU engine, GB.
+        threads: Processor threads of a CPU engine; one a core when None. A tiny draft is fastest on one.
+        precision: Arithmetic and KV cache of a CPU engine: "f32", in which scores do not depend on the machine, or
+            "device", the processor's own choice, which is faster and enough for a draft.
         max_context_tokens: Longest prompt plus generation; the model's own when None.
     """
 
@@ -59,6 +62,8 @@ class RoleConfig(_Strict):
     system: str = ""
     max_in_flight: int = Field(16, ge=1, le=4096)
     kv_cache_gb: int = Field(1, ge=1, le=1024)
+    threads: int | None = Field(None, ge=1, le=1024)
+    precision: Literal["f32", "device"] = "f32"
     max_context_tokens: int | None = Field(None, ge=16)
     sampling: Sampling = Sampling()
 
@@ -95,6 +100,7 @@ class Scheduling(_Strict):
     admission: Admission = "async"
     early_stop: bool = True
     verify_answers: bool = False
+    takeover_from: Literal["end", "surprise"] = "end"
 
 
 class Serving(_Strict):
@@ -160,6 +166,7 @@ class Pair(_Strict):
             verify_answers=self.scheduler.verify_answers,
             admission=self.scheduler.admission,
             on_score_error=self.conformal.on_score_error,
+            takeover_from=self.scheduler.takeover_from,
         )
 
     def fingerprint(self) -> str:

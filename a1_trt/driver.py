@@ -103,7 +103,8 @@ class Driver:
         engine, ledger = self._engines[call.role], self._ledgers[call.role]
         if call.kind == "score":
             prompt, segment = ledger.split(call)
-            return Logprobs(tuple(await engine.score(prompt, segment)))
+            values = tuple(await engine.score(prompt, segment))
+            return Logprobs(values, engine.tokenizer.decode(segment[: _first_surprise(values)]))
         prompt = ledger.prompt(call)
         room = engine.max_context_tokens - len(prompt)
         if room < 1:
@@ -118,6 +119,12 @@ class Driver:
         )
         token_ids, text = _whole_characters(engine.tokenizer, generation.token_ids)
         return Segment(call.role, text, len(generation.token_ids), token_ids, generation.ended)
+
+
+def _first_surprise(values: tuple[float, ...]) -> int:
+    """Index of the first log-prob that is at most half the lowest one: as surprising as the worst token, or nearly."""
+    bound = min(values) / 2
+    return next(index for index, value in enumerate(values) if value <= bound)
 
 
 def _whole_characters(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:

@@ -27,6 +27,7 @@ _CHOICES = {
     "strategy": ("a1", "target_only", "draft_only"),
     "admission": ("async", "barrier"),
     "on_score_error": ("takeover", "fail"),
+    "takeover_from": ("end", "surprise"),
 }
 _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     "n_samples": int,
@@ -41,6 +42,7 @@ _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     "strategy": str,
     "admission": str,
     "on_score_error": str,
+    "takeover_from": str,
 }
 
 

@@ -193,15 +193,7 @@ async def _local(pair: Pair, role: Role) -> Engine:
     # Adapters are imported where they are wanted: each needs packages that the others do not.
     from a1_trt.adapters.openvino import OpenVinoEngine
 
-    said = pair.role(role)
-    return await asyncio.to_thread(
-        OpenVinoEngine.load,
-        pair.model_path(role),
-        role=role,
-        max_in_flight=said.max_in_flight,
-        kv_cache_gb=said.kv_cache_gb,
-        max_context_tokens=said.max_context_tokens,
-    )
+    return await asyncio.to_thread(OpenVinoEngine.for_pair, pair, role)
 
 
 async def _remote(pair: Pair, role: Role, url: str) -> Engine:

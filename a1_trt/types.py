@@ -51,6 +51,8 @@ class Parameters:
         strategy: "a1", or one model alone: "target_only", "draft_only".
         admission: "async", or "barrier": the samples of a problem advance turn by turn together (the baseline).
         on_score_error: What happens to a segment that could not be scored; it is never accepted silently.
+        takeover_from: Where the target goes on in a rejected segment: at its "end" (the published method, nothing is
+            thrown away), or before the first token that surprised it ("surprise"; see `Logprobs.calm_text`).
     """
 
     n_samples: int = 16
@@ -65,6 +67,7 @@ class Parameters:
     strategy: Strategy = "a1"
     admission: Admission = "async"
     on_score_error: Literal["takeover", "fail"] = "takeover"
+    takeover_from: Literal["end", "surprise"] = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,12 @@ class Logprobs:
     Args:
         values: Natural-log probability of each segment token given everything before it, float64[n_tokens], in the
             target's tokenizer.
+        calm_text: The segment's text before its first surprising token: the first whose log-prob is at most half the
+            lowest one.
     """
 
     values: tuple[float, ...]
+    calm_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,7 @@ class EngineModel:
         said = model_parameters(model_config)
         role: Role = "draft" if said["role"] == "draft" else "target"
         try:
-            pair = load_pair(said["pair"])
-            wanted = pair.role(role)
-            engine = OpenVinoEngine.load(
-                pair.model_path(role),
-                role=role,
-                max_in_flight=wanted.max_in_flight,
-                kv_cache_gb=wanted.kv_cache_gb,
-                max_context_tokens=wanted.max_context_tokens,
-            )
+            engine = OpenVinoEngine.for_pair(load_pair(said["pair"]), role)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
         return cls(engine, role, pb)

@@ -216,17 +216,21 @@ class Scheduler:
         events.append(SegmentScored(call.key.sample, call.turn, score, p_value, sample.takeover))
         if not sample.takeover:
             return policy.after_turn(sample.text, call.segments[-1], call.turn, parameters)
-        self._take_answer_back(sample)
+        self._rewind(sample, logprobs, parameters)
         return Signal.REJECTED, None
 
     @staticmethod
-    def _take_answer_back(sample: Sample) -> None:
-        """A rejected segment that holds the answer loses it, so that the target has something to go on with."""
-        if boxed(sample.text) is None:
-            return
+    def _rewind(sample: Sample, logprobs: Logprobs, parameters: Parameters) -> None:
+        """Cut a rejected segment back to where the target goes on.
+
+        A segment that holds the answer loses it in any case, so that the target has something to go on with.
+        """
         *kept, last = sample.segments
-        shorter = replace(last, text=take_back(last.text), token_ids=(), ended=False)
-        sample.segments = (*kept, shorter)
+        text = logprobs.calm_text if parameters.takeover_from == "surprise" else last.text
+        if boxed("".join(segment.text for segment in kept) + text) is not None:
+            text = take_back(text)
+        if text != last.text:
+            sample.segments = (*kept, replace(last, text=text, token_ids=(), ended=False))
 
     def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:
         """Move a sample on and ask for its next call; a finished one may settle the vote."""

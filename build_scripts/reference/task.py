@@ -26,7 +26,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MODULUS = 100
 VARIABLES = "abcdefghijklmnopqrstuvwxyz"
@@ -122,8 +122,17 @@ def working(problem: Problem) -> str:
     return "".join(text for text, _ in corrupted_working(problem, random.Random(0), 0.0))
 
 
-def corrupted_working(problem: Problem, rng: random.Random, mistake_rate: float) -> list[tuple[str, bool]]:
-    """A working in which mistakes are made, carried on for up to four lines and then repaired.
+def corrupted_working(
+    problem: Problem, rng: random.Random, mistake_rate: float, *, misread: bool = False
+) -> list[tuple[str, bool]]:
+    """A working in which mistakes are made, carried on for some lines and then repaired.
+
+    Args:
+        problem: The problem.
+        rng: Decides where and how.
+        mistake_rate: Share of lines with a mistake.
+        misread: Mistakes also in reading the problem, carried on for any number of lines; else only in numbers, for up
+            to four.
 
     Returns:
         Pieces of text, each with a flag: True where the text is a mistake or follows from one, which a
@@ -133,8 +142,12 @@ def corrupted_working(problem: Problem, rng: random.Random, mistake_rate: float)
     while index < len(problem.steps):
         if rng.random() < mistake_rate and slips < 3:
             slips += 1
-            wrong, lines = dict(values), 1 + min(rng.choice((0, 0, 0, 1, 1, 2, 3, 4)), len(problem.steps) - index - 1)
-            pieces += _mistaken_line(problem.steps[index], wrong, rng)
+            carried = rng.choice((0, 0, 0, 1, 1, 2, 3, 4, *((5, 6, 7, 99) if misread else ())))
+            wrong, lines = dict(values), 1 + min(carried, len(problem.steps) - index - 1)
+            written = problem.steps[index]
+            if misread and rng.random() < 0.6:
+                written = _misread(written, problem.steps, wrong, rng)
+            pieces += _mistaken_line(problem.steps[index], written, wrong, rng)
             for step in problem.steps[index + 1 : index + lines]:
                 pieces.append((_correct_line(step, wrong), True))
             pieces.append(("wait, ", False))
@@ -151,22 +164,44 @@ def _correct_line(step: Step, values: dict[str, int]) -> str:
     return line(step, values[step.left], operand(step, values), values[step.name])
 
 
-def _mistaken_line(step: Step, values: dict[str, int], rng: random.Random) -> list[tuple[str, bool]]:
-    """Write a step's line with one slip in it, and record the wrong value it leads to."""
-    left, right = values[step.left], operand(step, values)
+def _misread(step: Step, steps: tuple[Step, ...], values: dict[str, int], rng: random.Random) -> Step:
+    """A step with another step's operation or right side, or another constant; perhaps the same by chance."""
+    other = rng.choice(steps)
+    kind = rng.random()
+    if kind < 0.25:
+        return replace(step, operation=other.operation)
+    if kind < 0.6 and (other.right in values or other.right.isdigit()):
+        return replace(step, operation=other.operation, right=other.right)
+    if kind < 0.8 and step.right.isdigit():
+        return replace(step, right=str(_slipped(int(step.right), rng)))
+    return replace(step, right=rng.choice(sorted(values)))
+
+
+def _mistaken_line(step: Step, written: Step, values: dict[str, int], rng: random.Random) -> list[tuple[str, bool]]:
+    """Write a step's line with a mistake in it, and record the value it leads to.
+
+    A misread step is carried out rightly; one that was read rightly gets a slip in its numbers.
+    """
+    true_line = line(step, values[step.left], operand(step, values), evaluate(step, values))
+    left, right = values[written.left], operand(written, values)
+    if written == step:
+        left, right = _slipped_operands(step, left, right, values, rng)
+    result = _OPERATIONS[written.operation](left, right) % MODULUS
+    if written == step and result == evaluate(step, values):
+        result = _slipped(result, rng)
+    values[step.name] = result
+    text = line(written, left, right, result)
+    same = next(i for i, (x, y) in enumerate(zip(text, true_line, strict=False)) if x != y)
+    return [(text[:same], False), (text[same:], True)]
+
+
+def _slipped_operands(step: Step, left: int, right: int, values: dict[str, int], rng: random.Random) -> tuple[int, int]:
     slip = rng.random()
     if slip < 0.25:
         left = _slipped(left, rng)
     elif slip < 0.4 and step.right in values:
         right = _slipped(right, rng)
-    result = _OPERATIONS[step.operation](left, right) % MODULUS
-    true_line = line(step, values[step.left], operand(step, values), evaluate(step, values))
-    if result == evaluate(step, values):
-        result = _slipped(result, rng)
-    values[step.name] = result
-    written = line(step, left, right, result)
-    same = next(i for i, (x, y) in enumerate(zip(written, true_line, strict=False)) if x != y)
-    return [(written[:same], False), (written[same:], True)]
+    return left, right
 
 
 def _slipped(value: int, rng: random.Random) -> int:

@@ -27,7 +27,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 IGNORED = -100
 END = "<|end|>"
-MISTAKE_RATE = 0.10
 TOKENIZER_STEPS = 8
 """Steps of the problems from which the tokenizer learns its merges."""
 
@@ -42,6 +41,7 @@ class Recipe:
     heads: int
     passes: tuple[Pass, ...]
     tokens_per_step: int
+    mistake_rate: float
     seed: int
 
 
@@ -49,19 +49,37 @@ class Recipe:
 class Pass:
     """One warm-up and cosine decay with an optimizer of its own; it reads text that no other pass reads.
 
-    `lengths` are the fewest and the most steps of the problems in it.
+    `lengths` are the fewest and the most steps of the problems in it; with `misread`, mistakes are also made in reading
+    the problem (see `task.corrupted_working`).
     """
 
     steps: int
     learning_rate: float
     lengths: tuple[int, int]
+    misread: bool = False
 
 
 RECIPES = {
     "target": Recipe(
-        8, 384, 1024, 6, passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13))), tokens_per_step=4096, seed=1
+        8,
+        384,
+        1024,
+        6,
+        passes=(Pass(3600, 1e-3, (2, 12)), Pass(1000, 5e-4, (6, 13)), Pass(450, 4e-4, (3, 10), misread=True)),
+        tokens_per_step=4096,
+        mistake_rate=0.10,  # the target learns to notice and repair mistakes
+        seed=1,
     ),
-    "draft": Recipe(3, 96, 256, 3, passes=(Pass(4000, 3e-3, (2, 12)),), tokens_per_step=4096, seed=2),
+    "draft": Recipe(
+        2,
+        128,
+        384,
+        8,
+        passes=(Pass(5000, 3e-3, (2, 8)),),
+        tokens_per_step=4096,
+        mistake_rate=0.0,  # the draft only reads flawless workings
+        seed=2,
+    ),
 }
 
 
@@ -79,16 +97,18 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     rng, source = random.Random(0), task.problems(0, TOKENIZER_STEPS, test=False)
-    corpus = [example_text(next(source), rng)[0] for _ in range(500)]
+    corpus = [example_text(next(source), rng, 0.10)[0] for _ in range(500)]
     tokenizer.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
 
 
-def example_text(problem: task.Problem, rng: random.Random) -> tuple[str, list[tuple[int, int]]]:
+def example_text(
+    problem: task.Problem, rng: random.Random, mistake_rate: float, *, misread: bool = False
+) -> tuple[str, list[tuple[int, int]]]:
     """One training text and the character spans that carry no loss: the problem and every mistake."""
     text = problem.text + "\n"
     unlearned = [(0, len(text))]
-    for piece, mistaken in task.corrupted_working(problem, rng, MISTAKE_RATE):
+    for piece, mistaken in task.corrupted_working(problem, rng, mistake_rate, misread=misread):
         if mistaken:
             unlearned.append((len(text), len(text) + len(piece)))
         text += piece
@@ -109,16 +129,19 @@ def encode(
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, lengths: tuple[int, int], tokens: int, seed: int
+    tokenizer: PreTrainedTokenizerFast, recipe: Recipe, lesson: Pass, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded batches of training examples of one length each, without end."""
     rng = random.Random(seed)
-    sources = {n: task.problems(seed, n, test=False) for n in range(lengths[0], lengths[1] + 1)}
+    sources = {n: task.problems(seed, n, test=False) for n in range(lesson.lengths[0], lesson.lengths[1] + 1)}
     while True:
         n_steps = rng.choice(list(sources))
         width = 32 + 32 * n_steps  # few distinct shapes: every new one costs the CPU kernels a compilation
-        size = max(1, tokens // width)
-        rows = [encode(tokenizer, *example_text(next(sources[n_steps]), rng)) for _ in range(size)]
+        size = max(1, recipe.tokens_per_step // width)
+        rows = [
+            encode(tokenizer, *example_text(next(sources[n_steps]), rng, recipe.mistake_rate, misread=lesson.misread))
+            for _ in range(size)
+        ]
         rows = [(ids[:width], labels[:width]) for ids, labels in rows]
         ids = torch.full((size, width), tokenizer.pad_token_id)
         labels = torch.full((size, width), IGNORED)
@@ -208,7 +231,7 @@ def train(role: str, output: Path, resume: Path | None) -> None:
         done = record["passes_done"]
     for index, lesson in enumerate(recipe.passes[done:], start=done):
         started = time.monotonic()
-        data = batches(tokenizer, lesson.lengths, recipe.tokens_per_step, recipe.seed + 1000 * index)
+        data = batches(tokenizer, recipe, lesson, recipe.seed + 1000 * index)
         record["tokens"] += run_pass(model, lesson, data, f"{role} pass {index + 1}")
         record["minutes"] += round((time.monotonic() - started) / 60, 1)
         record |= {"passes_done": index + 1, "threads": torch.get_num_threads(), "torch": torch.__version__}

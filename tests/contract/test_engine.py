@@ -44,6 +44,36 @@ def test_a_score_does_not_depend_on_what_was_asked_before(subject):
     subject.run(scenario())
 
 
+def test_a_score_does_not_depend_on_what_else_is_in_flight(subject, tokens):
+    """Engines have been seen to read a score from the wrong rows as soon as another sequence is decoding."""
+    spans = [(tokens[: 20 + i], tokens[20 + i : 50 + 2 * i]) for i in range(6)]
+
+    async def alone():
+        engine = await subject.open()
+        try:
+            return [await engine.score(*span) for span in spans]
+        finally:
+            await engine.aclose()
+
+    async def beside_writing():
+        writing = [
+            asyncio.create_task(subject.engine.generate(tokens[:9], max_tokens=90, temperature=1.5, seed=seed))
+            for seed in range(8)
+        ]
+        scores = []
+        for span in spans:  # spread over the time in which the others decode
+            await asyncio.sleep(0.005)
+            scores.append(await subject.engine.score(*span))
+        together = await asyncio.gather(*(subject.engine.score(*span) for span in spans))
+        await asyncio.gather(*writing)
+        return scores, together
+
+    wanted = subject.run(alone())
+    for scores in subject.run(beside_writing()):
+        for got, want in zip(scores, wanted, strict=True):
+            assert got == pytest.approx(want, abs=TOLERANCE)
+
+
 def test_the_same_segment_scores_the_same_again(subject, tokens):
     async def scenario():
         first = await subject.engine.score(tokens[:20], tokens[20:60])

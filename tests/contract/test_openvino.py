@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
 from a1_trt.adapters.openvino.batcher import Batcher
+from a1_trt.adapters.openvino.loading import load_pipeline
+from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError, ContextLengthError, EngineError, EngineUnavailable
 from tests.contract.conftest import REFERENCE
 
@@ -346,3 +348,23 @@ def test_pieces_decode_to_the_whole(text, cut):
     ids = TOKENIZER.encode(text)
     assert TOKENIZER.decode(ids) == text
     assert TOKENIZER.decode(ids[:cut]) + TOKENIZER.decode(ids[cut:]) == text
+
+
+def test_a_pair_file_says_how_many_threads_an_engine_takes(monkeypatch):
+    asked = {}
+
+    def remembered(*arguments, **options):
+        asked.update(options)
+        return load_pipeline(*arguments, **options)
+
+    monkeypatch.setattr("a1_trt.adapters.openvino.engine.load_pipeline", remembered)
+
+    async def main():
+        engine = await asyncio.to_thread(OpenVinoEngine.for_pair, load_pair("reference"), "draft")
+        try:
+            return await engine.generate(engine.tokenizer.encode("a = 3"), max_tokens=4, temperature=0.0, seed=0)
+        finally:
+            await engine.aclose()
+
+    assert len(asyncio.run(main()).token_ids) <= 4
+    assert asked["threads"] == load_pair("reference").draft.threads == 1

@@ -9,7 +9,7 @@ import pytest
 
 from a1_trt.config import make_pair
 from a1_trt.conformal import OnlineCalibration
-from a1_trt.driver import _whole_characters
+from a1_trt.driver import _first_surprise, _whole_characters
 from a1_trt.engine import Generation
 from a1_trt.errors import CalibrationError, ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
@@ -329,3 +329,11 @@ def test_a_pair_may_start_from_stored_scores(tmp_path):
     with pytest.raises(CalibrationError):
         stored(json.dumps(calibration.to_document("another pair", ["a"])))
     assert stored_calibration(pair()) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "index"),
+    [((-0.1, -5.0, -0.2), 1), ((-0.1, -3.0, -6.0), 1), ((-0.1, -2.9, -6.0), 2), ((-1.0,), 0), ((0.0, 0.0), 0)],
+)
+def test_the_first_surprise_is_half_as_bad_as_the_worst(values, index):
+    assert _first_surprise(values) == index

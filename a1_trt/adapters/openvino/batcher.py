@@ -81,6 +81,10 @@ class Batcher:
     """
 
     def __init__(self, pipeline: Any, *, n_blocks: int, role: Role) -> None:
+        # Whoever has a pipeline has the package; without it, this module must still be importable.
+        from openvino_genai import GenerationFinishReason, GenerationStatus
+
+        self._reason, self._status = GenerationFinishReason, GenerationStatus
         self._pipeline = pipeline
         self._n_blocks = n_blocks
         self._role = role
@@ -174,7 +178,11 @@ class Batcher:
                 request.handle.cancel()
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        finished = [request for request in self._running if request not in dropped and _is_over(request.handle)]
+        finished = [
+            request
+            for request in self._running
+            if request not in dropped and request.handle.get_status() != self._status.RUNNING
+        ]
         with self._wake:
             self._running = [r for r in self._running if r not in dropped and r not in finished]
             self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
@@ -195,12 +203,10 @@ class Batcher:
             return None
 
     def _outcome(self, handle: Any) -> Output | A1Error:
-        from openvino_genai import GenerationFinishReason, GenerationStatus
-
-        if handle.get_status() != GenerationStatus.FINISHED:
+        if handle.get_status() != self._status.FINISHED:
             return self._too_small()
         output = handle.read_all()[0]
-        stopped = output.finish_reason == GenerationFinishReason.STOP
+        stopped = output.finish_reason == self._reason.STOP
         return Output(list(output.generated_ids), list(output.generated_log_probs), stopped)
 
     def _fail(self, error: A1Error) -> None:
@@ -231,9 +237,3 @@ class Batcher:
         return EngineUnavailable(
             f"the {self._role} engine is closed", role=self._role, remedy="open a new session or engine"
         )
-
-
-def _is_over(handle: Any) -> bool:
-    from openvino_genai import GenerationStatus
-
-    return bool(handle.get_status() != GenerationStatus.RUNNING)

@@ -9,6 +9,9 @@ the part that the KV cache already held: the first one is predicted by a hidden 
   values are those of an earlier score of the same tokens, or else the whole is scored again without any cache.
 
 Values are never guessed: what is still missing then is a ScoreShapeError.
+
+Scores have a pipeline of their own. In one that also generates, the log-probs of a prompt are read from the wrong rows
+as soon as another sequence of the batch is decoding: plausible numbers, and all of them wrong.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS, Batcher
 from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
 from a1_trt.adapters.openvino.memory import ScoreMemory
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
+from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation
 from a1_trt.errors import ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
 from a1_trt.types import Role
@@ -43,7 +47,16 @@ class OpenVinoEngine(Engine):
     """
 
     def __init__(
-        self, model: Path, tokenizer: OpenVinoTokenizer, *, role: Role, shape: Shape, max_in_flight: int, n_blocks: int
+        self,
+        model: Path,
+        tokenizer: OpenVinoTokenizer,
+        *,
+        role: Role,
+        shape: Shape,
+        max_in_flight: int,
+        n_blocks: int,
+        threads: int | None,
+        precision: str,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -51,11 +64,13 @@ class OpenVinoEngine(Engine):
         self._shape = shape
         self._max_in_flight = max_in_flight
         self._n_blocks = n_blocks
+        self._threads = threads
+        self._precision = precision
         native = self._load(reuse_prefixes=True)
         self._eos = _end_tokens(native)
         self._batcher = Batcher(native, n_blocks=n_blocks, role=role)
-        self._uncached: Batcher | None = None
-        self._uncached_lock = asyncio.Lock()
+        self._scorers: dict[bool, Batcher] = {}
+        self._scorers_lock = asyncio.Lock()
         self._memory = ScoreMemory()
         self._closed = False
         self.rescored = 0
@@ -70,6 +85,8 @@ class OpenVinoEngine(Engine):
         max_in_flight: int = 16,
         kv_cache_gb: int = 1,
         max_context_tokens: int | None = None,
+        threads: int | None = None,
+        precision: str = "f32",
     ) -> OpenVinoEngine:
         """Load a model; takes seconds and blocks.
 
@@ -80,6 +97,8 @@ class OpenVinoEngine(Engine):
             kv_cache_gb: Size of the KV cache, GB; memory is taken when it is used.
             max_context_tokens: Longest prompt plus generation; the model's own when None. Never more than the KV cache
                 holds.
+            threads: Processor threads; one a core when None.
+            precision: "f32", or "device" for the processor's own choice.
 
         Raises:
             ConfigError: The model is missing or damaged, or openvino-genai is not installed.
@@ -89,7 +108,34 @@ class OpenVinoEngine(Engine):
         n_blocks = own.n_blocks(kv_cache_gb)
         limit = min(max_context_tokens or own.max_context_tokens, (n_blocks - 2) * BLOCK_TOKENS)
         shape = replace(own, max_context_tokens=limit)
-        return cls(model, tokenizer, role=role, shape=shape, max_in_flight=max_in_flight, n_blocks=n_blocks)
+        return cls(
+            model,
+            tokenizer,
+            role=role,
+            shape=shape,
+            max_in_flight=max_in_flight,
+            n_blocks=n_blocks,
+            threads=threads,
+            precision=precision,
+        )
+
+    @classmethod
+    def for_pair(cls, pair: Pair, role: Role) -> OpenVinoEngine:
+        """Load the model of a pair's role as the pair file says; takes seconds and blocks.
+
+        Raises:
+            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
+        """
+        said = pair.role(role)
+        return cls.load(
+            pair.model_path(role),
+            role=role,
+            max_in_flight=said.max_in_flight,
+            kv_cache_gb=said.kv_cache_gb,
+            max_context_tokens=said.max_context_tokens,
+            threads=said.threads,
+            precision=said.precision,
+        )
 
     @property
     def tokenizer(self) -> OpenVinoTokenizer:
@@ -104,7 +150,7 @@ class OpenVinoEngine(Engine):
     @property
     def in_flight(self) -> int:
         """Requests that wait or run in the engine."""
-        return self._batcher.in_flight + (self._uncached.in_flight if self._uncached else 0)
+        return self._batcher.in_flight + sum(scorer.in_flight for scorer in self._scorers.values())
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
@@ -122,11 +168,11 @@ class OpenVinoEngine(Engine):
         self._check(prompt, "prompt")
         self._check(segment, "segment")
         self._check_length(len(prompt), len(segment))
-        values = await self._tail(self._batcher, prompt, segment)
+        values = await self._tail(await self._scorer(reuse_prefixes=True), prompt, segment)
         values = self._completed(prompt, segment, values)
         if len(values) < len(segment):
             self.rescored += 1
-            values = await self._tail(await self._without_cache(), prompt, segment)
+            values = await self._tail(await self._scorer(reuse_prefixes=False), prompt, segment)
         if len(values) != len(segment) or not all(math.isfinite(value) and value <= 0.0 for value in values):
             raise ScoreShapeError(
                 f"the {self._role} engine returned {len(values)} usable log-probs for {len(segment)} tokens",
@@ -139,8 +185,8 @@ class OpenVinoEngine(Engine):
     async def aclose(self) -> None:
         """Free the engine; a second call does nothing."""
         self._closed = True
-        for batcher in (self._batcher, self._uncached):
-            if batcher is not None:
+        async with self._scorers_lock:
+            for batcher in (self._batcher, *self._scorers.values()):
                 await asyncio.to_thread(batcher.close)
 
     async def _tail(self, batcher: Batcher, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
@@ -159,16 +205,19 @@ class OpenVinoEngine(Engine):
             max_in_flight=self._max_in_flight,
             n_blocks=self._n_blocks,
             reuse_prefixes=reuse_prefixes,
+            threads=self._threads,
+            precision=self._precision,
         )
 
-    async def _without_cache(self) -> Batcher:
-        async with self._uncached_lock:
+    async def _scorer(self, *, reuse_prefixes: bool) -> Batcher:
+        """A pipeline in which nothing but scores runs, loaded when it is first wanted."""
+        async with self._scorers_lock:
             if self._closed:
                 raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
-            if self._uncached is None:
-                native = await asyncio.to_thread(self._load, reuse_prefixes=False)
-                self._uncached = Batcher(native, n_blocks=self._n_blocks, role=self._role)
-        return self._uncached
+            if reuse_prefixes not in self._scorers:
+                native = await asyncio.to_thread(self._load, reuse_prefixes=reuse_prefixes)
+                self._scorers[reuse_prefixes] = Batcher(native, n_blocks=self._n_blocks, role=self._role)
+        return self._scorers[reuse_prefixes]
 
     def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
         """`tail`, with the values missing before it taken from an earlier score of the same tokens, if there is one."""

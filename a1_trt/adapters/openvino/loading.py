@@ -87,11 +87,20 @@ def loading(model: Path) -> Iterator[None]:
         ) from None
 
 
-def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, n_blocks: int, reuse_prefixes: bool) -> Any:
+def load_pipeline(
+    model: Path,
+    tokenizer: Any,
+    *,
+    max_in_flight: int,
+    n_blocks: int,
+    reuse_prefixes: bool,
+    threads: int | None = None,
+    precision: str = "f32",
+) -> Any:
     """A continuous-batching pipeline on the CPU.
 
-    Both precisions are set to 32 bits: with the device's own choice (bfloat16 arithmetic and an 8-bit KV cache on some
-    processors) a log-prob depends on the machine, and on what is in the cache, by up to 0.05.
+    With the "device" precision (bfloat16 arithmetic and an 8-bit KV cache on some processors) a log-prob depends on the
+    machine, and on what is in the cache, by up to 0.05.
 
     Raises:
         ConfigError: The model cannot be loaded.
@@ -105,11 +114,15 @@ def load_pipeline(model: Path, tokenizer: Any, *, max_in_flight: int, n_blocks: 
     scheduler.max_num_batched_tokens = max(MAX_BATCHED_TOKENS, max_in_flight)
     scheduler.dynamic_split_fuse = True
     scheduler.enable_prefix_caching = reuse_prefixes
-    exact = {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
+    properties: dict[str, Any] = {}
+    if precision == "f32":
+        properties |= {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
+    if threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = threads
     with loading(model):
         if model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
-            return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", exact)
-        return genai.ContinuousBatchingPipeline(str(model), tokenizer, scheduler, "CPU", **exact)
+            return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
+        return genai.ContinuousBatchingPipeline(str(model), tokenizer, scheduler, "CPU", **properties)
 
 
 def context_length(model: Path) -> int:
