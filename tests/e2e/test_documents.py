@@ -25,14 +25,14 @@ def here(text, server):
     return text.replace("localhost:8001", server.grpc_url).replace("localhost:8000", http)
 
 
-@pytest.mark.parametrize("example", blocks("python"))
+@pytest.mark.parametrize("example", [*blocks("python")])
 def test_python_examples_run(example, server, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     exec(compile(here(example, server), "example", "exec"), {"__name__": "example"})  # noqa: S102  our own pages
     assert capsys.readouterr().out.strip(), "an example prints something"
 
 
-@pytest.mark.parametrize("example", blocks("console"))
+@pytest.mark.parametrize("example", [*blocks("console")])
 def test_curl_examples_answer(example, server):
     commands = re.findall(r"^\$ (curl .*?)(?=^\$|\Z)", here(example, server), re.DOTALL | re.MULTILINE)
     for command in commands:
