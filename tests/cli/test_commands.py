@@ -171,7 +171,7 @@ def test_ctrl_c_is_no_traceback() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     # The command waits for standard input: from /proc one sees when it does.
-    while "read" not in Path(f"/proc/{process.pid}/wchan").read_text():
+    while "pipe_read" not in Path(f"/proc/{process.pid}/wchan").read_text():
         assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate()
