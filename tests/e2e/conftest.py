@@ -19,9 +19,10 @@ def reference() -> Pair:
 
 
 @pytest.fixture(scope="session")
-def server(reference) -> Iterator[TritonServer]:
+def server(reference, tmp_path_factory) -> Iterator[TritonServer]:
     """Serves the tracked model repository, as a user does who points a tritonserver at it."""
-    with TritonServer(reference, repository=ROOT / "triton_models") as running:
+    log_path = tmp_path_factory.mktemp("triton") / "server.log"
+    with TritonServer(reference, repository=ROOT / "triton_models", log_path=log_path) as running:
         yield running
 
 
@@ -30,4 +31,5 @@ def _server_survives(request) -> Iterator[None]:
     """Whatever a test does to the server, it goes on serving."""
     yield
     if "server" in request.fixturenames:
-        assert request.getfixturevalue("server").pid is not None
+        running = request.getfixturevalue("server")
+        assert running.pid is not None, f"the server died:\n{running.log_path.read_text(errors='replace')[-3000:]}"
