@@ -35,7 +35,9 @@ if [ ! -x .venv/bin/python ]; then
   echo "a1_trt: creating .venv with $("$python" --version)" >&2
   "$python" -m venv .venv
 fi
-requirements=("-e" ".[cpu,serve]")
+extras=cpu,serve
+[ $# -eq 0 ] || extras=$extras,openai,report
+requirements=("-e" ".[$extras]")
 for group in "$@"; do
   # Groups are read from pyproject.toml, so that an older pip without --group does too.
   while read -r requirement; do requirements+=("$requirement"); done < <(.venv/bin/python - "$group" <<'PYTHON'

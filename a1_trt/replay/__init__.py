@@ -1,0 +1,1 @@
+"""Recorded scores through any controller, without a model."""

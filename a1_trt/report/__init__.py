@@ -1,0 +1,1 @@
+"""Figures for people: plots and pages of the results that other commands wrote."""

@@ -1,0 +1,1 @@
+"""Deployments in virtual time: the same scheduler against a modelled engine."""
