@@ -1,4 +1,4 @@
-"""What the driver asks of an engine: two verbs, and the token ids it is given.
+"""What the driver asks of an engine: two verbs, and the token ids it is given; and a memory of scores for engines.
 
 An *engine* holds one model and batches whatever is in flight by itself (in-flight batching). Code that talks to one is
 an adapter (`a1_trt.adapters`). Everything here is independent of any engine.
@@ -6,11 +6,17 @@ an adapter (`a1_trt.adapters`). Everything here is independent of any engine.
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from a1_trt.types import Call, Role, SampleKey, Segment
+
+_MOST_VALUES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +168,44 @@ class _Chain:
             common += 1
         del self.segments[common:], self.ends[common + 1 :]
         del self.ids[self.ends[-1] :]
+
+
+class ScoreMemory:
+    """Remembers log-probs of tokens after whole prefixes, the latest 131,072 of them (about 30 MB).
+
+    Where a prefix was cut into prompt and segment makes no difference. Keys are 128-bit digests of all tokens.
+
+    Example:
+        >>> memory = ScoreMemory()
+        >>> memory.remember([1, 2], [3, 4], [-0.5, -0.25])
+        >>> memory.recall([1, 2, 3], [4])
+        [-0.25]
+        >>> memory.recall([1, 2], [4]) is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[bytes, float] = OrderedDict()
+
+    def remember(self, prompt: Sequence[int], segment: Sequence[int], values: Sequence[float]) -> None:
+        """Keep the log-probs of `segment` after `prompt`, float64[n_segment]."""
+        for key, value in zip(_keys(prompt, segment), values, strict=True):
+            self._values[key] = value
+            self._values.move_to_end(key)
+        while len(self._values) > _MOST_VALUES:
+            self._values.popitem(last=False)
+
+    def recall(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float] | None:
+        """The log-probs of `segment` after `prompt` if all of them are known, float64[n_segment]."""
+        values = [self._values.get(key) for key in _keys(prompt, segment)]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else None
+
+
+def _keys(prompt: Sequence[int], segment: Sequence[int]) -> list[bytes]:
+    digest = hashlib.blake2b(np.asarray(prompt, np.int64).tobytes(), digest_size=16)
+    keys = []
+    for token in segment:
+        digest.update(int(token).to_bytes(8, "little"))
+        keys.append(digest.copy().digest())
+    return keys

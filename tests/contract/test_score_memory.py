@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from a1_trt.adapters.openvino import memory
-from a1_trt.adapters.openvino.memory import ScoreMemory
+from a1_trt import engine
+from a1_trt.engine import ScoreMemory
 
 
 def test_where_the_prompt_ends_makes_no_difference():
@@ -23,7 +23,7 @@ def test_another_prefix_or_an_unknown_token_is_not_recalled(prompt, segment):
 
 
 def test_the_oldest_values_go_first(monkeypatch):
-    monkeypatch.setattr(memory, "_MOST_VALUES", 3)
+    monkeypatch.setattr(engine, "_MOST_VALUES", 3)
     kept = ScoreMemory()
     kept.remember([1], [2, 3], [-1.0, -2.0])
     kept.remember([7], [8, 9], [-3.0, -4.0])

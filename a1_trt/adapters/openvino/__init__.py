@@ -6,7 +6,6 @@
     gguf.py        what a .gguf file says about itself
     loading.py     model directory or .gguf file -> pipeline, or a ConfigError
     batcher.py     the pipeline's step loop in its own thread, requests from asyncio
-    memory.py      log-probs that were computed before
     engine.py      generate and score
 """
 

@@ -25,10 +25,9 @@ from typing import Any
 
 from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS, Batcher
 from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
-from a1_trt.adapters.openvino.memory import ScoreMemory
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.config import Pair
-from a1_trt.engine import Engine, Generation
+from a1_trt.engine import Engine, Generation, ScoreMemory
 from a1_trt.errors import ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
 from a1_trt.types import Role
 

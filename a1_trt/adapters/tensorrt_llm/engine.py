@@ -1,0 +1,368 @@
+"""Generate and score with TensorRT-LLM in this process.
+
+How a score comes about. A request with the prompt and the segment, for one token, returns a row for each prompt token
+that did not come from the KV cache. Rows are matched with tokens from the end, and only when there are exactly as many
+as the engine says it computed. The first row of a segment is missing where the cache reached up to it (one prompt in
+32 is a whole number of blocks) or into it (another sample began alike), or where two chunks of the prompt met. Then
+the value is that of an earlier score of the same tokens, or else the whole is scored once more with a salt of its own,
+which shares no cache. Values are never guessed: what is still missing then is a ScoreShapeError.
+
+A request that scores is never aborted: TensorRT-LLM has been seen to crash on that. It is allowed to finish, in the
+background if nobody waits for it any more, and counts as in flight until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from a1_trt.adapters.tensorrt_llm import canary
+from a1_trt.adapters.tensorrt_llm.failures import typed_error
+from a1_trt.adapters.tensorrt_llm.room import Room
+from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, tensorrt_llm
+from a1_trt.adapters.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer, Tail, choose
+from a1_trt.adapters.tensorrt_llm.tokenizer import TransformersTokenizer
+from a1_trt.config import Pair
+from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
+from a1_trt.errors import (
+    ConfigError,
+    ContextLengthError,
+    EngineError,
+    EngineTimeout,
+    EngineUnavailable,
+    InvalidRequestError,
+    ScoreShapeError,
+)
+from a1_trt.types import Role
+
+_ROUNDING = 1e-4
+"""How far above 0 a log-prob may come out of float32 arithmetic."""
+
+
+class TensorRtLlmEngine(Engine):
+    """A model on TensorRT-LLM's LLM API; `open` makes one. Used from one event loop.
+
+    Attributes:
+        rescored: Segments that were scored a second time, without the KV cache.
+        recalled: Segments that were scored, wholly or in part, by an earlier score of the same tokens.
+        canary_report: What the canary measured when the engine was opened; None without a canary.
+
+    Example:
+        >>> settings = {"model": "/models/QwQ-32B", "max_seq_len": 16384, "max_num_tokens": 16384}
+        >>> engine = await TensorRtLlmEngine.open(settings, role="target")  # doctest: +SKIP
+        >>> await engine.score(engine.tokenizer.encode("2 + 2 ="), engine.tokenizer.encode(" 4"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        tokenizer: Tokenizer,
+        *,
+        role: Role,
+        shape: ModelShape,
+        scorer: Scorer | None,
+        end_ids: frozenset[int],
+        logits_bytes: int | None = None,
+    ) -> None:
+        self._llm = llm
+        self._tokenizer = tokenizer
+        self._role: Role = role
+        self._shape = shape
+        self._scorer = scorer
+        self._end_ids = end_ids
+        held = scorer.held_bytes(shape.max_context_tokens + 1) if scorer else 0
+        # Less than one whole context would leave requests waiting for ever.
+        self._room = Room(max(logits_bytes or 0, held))
+        self._memory = ScoreMemory()
+        self._generating: set[Any] = set()
+        self._scoring: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        self.rescored = 0
+        self.recalled = 0
+        self.canary_report: canary.CanaryReport | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Mapping[str, Any],
+        *,
+        role: Role,
+        tokenizer: Tokenizer | None = None,
+        end_ids: frozenset[int] | None = None,
+        scorer: str = "auto",
+        logits_bytes: int | None = None,
+        check: bool = True,
+    ) -> TensorRtLlmEngine:
+        """Load a model, and for a target check that its scores are right; takes minutes.
+
+        Args:
+            settings: Keyword arguments of `tensorrt_llm.LLM`, nested ones as mappings; "model" and "max_seq_len" are
+                needed. See 'a1-trt engine plan'.
+            role: "draft" or "target". A draft does not score.
+            tokenizer: The model's tokenizer; the checkpoint's own, by transformers, when None.
+            end_ids: Tokens that end a text; the checkpoint's own when None.
+            scorer: "auto", "additional_output" or "context_logits".
+            logits_bytes: GPU memory set aside for the logits of prompts, with "context_logits"; that of one whole
+                context when None, which is also the least.
+            check: Run the canary on a target.
+
+        Raises:
+            ConfigError: A setting is wrong, a file is missing, or tensorrt_llm is not installed.
+            EngineError: The canary found scores that disagree.
+        """
+        shape = _limited(ModelShape.read(str(_needed(settings, "model"))), settings)
+        version = str(tensorrt_llm().__version__)
+        chosen = None
+        if role == "target":
+            chosen = choose(
+                scorer, version=version, architecture=shape.architecture, vocabulary=shape.vocabulary, settings=settings
+            )
+        if tokenizer is None:
+            native = await asyncio.to_thread(TransformersTokenizer.load, str(settings["model"]))
+            tokenizer, end_ids = native, end_ids or native.end_ids
+        log_probs = isinstance(chosen, AdditionalOutputScorer)
+        llm = await asyncio.to_thread(open_llm, {"skip_tokenizer_init": True, **settings}, log_probs=log_probs)
+        engine = cls(
+            llm,
+            tokenizer,
+            role=role,
+            shape=shape,
+            scorer=chosen,
+            end_ids=end_ids or frozenset(),
+            logits_bytes=logits_bytes,
+        )
+        if chosen is not None and check:
+            await engine._pass_canary(version)
+        return engine
+
+    @classmethod
+    async def for_pair(cls, pair: Pair, role: Role, settings: Mapping[str, Any]) -> TensorRtLlmEngine:
+        """Load the model of a pair's role; takes minutes.
+
+        Args:
+            pair: The pair.
+            role: Which of its models.
+            settings: As for `open`.
+
+        Raises:
+            ConfigError: As for `open`.
+            EngineError: As for `open`.
+        """
+        limit = pair.role(role).max_context_tokens
+        if limit is not None:
+            settings = {**settings, "max_seq_len": min(limit + 1, settings.get("max_seq_len") or limit + 1)}
+        return await cls.open(settings, role=role)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_context_tokens(self) -> int:
+        """Longest prompt plus generation."""
+        return self._shape.max_context_tokens
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run in the engine; scores that nobody waits for any more are among them."""
+        return len(self._generating) + len(self._scoring)
+
+    async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
+        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
+        self._check(prompt, "prompt")
+        if max_tokens < 1:
+            raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
+        self._check_length(len(prompt), max_tokens)
+        every = self._scorer.every_request if self._scorer else {}
+        sampling = self._sampling(max_tokens, temperature=temperature, seed=seed, more=every)
+        async with self._room.held(self._held_bytes(len(prompt))):
+            output = self._submit(prompt, sampling, salt=None)
+            self._generating.add(output)
+            try:
+                answer = (await self._finished(output)).outputs[0]
+                return _generation(answer, self._end_ids)
+            except asyncio.CancelledError:
+                output.abort()
+                raise
+            finally:
+                self._generating.discard(output)
+
+    async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
+        self._check(prompt, "prompt")
+        self._check(segment, "segment")
+        self._check_length(len(prompt), len(segment))
+        work = asyncio.create_task(self._score([*prompt, *segment], len(prompt)))
+        self._scoring.add(work)
+        work.add_done_callback(self._forget)
+        return await asyncio.shield(work)
+
+    async def measure(self, tokens: Sequence[int], *, scorer: Scorer | None = None, salt: str | None = None) -> Tail:
+        """The log-probs that one request yields, unfilled: what `score` and the canary are made of.
+
+        Args:
+            tokens: The whole prompt, int[n_tokens].
+            scorer: Another way than the engine's own.
+            salt: Requests share cached prefixes with requests of the same salt only.
+
+        Raises:
+            EngineError: The request failed, or its rows do not fit its tokens.
+        """
+        way = scorer or self._scorer
+        if way is None:
+            raise EngineError(
+                "a draft does not score", role=self._role, field="role", remedy="open the engine with role target"
+            )
+        every = self._scorer.every_request if self._scorer else {}
+        sampling = self._sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
+        held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._room.n_bytes)
+        async with self._room.held(held):
+            try:
+                return way.read(await self._finished(self._submit(tokens, sampling, salt=salt)), tokens)
+            except ScoreShapeError as error:
+                error.role = self._role
+                raise
+
+    async def aclose(self) -> None:
+        """Free the engine; a second call does nothing. Requests that generate are aborted, those that score awaited."""
+        if self._closed:
+            return
+        self._closed = True
+        for output in list(self._generating):
+            output.abort()
+        if self._scoring:
+            await asyncio.wait(set(self._scoring))
+        await asyncio.to_thread(self._llm.shutdown)
+
+    async def _pass_canary(self, version: str) -> None:
+        try:
+            self.canary_report = await canary.run(self, version=version, vocabulary=self._shape.vocabulary)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _score(self, tokens: list[int], n_prompt: int) -> list[float]:
+        """The log-probs of `tokens` from index `n_prompt` on; holes are filled from memory, or by one more request."""
+        prompt, segment = tokens[:n_prompt], tokens[n_prompt:]
+        values = self._memory.recall(prompt, segment)
+        if values is not None:
+            self.recalled += 1
+            return values
+        found = self._filled(tokens, n_prompt, (await self.measure(tokens)).after(n_prompt))
+        if None in found:
+            self.rescored += 1
+            again = (await self.measure(tokens, salt=uuid.uuid4().hex)).after(n_prompt)
+            found = [new if old is None else old for old, new in zip(found, again, strict=True)]
+        known = [min(value, 0.0) for value in found if value is not None and value <= _ROUNDING]
+        if len(known) != len(segment):
+            raise ScoreShapeError(
+                f"the {self._role} engine returned {len(known)} usable log-probs for {len(segment)} tokens",
+                role=self._role,
+                field="segment",
+                remedy="switch chunked prefill off and give max_num_tokens room for a whole context",
+            )
+        self._memory.remember(prompt, segment, known)
+        return known
+
+    def _filled(self, tokens: list[int], n_prompt: int, found: list[float | None]) -> list[float | None]:
+        """`found` with the holes that an earlier score of the same tokens can fill."""
+        holes = [index for index, value in enumerate(found) if value is None]
+        for index in holes:
+            place = n_prompt + index
+            recalled = self._memory.recall(tokens[:place], tokens[place : place + 1])
+            found[index] = recalled[0] if recalled else None
+        self.recalled += bool(holes) and None not in found
+        return found
+
+    def _submit(self, tokens: Sequence[int], sampling: Any, *, salt: str | None) -> Any:
+        """Hand a request to the engine: its RequestOutput."""
+        if self._closed:
+            raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one")
+        try:
+            return self._llm.generate_async(list(tokens), sampling, cache_salt=salt)
+        except Exception as error:
+            raise typed_error(error, self._role) from error
+
+    async def _finished(self, output: Any) -> Any:
+        """The output once it is complete, or the typed error that ended it."""
+        try:
+            done = await output.aresult()
+        except Exception as error:
+            raise typed_error(error, self._role) from error
+        reason = done.outputs[0].finish_reason
+        if reason == "timeout":
+            raise EngineTimeout(f"the {self._role} engine gave a request up", role=self._role)
+        if reason not in ("stop", "length"):
+            raise EngineUnavailable(f"the {self._role} engine ended a request as {reason!r}", role=self._role)
+        return done
+
+    def _sampling(self, max_tokens: int, *, temperature: float, seed: int, more: Mapping[str, Any]) -> Any:
+        how = {"temperature": temperature, "seed": seed} if temperature > 0.0 else {"top_k": 1}
+        ends = sorted(self._end_ids)
+        return tensorrt_llm().SamplingParams(
+            max_tokens=max_tokens,
+            end_id=ends[0] if ends else -1,  # -1: no token ends a text
+            pad_id=ends[0] if ends else 0,
+            stop_token_ids=ends[1:] or None,
+            detokenize=False,
+            **how,
+            **more,
+        )
+
+    def _held_bytes(self, n_prompt: int) -> int:
+        """What any request of this engine holds while it runs, since all of them ask for what the scorer needs."""
+        return self._scorer.held_bytes(n_prompt) if self._scorer and self._scorer.every_request else 0
+
+    def _forget(self, work: asyncio.Task[Any]) -> None:
+        self._scoring.discard(work)
+        if not work.cancelled():
+            work.exception()  # seen by whoever awaits the score, if anybody still does
+
+    def _check(self, token_ids: Sequence[int], name: str) -> None:
+        if not token_ids:
+            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
+        if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
+            raise InvalidRequestError(
+                f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
+                field=name,
+                remedy="encode the text with this engine's own tokenizer",
+            )
+
+    def _check_length(self, n_prompt: int, n_more: int) -> None:
+        if n_prompt + n_more > self.max_context_tokens:
+            raise ContextLengthError(
+                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
+                f"{self.max_context_tokens}",
+                role=self._role,
+                field="prompt",
+                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
+            )
+
+
+def _generation(answer: Any, end_ids: frozenset[int]) -> Generation:
+    ids = list(answer.token_ids or ())
+    ended = answer.finish_reason == "stop"
+    while ended and ids and ids[-1] in end_ids:
+        ids.pop()
+    return Generation(tuple(int(token) for token in ids), ended)
+
+
+def _needed(settings: Mapping[str, Any], key: str) -> Any:
+    if settings.get(key) is None:
+        raise ConfigError(
+            f"the settings of the engine have no {key}",
+            field=key,
+            remedy="make them with 'a1-trt engine plan', or add it",
+        )
+    return settings[key]
+
+
+def _limited(shape: ModelShape, settings: Mapping[str, Any]) -> ModelShape:
+    """The model's shape, its context cut to what the settings let through, less the one token a score generates."""
+    limit = min(shape.max_context_tokens, int(_needed(settings, "max_seq_len")) - 1)
+    if not settings.get("enable_chunked_prefill"):
+        limit = min(limit, int(settings.get("max_num_tokens") or 8192))
+    return ModelShape(shape.architecture, shape.vocabulary, limit)

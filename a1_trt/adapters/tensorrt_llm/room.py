@@ -1,0 +1,63 @@
+"""Memory that requests hold while they run, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Room:
+    """Lets requests in, in the order in which they come, as long as what they hold together fits.
+
+    Used from one event loop.
+
+    Args:
+        n_bytes: How much there is.
+
+    Example:
+        >>> async def main() -> int:
+        ...     room = Room(100)
+        ...     async with room.held(60), room.held(40):
+        ...         return room.free_bytes
+        >>> asyncio.run(main())
+        0
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self.n_bytes = n_bytes
+        self.free_bytes = n_bytes
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def held(self, n_bytes: int) -> AsyncIterator[None]:
+        """Wait until `n_bytes` are free, and hold them; `n_bytes` is at most all there is."""
+        if self._waiting or n_bytes > self.free_bytes:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append((n_bytes, turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # let in and cancelled at once
+                    self._give_back(n_bytes)
+                else:
+                    self._waiting.remove((n_bytes, turn))
+                    self._let_in()
+                raise
+        else:
+            self.free_bytes -= n_bytes
+        try:
+            yield
+        finally:
+            self._give_back(n_bytes)
+
+    def _give_back(self, n_bytes: int) -> None:
+        self.free_bytes += n_bytes
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.free_bytes:
+            n_bytes, turn = self._waiting.popleft()
+            self.free_bytes -= n_bytes
+            turn.set_result(None)
