@@ -1,0 +1,220 @@
+"""NVIDIA's perf_analyzer against the served models: input files, sweeps, and its results as ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from a1_trt.engine import Tokenizer
+from a1_trt.errors import ConfigError, DeployError, EngineTimeout, InvalidRequestError
+from a1_trt.types import Problem
+
+Model = Literal["a1", "draft", "target"]
+Protocol = Literal["grpc", "http"]
+Mode = Literal["concurrency", "request_rate"]
+
+VARIABLE = "A1_TRT_PERF_ANALYZER"
+_INSTALL = f"pip install perf-analyzer, or name the binary with --perf-analyzer or {VARIABLE}"
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What perf_analyzer is to do.
+
+    Args:
+        model: The served model.
+        protocol: How it is called. `a1` answers with any number of responses, which HTTP's infer cannot carry.
+        mode: Whether `values` are requests in flight ("concurrency") or arrivals a second ("request_rate").
+        values: One measurement each.
+        interval_s: Length of one of perf_analyzer's windows, seconds.
+        max_trials: Windows that it tries until three of them agree.
+        timeout_s: Longest time of one measurement, seconds.
+
+    Raises:
+        InvalidRequestError: Nothing to measure, a value that is not above 0, or `a1` over HTTP.
+    """
+
+    model: Model = "a1"
+    protocol: Protocol = "grpc"
+    mode: Mode = "concurrency"
+    values: tuple[float, ...] = (1, 2, 4)
+    interval_s: float = 5.0
+    max_trials: int = 10
+    timeout_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        whole = self.mode == "request_rate" or all(value == int(value) for value in self.values)
+        if not self.values or min(self.values) <= 0 or not whole:
+            raise InvalidRequestError(
+                f"{self.mode} is {list(self.values)}", field=self.mode, remedy="give numbers above 0, such as 1,2,4"
+            )
+        if self.model == "a1" and self.protocol == "http":
+            raise InvalidRequestError(
+                "a1 is decoupled, and HTTP's infer has one response a request",
+                field="protocol",
+                remedy="measure a1 over grpc, and draft or target over http",
+            )
+
+
+def find_perf_analyzer(named: Path | None = None) -> Path:
+    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    wanted = named or os.environ.get(VARIABLE) or "perf_analyzer"
+    found = shutil.which(wanted)
+    if found is None:
+        raise ConfigError(
+            f"there is no program {str(wanted)!r}", path=str(wanted), field="perf_analyzer", remedy=_INSTALL
+        )
+    return Path(found)
+
+
+def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str, Any]:
+    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings.
+
+    Example:
+        >>> a1_inputs([Problem("1 + 1?")], {"n_samples": 4})
+        {'data': [{'problem': ['1 + 1?'], 'n_samples': [4]}]}
+    """
+    given = {name: [value] for name, value in settings.items() if value is not None}
+    return {"data": [{"problem": [problem.text], **given} for problem in problems]}
+
+
+def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[str, Any]:
+    """perf_analyzer's input data for `draft` and `target`: generation after each prompt.
+
+    Args:
+        prompts: Token ids, int[n_prompt] each.
+        max_tokens: New tokens of each request.
+
+    Example:
+        >>> engine_inputs([[5, 6]], max_tokens=8)["data"][0]["input_lengths"]
+        [2]
+    """
+    return {
+        "data": [
+            {
+                "input_ids": {"content": list(prompt), "shape": [len(prompt)]},
+                "input_lengths": [len(prompt)],
+                "request_output_len": [max_tokens],
+                "temperature": [0.8],
+                "seed": [number],
+            }
+            for number, prompt in enumerate(prompts)
+        ]
+    }
+
+
+def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[int]]:
+    """The problems as token ids."""
+    return [tokenizer.encode(problem.text, special=True) for problem in problems]
+
+
+def command(binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path) -> list[str]:
+    """The line that takes one measurement."""
+    flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
+    level = f"{value:g}"
+    return [
+        str(binary),
+        *("-m", sweep.model),
+        *("-i", sweep.protocol),
+        *(["--streaming"] if sweep.model == "a1" else []),
+        *("-u", url),
+        *("--input-data", str(data)),
+        *(flag, f"{level}:{level}:1"),
+        *("--measurement-interval", str(round(1000 * sweep.interval_s))),
+        *("--max-trials", str(sweep.max_trials)),
+        *("--stability-percentage", "25"),
+        *("--percentile", "95"),
+        *("--profile-export-file", str(export)),
+    ]
+
+
+def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take the measurements of a sweep, one after the other.
+
+    Args:
+        binary: From `find_perf_analyzer`.
+        sweep: What to measure.
+        url: ``host:port`` of the sweep's protocol.
+        inputs: From `a1_inputs` or `engine_inputs`.
+
+    Yields:
+        One dictionary a measurement, ready for JSON.
+
+    Raises:
+        DeployError: perf_analyzer failed; the message is its last line.
+        EngineTimeout: It took longer than `timeout_s`.
+    """
+    with tempfile.TemporaryDirectory(prefix="a1-trt-perf-") as directory:
+        data, export = Path(directory, "inputs.json"), Path(directory, "export.json")
+        data.write_text(json.dumps(inputs), encoding="utf-8")
+        for value in sweep.values:
+            export.unlink(missing_ok=True)
+            argv = command(binary, sweep, value, url, data, export)
+            _run(argv, sweep)
+            yield {
+                "model": sweep.model,
+                "protocol": sweep.protocol,
+                "mode": sweep.mode,
+                "value": value,
+                **_figures(_exported(export, sweep.model)),
+                "command": argv,
+            }
+
+
+def _run(argv: list[str], sweep: Sweep) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
+    except subprocess.TimeoutExpired:
+        raise EngineTimeout(
+            f"perf_analyzer took longer than {sweep.timeout_s:g} s", remedy="raise --timeout or lower the load"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{argv[0]} cannot be run: {error.strerror}", path=argv[0], remedy=_INSTALL) from None
+    if done.returncode:
+        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise DeployError(
+            f"perf_analyzer failed with status {done.returncode}: {said[-1] if said else 'it said nothing'}",
+            model=sweep.model,
+            remedy="check that the server at --url is ready and serves this model",
+        )
+
+
+def _exported(export: Path, model: str) -> list[dict[str, Any]]:
+    try:
+        experiments = json.loads(export.read_text(encoding="utf-8"))["experiments"]
+        requests: list[dict[str, Any]] = experiments[0]["requests"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        raise DeployError("perf_analyzer wrote no results", model=model, remedy="give it a longer --interval") from None
+    answered = [request for request in requests if request.get("response_timestamps")]
+    if not answered:
+        raise DeployError("no request was answered", model=model, remedy="give it a longer --interval")
+    return answered
+
+
+def _figures(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Throughput and latency of the requests, to their last response: perf_analyzer itself counts to the first one."""
+    latencies_ms = sorted((each["response_timestamps"][-1] - each["timestamp"]) / _NS_PER_MS for each in requests)
+    first_ns = min(each["timestamp"] for each in requests)
+    span_s = (max(each["response_timestamps"][-1] for each in requests) - first_ns) / 1e9
+    return {
+        "n_requests": len(requests),
+        "requests_per_s": len(requests) / span_s,
+        "latency_ms": {f"p{level}": _percentile(latencies_ms, level) for level in (50, 90, 95, 99)},
+    }
+
+
+def _percentile(ordered: Sequence[float], level: int) -> float:
+    """The smallest value that at least `level` per cent of them do not exceed (nearest rank)."""
+    return ordered[max(0, -(-len(ordered) * level // 100) - 1)]

@@ -1,0 +1,144 @@
+"""a1-trt bench perf"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from a1_trt.cli.options import DEFAULT_PAIR, problems_option
+from a1_trt.cli.output import note, say_json
+from a1_trt.cli.pair import problems_path
+from a1_trt.config import Pair, load_pair
+from a1_trt.errors import ConfigError, InvalidRequestError
+from a1_trt.problems import read_problems
+from a1_trt.types import Problem
+
+
+@click.command()
+@click.option(
+    "--url", required=True, metavar="HOST:PORT", help="The server; its gRPC or HTTP port, as --protocol says."
+)
+@click.option("-m", "--model", "models", default="a1", show_default=True, help="a1, draft, target; several by commas.")
+@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option("--concurrency", metavar="N,N,...", help="Requests in flight, one measurement each.  [default: 1,2,4]")
+@click.option("--request-rate", metavar="R,R,...", help="Instead: arrivals a second, one measurement each.")
+@click.option("-n", "--samples", "n_samples", type=int, help="Samples a problem, for a1.")
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="For draft and target.")
+@click.option("-p", "--pair", default=DEFAULT_PAIR, show_default=True, help="Whose problems and tokenizers to use.")
+@problems_option
+@click.option("--problems", "n_problems", type=click.IntRange(1, 10_000), default=16, show_default=True)
+@click.option(
+    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="Seconds."
+)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
+@click.option("--perf-analyzer", type=click.Path(path_type=Path), help="The program; the one on PATH when not given.")
+@click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here; - prints it.")
+def perf(
+    url: str,
+    models: str,
+    protocol: str,
+    concurrency: str | None,
+    request_rate: str | None,
+    n_samples: int | None,
+    max_tokens: int,
+    pair: str,
+    problems_file: Path | None,
+    n_problems: int,
+    interval_s: float,
+    timeout_s: float,
+    perf_analyzer: Path | None,
+    output: Path | None,
+) -> None:
+    """Measure a running server with NVIDIA's perf_analyzer.
+
+    \b
+    Examples:
+      a1-trt bench perf --url localhost:8001 --concurrency 1,2,4,8
+      a1-trt bench perf --url localhost:8001 -m draft,target --request-rate 10,20 --json perf.json
+      a1-trt bench perf --url localhost:8000 --protocol http -m target
+    """
+    from a1_trt.bench import machine, versions
+    from a1_trt.bench.perf import Sweep, find_perf_analyzer, measure
+
+    binary = find_perf_analyzer(perf_analyzer)
+    if concurrency and request_rate:
+        raise InvalidRequestError(
+            "both --concurrency and --request-rate are given", field="concurrency", remedy="give one"
+        )
+    values = _numbers(request_rate or concurrency or "1,2,4", "request_rate" if request_rate else "concurrency")
+    loaded = load_pair(pair)
+    problems = read_problems(problems_file or problems_path(loaded))[:n_problems]
+    measurements: list[dict[str, Any]] = []
+    for model in models.split(","):
+        sweep = Sweep(
+            model=_model(model),
+            protocol=cast("Any", protocol),
+            mode="request_rate" if request_rate else "concurrency",
+            values=values,
+            interval_s=interval_s,
+            timeout_s=timeout_s,
+        )
+        inputs = _inputs(loaded, sweep.model, problems, n_samples, max_tokens)
+        for measured in measure(binary, sweep, url, inputs):
+            measurements.append(measured)
+            note(f"{model} {sweep.mode} {measured['value']:g}: {measured['requests_per_s']:.2f} requests/s")
+    said = {"machine": machine(), "versions": versions(), "pair": loaded.name, "url": url, "measurements": measurements}
+    if output is None:
+        _show(measurements)
+    elif str(output) == "-":
+        say_json(said)
+    else:
+        _write(output, said)
+
+
+def _inputs(
+    loaded: Pair, model: str, problems: list[Problem], n_samples: int | None, max_tokens: int
+) -> dict[str, Any]:
+    from a1_trt.bench.perf import a1_inputs, engine_inputs, prompts_of
+
+    if model == "a1":
+        return a1_inputs(problems, {"n_samples": n_samples})
+    from a1_trt.adapters.openvino import OpenVinoTokenizer
+
+    tokenizer = OpenVinoTokenizer.load(loaded.model_path("draft" if model == "draft" else "target"))
+    return engine_inputs(prompts_of(problems, tokenizer), max_tokens=max_tokens)
+
+
+def _model(name: str) -> Any:
+    if name not in ("a1", "draft", "target"):
+        raise InvalidRequestError(f"there is no model {name!r}", field="model", remedy="choose a1, draft or target")
+    return name
+
+
+def _numbers(text: str, field: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidRequestError(f"{field} is {text!r}", field=field, remedy="give numbers, such as 1,2,4") from None
+
+
+def _show(measurements: list[dict[str, Any]]) -> None:
+    table = Table("model", "protocol", "load", "requests/s", "p50 ms", "p95 ms", "p99 ms", "requests")
+    for each in measurements:
+        latency = each["latency_ms"]
+        table.add_row(
+            each["model"],
+            each["protocol"],
+            f"{each['mode'].replace('_', ' ')} {each['value']:g}",
+            f"{each['requests_per_s']:.2f}",
+            *(f"{latency[key]:.1f}" for key in ("p50", "p95", "p99")),
+            str(each["n_requests"]),
+        )
+    Console().print(table)
+
+
+def _write(output: Path, said: dict[str, Any]) -> None:
+    try:
+        output.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}", path=str(output), field="json") from None
