@@ -135,7 +135,7 @@ def stepwise(requests, costs, budget, slots):
     time, ends, batch, queue = 0.0, {}, [], [[i, n, k, 0] for i, (n, k) in enumerate(requests)]
     while batch or queue:
         decoding = [item for item in batch if item[3]]
-        left, prefill, advanced = budget - len(decoding), 0, list(decoding)
+        left, prefill, past, advanced = budget - len(decoding), 0, 0, list(decoding)
         lengths = sum(requests[i][0] + taken for i, _, _, taken in decoding)
         fresh = [item for item in batch if not item[3]]
         while left and (fresh or (queue and len(batch) < slots)):
@@ -144,11 +144,17 @@ def stepwise(requests, costs, budget, slots):
                 batch.append(fresh[0])
             item = fresh.pop(0)
             chunk = min(left, item[1])
+            past += requests[item[0]][0] - item[1]
             item[1] -= chunk
             left, prefill = left - chunk, prefill + chunk
             if not item[1]:
                 advanced.append(item)
-        time += costs.iteration_s(prefill_tokens=prefill, decoding=len(decoding), context_tokens=lengths)
+        time += costs.iteration_s(
+            prefill_tokens=prefill,
+            decoding=len(decoding),
+            context_tokens=lengths,
+            prefill_context_tokens=past,
+        )
         for item in advanced:
             item[3] += 1
             if item[3] == item[2]:

@@ -11,19 +11,31 @@ from a1_trt.errors import InvalidRequestError
 class EngineCosts:
     """Roofline of one engine iteration, which takes every running sequence one step further::
 
-        overhead_s + max(arithmetic, memory)
+        overhead_s + sync + max(arithmetic, memory, launch)
         arithmetic = prefill_s_per_token * prefilled tokens + decode_s_per_token_sequence * decoding sequences
-        memory     = weights_s + kv_s_per_context_token * tokens in the KV cache of the decoding sequences
+                     + s_per_pair * (query, key) pairs + s_per_logit_row * rows of the LM head
+        memory     = weights_s + kv_s_per_context_token * tokens of context that are read
+        sync       = sync_s + sync_s_per_token * tokens of the iteration
+        launch     = prefill_launch_s where anything is prefilled, else 0
 
     As long as memory is the larger one, more sequences cost next to nothing: that is what in-flight batching lives on.
-    The defaults are round figures of the order of a 7-billion-parameter model on a large GPU, measured nowhere.
+    A decoding sequence has one pair for each token of its context and one row of logits. `roofline.engine_costs` makes
+    these constants of a model and a GPU. The defaults are round figures of the order of a 7-billion-parameter model on
+    a large GPU, measured nowhere.
 
     Args:
-        overhead_s: Launching an iteration, seconds.
+        overhead_s: Scheduling and sampling of an iteration, seconds.
         weights_s: Reading all weights once, seconds.
         prefill_s_per_token: Arithmetic of one prompt token, seconds.
         decode_s_per_token_sequence: Arithmetic of one generated token of one sequence, seconds.
         kv_s_per_context_token: Reading the keys and values of one token of context, seconds.
+        s_per_pair: Attention of one query to one key, seconds.
+        s_per_logit_row: The LM head for one token, seconds.
+        sync_s: Latency of the all-reduces between GPUs in one iteration, seconds.
+        sync_s_per_token: Their transfer time for one token, seconds.
+        prefill_launch_s: Launching the kernels of an iteration that no CUDA graph holds, seconds; hidden behind the
+            GPU's own time where that is longer.
+        shared_slowdown: Factor on an iteration that starts while another engine of the same `Processor` is busy.
 
     Example:
         >>> EngineCosts(overhead_s=1.0, weights_s=10.0).iteration_s(prefill_tokens=0, decoding=1, context_tokens=0)
@@ -35,18 +47,59 @@ class EngineCosts:
     prefill_s_per_token: float = 4e-5
     decode_s_per_token_sequence: float = 4e-5
     kv_s_per_context_token: float = 4e-8
+    s_per_pair: float = 0.0
+    s_per_logit_row: float = 0.0
+    sync_s: float = 0.0
+    sync_s_per_token: float = 0.0
+    prefill_launch_s: float = 0.0
+    shared_slowdown: float = 1.0
 
-    def iteration_s(self, *, prefill_tokens: int, decoding: int, context_tokens: int) -> float:
+    def iteration_s(
+        self,
+        *,
+        prefill_tokens: int,
+        decoding: int,
+        context_tokens: int,
+        prefill_context_tokens: int = 0,
+        prefill_pairs: int = 0,
+        prefill_rows: int = 0,
+    ) -> float:
         """Seconds that one iteration takes.
 
         Args:
             prefill_tokens: Prompt tokens computed in it.
             decoding: Sequences that get a token each.
             context_tokens: Tokens that these sequences have in the KV cache, in all.
+            prefill_context_tokens: Tokens in the KV cache before the chunks of prefill, in all.
+            prefill_pairs: (query, key) pairs of the chunks.
+            prefill_rows: Rows of logits that the chunks need: one where a prompt ends, one a scored token.
         """
-        arithmetic = self.prefill_s_per_token * prefill_tokens + self.decode_s_per_token_sequence * decoding
-        memory = self.weights_s + self.kv_s_per_context_token * context_tokens
-        return self.overhead_s + max(arithmetic, memory)
+        arithmetic = (
+            self.prefill_s_per_token * prefill_tokens
+            + (self.decode_s_per_token_sequence + self.s_per_logit_row) * decoding
+            + self.s_per_pair * (prefill_pairs + context_tokens)
+            + self.s_per_logit_row * prefill_rows
+        )
+        memory = self.weights_s + self.kv_s_per_context_token * (context_tokens + prefill_context_tokens)
+        sync = self.sync_s + self.sync_s_per_token * (prefill_tokens + decoding)
+        launch = self.prefill_launch_s if prefill_tokens else 0.0
+        return self.overhead_s + sync + max(arithmetic, memory, launch)
+
+    def decode_ends(self, start_s: float, n: int, decoding: int, context_tokens: int, slowdown: float) -> list[float]:
+        """When each of `n` iterations that only decode ends, after when the first starts, float64[n + 1].
+
+        The same as adding up `iteration_s` times `slowdown`, to the bit, while the context grows by `decoding` tokens
+        an iteration; only faster.
+        """
+        fixed = self.overhead_s + (self.sync_s + self.sync_s_per_token * decoding)
+        arithmetic = (self.decode_s_per_token_sequence + self.s_per_logit_row) * decoding
+        pair_s, weights_s, kv_s = self.s_per_pair, self.weights_s, self.kv_s_per_context_token
+        ends = [start_s]
+        for context in range(context_tokens, context_tokens + n * decoding, decoding):
+            work, reading = arithmetic + pair_s * context, weights_s + kv_s * context
+            start_s += (fixed + (work if work > reading else reading)) * slowdown
+            ends.append(start_s)
+        return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +113,7 @@ class EngineLimits:
         block_tokens: Tokens in a block; the unit of prefix reuse.
         max_context_tokens: Longest prompt plus generation.
         prefix_reuse: Keep the blocks of finished requests, for prompts that start alike.
+        logits_tokens: Tokens of all scores at work for whose logits there is memory; a longer one is scored alone.
 
     Raises:
         InvalidRequestError: A limit is below 1, or the limits contradict each other.
@@ -71,6 +125,7 @@ class EngineLimits:
     block_tokens: int = 16
     max_context_tokens: int = 32768
     prefix_reuse: bool = True
+    logits_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_sequences", "max_num_batched_tokens", "kv_blocks", "block_tokens", "max_context_tokens"):

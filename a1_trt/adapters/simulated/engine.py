@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from a1_trt.adapters.simulated.batch import Batch, EngineCounters
+from a1_trt.adapters.simulated import sequences
+from a1_trt.adapters.simulated.batch import Batch
+from a1_trt.adapters.simulated.clockwork import Clockwork
 from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.adapters.simulated.processor import Processor
 from a1_trt.adapters.simulated.text import RandomText, SimulatedText
 from a1_trt.engine import Engine, Generation, Tokenizer
 from a1_trt.errors import A1Error, ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
@@ -28,6 +31,7 @@ class SimulatedEngine(Engine):
         costs: What an iteration costs.
         limits: How much it holds.
         faults: Makes calls fail, hang or come late.
+        processor: What it shares with other engines; nothing when None.
 
     Example:
         >>> from a1_trt import virtual_time
@@ -45,16 +49,18 @@ class SimulatedEngine(Engine):
         costs: EngineCosts | None = None,
         limits: EngineLimits | None = None,
         faults: Fault | None = None,
+        processor: Processor | None = None,
     ) -> None:
         self._role = role
         self._text = text or RandomText()
         self._limits = limits or EngineLimits()
-        self._batch = Batch(costs or EngineCosts(), self._limits)
+        self._batch = Batch(costs or EngineCosts(), self._limits, processor=processor)
+        self._clockwork = Clockwork(self._batch)
         self._faults = faults
         self._closed = False
 
     @property
-    def counters(self) -> EngineCounters:
+    def counters(self) -> sequences.EngineCounters:
         """What the engine has done so far."""
         return self._batch.counters
 
@@ -95,13 +101,17 @@ class SimulatedEngine(Engine):
         written = self._text.generate(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
         ended = written.ended and len(written.token_ids) < max_tokens
         new = tuple(written.token_ids[:max_tokens])
-        await self._batch.carry_out(
+        steps = max(1, len(new) + ended)
+        sequence = sequences.Sequence(
             prompt,
+            len(prompt),
             reusable_tokens=len(prompt) - 1,
             total_tokens=len(prompt) + max_tokens,
-            new=new,
-            steps=max(1, len(new) + ended),
+            n_new=len(new),
+            steps=steps,
+            written=lambda: [*prompt, *new[: steps - 1]],
         )
+        await self._clockwork.carry_out(sequence)
         return Generation(new, ended)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
@@ -110,7 +120,14 @@ class SimulatedEngine(Engine):
         await self._disturb("score")
         values = self._text.score(prompt, segment)
         tokens = [*prompt, *segment]
-        await self._batch.carry_out(tokens, reusable_tokens=len(prompt) - 1, total_tokens=len(tokens))
+        sequence = sequences.Sequence(
+            tokens,
+            len(tokens),
+            reusable_tokens=len(prompt) - 1,
+            total_tokens=len(tokens),
+            scored_tokens=len(segment),
+        )
+        await self._clockwork.carry_out(sequence)
         if len(values) != len(segment):
             raise ScoreShapeError(
                 f"{len(values)} log-probs came back for {len(segment)} tokens", role=self._role, field="segment"
@@ -120,7 +137,7 @@ class SimulatedEngine(Engine):
     async def aclose(self) -> None:
         """End the engine; calls in flight get `EngineUnavailable`."""
         self._closed = True
-        self._batch.abort(self._gone())
+        self._clockwork.abort(self._gone())
 
     def _gone(self) -> EngineUnavailable:
         return EngineUnavailable("the engine is closed", role=self._role, remedy="open a new session")
