@@ -39,6 +39,30 @@ class Sampling(_Strict):
     segment_tokens: int = Field(default=500, ge=1, le=32768)
 
 
+class GpuRole(_Strict):
+    """How a role is built for GPUs; `a1-trt engine plan` explains what follows.
+
+    Args:
+        tensor_parallel: GPUs that share each layer; chosen from the GPUs that there are when None.
+        pipeline_parallel: Groups of GPUs that hold a share of the layers each.
+        replicas: Copies of the model; each holds the prefixes of the samples that are sent to it.
+        quantization: Weights: "none" (16 bits), "fp8" (Ada and later), "int4_awq" or "nvfp4" (Blackwell and later);
+            "auto" takes the first of these that fits the GPUs, 16 bits first.
+        kv_cache_dtype: "auto", the type of the activations, or "fp8".
+        kv_cache_fraction: Share of the free memory that the KV cache takes; computed when None.
+        scoring: How a target scores: "additional_output" and "context_logits" on TensorRT-LLM's PyTorch backend,
+            "external_draft" and "context_logits" in a compiled engine; the cheapest when "auto".
+    """
+
+    tensor_parallel: int | None = Field(default=None, ge=1, le=64)
+    pipeline_parallel: int = Field(default=1, ge=1, le=64)
+    replicas: int = Field(default=1, ge=1, le=64)
+    quantization: Literal["auto", "none", "fp8", "int4_awq", "nvfp4"] = "none"
+    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
+    kv_cache_fraction: float | None = Field(default=None, gt=0.0, lt=1.0)
+    scoring: Literal["auto", "additional_output", "context_logits", "external_draft"] = "auto"
+
+
 class RoleConfig(_Strict):
     """One model of the pair.
 
@@ -54,10 +78,11 @@ class RoleConfig(_Strict):
         precision: Arithmetic and KV cache of a CPU engine: "f32", in which scores do not depend on the machine, or
             "device", the processor's own choice, which is faster and enough for a draft.
         max_context_tokens: Longest prompt plus generation; the model's own when None.
+        gpu: How it is built for GPUs.
     """
 
     model: str = Field(min_length=1)
-    engine: Literal["openvino", "triton", "simulated"] = "openvino"
+    engine: Literal["openvino", "tensorrt_llm", "triton", "simulated"] = "openvino"
     prompt: str = "{problem}\n"
     system: str = ""
     max_in_flight: int = Field(16, ge=1, le=4096)
@@ -66,6 +91,7 @@ class RoleConfig(_Strict):
     precision: Literal["f32", "device"] = "f32"
     max_context_tokens: int | None = Field(None, ge=16)
     sampling: Sampling = Sampling()
+    gpu: GpuRole = GpuRole()
 
 
 class Conformal(_Strict):

@@ -49,6 +49,20 @@ def find_pair(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
+def built_directory(pair_file: Path, profile: str) -> Path:
+    """Where the engines of a pair are built, unless another place is said: draft/, target/ and manifest.json.
+
+    Args:
+        pair_file: The pair.
+        profile: "tensorrt" or "pytorch".
+
+    Example:
+        >>> built_directory(Path("engines/mine/pair.toml"), "pytorch").as_posix()
+        'engines/mine/pytorch'
+    """
+    return pair_file.parent / profile
+
+
 def find_model(model: str, pair_file: Path | None, field: str) -> Path:
     """Where a model is that a pair file names; see `a1_trt.config.RoleConfig.model`.
 
