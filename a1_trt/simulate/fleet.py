@@ -1,0 +1,253 @@
+"""Engines in virtual time behind queues, driven from one heap, for millions of calls.
+
+The calls of a role wait in one queue, first come first served, and at most so many are in flight, as in
+`a1_trt.scheduler`. Each role has one or several equal engines; a chain stays with the one it started on, where its KV
+cache is, and starts on the one with the fewest calls.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+from a1_trt.adapters.simulated.batch import Batch
+from a1_trt.adapters.simulated.chain_cache import Chain, ChainCache
+from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.adapters.simulated.processor import Processor
+from a1_trt.adapters.simulated.sequences import Sequence as Request
+from a1_trt.types import CallKind, Role
+
+ROLES: tuple[Role, ...] = ("draft", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """One role's engines.
+
+    Args:
+        costs: What an iteration of one engine costs.
+        limits: What one engine holds.
+        n_engines: How many there are.
+        max_in_flight: Most calls of the role in flight, over all its engines.
+    """
+
+    costs: EngineCosts = field(default_factory=EngineCosts)
+    limits: EngineLimits = field(default_factory=EngineLimits)
+    n_engines: int = 1
+    max_in_flight: int = 16
+
+
+@dataclass(slots=True, eq=False)
+class FleetCall:
+    """A call to be carried out.
+
+    Args:
+        role: Whose engine does it.
+        kind: What it is.
+        problem: Number of the problem.
+        sample: Number of the sample in the problem.
+        turn: Turn of the sample.
+        n_prompt: Tokens of the problem's prompt, which the samples of a problem share.
+        n_before: Tokens of prompt and chain that it starts from.
+        n_new: Tokens it will generate.
+        steps: Iterations which that takes.
+        max_tokens: The most it may generate.
+        n_scored: Tokens it scores.
+        on_end: Told when it is over.
+        wanted_s: When it was asked for; `started_s` when an engine got it, `ended_s` when it was over.
+    """
+
+    role: Role
+    kind: CallKind
+    problem: int
+    sample: int
+    turn: int
+    n_prompt: int
+    n_before: int
+    n_new: int = 0
+    steps: int = 0
+    max_tokens: int = 0
+    n_scored: int = 0
+    on_end: Callable[[FleetCall], None] | None = None
+    wanted_s: float = 0.0
+    started_s: float = 0.0
+    ended_s: float = 0.0
+    engine: int = -1
+
+
+@dataclass(slots=True)
+class _Station:
+    """One role: its queue and its engines."""
+
+    plan: EnginePlan
+    batches: list[Batch]
+    loads: list[int]
+    queue: deque[FleetCall] = field(default_factory=deque)
+    in_flight: int = 0
+    homes: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+class Fleet:
+    """All engines of a simulated deployment.
+
+    Args:
+        plans: The engines of each role.
+        coupling: Roles whose engines share one processor with each other ("shared"), or none.
+        on_call: Told of every call that is over.
+
+    Example:
+        >>> fleet = Fleet({"draft": EnginePlan(), "target": EnginePlan()})
+        >>> fleet.ask(FleetCall("target", "takeover", 0, 0, 0, 10, 10, n_new=3, steps=3, max_tokens=3))
+        >>> round(fleet.run(), 4)
+        0.0165
+    """
+
+    def __init__(
+        self,
+        plans: Mapping[Role, EnginePlan],
+        *,
+        coupling: Literal["none", "shared"] = "none",
+        on_call: Callable[[FleetCall], None] | None = None,
+    ) -> None:
+        self.now_s = 0.0
+        self.n_calls = 0
+        self.n_boundaries = 0
+        self._on_call = on_call
+        self._heap: list[tuple[float, int, int]] = []
+        self._batches: list[Batch] = []
+        self._touched: dict[int, None] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+        processor = Processor() if coupling == "shared" else None
+        self._stations = {role: self._station(plan, processor) for role, plan in plans.items()}
+
+    def _station(self, plan: EnginePlan, processor: Processor | None) -> _Station:
+        batches = []
+        for _ in range(plan.n_engines):
+            said = plan.limits
+            cache = ChainCache(said.kv_blocks, said.block_tokens, reuse=said.prefix_reuse)
+            batch = Batch(plan.costs, said, cache=cache, processor=processor)
+            index = len(self._batches)
+            batch.on_cut = lambda index=index: self._touched.__setitem__(index, None)
+            self._batches.append(batch)
+            batches.append(batch)
+        return _Station(plan, batches, [0] * plan.n_engines)
+
+    def batches(self, role: Role) -> Sequence[Batch]:
+        """The engines of a role, with their counters."""
+        return self._stations[role].batches
+
+    def max_context_tokens(self, role: Role) -> int:
+        """Longest prompt plus generation of a role's engines."""
+        return self._stations[role].plan.limits.max_context_tokens
+
+    def at(self, time_s: float, act: Callable[[], None]) -> None:
+        """Have something done at a time; in the order of the calls for equal times."""
+        heapq.heappush(self._timers, (time_s, next(self._numbers), act))
+
+    def ask(self, call: FleetCall) -> None:
+        """Queue a call."""
+        call.wanted_s = self.now_s
+        station = self._stations[call.role]
+        station.queue.append(call)
+        self._pump(station)
+
+    def run(self) -> float:
+        """Go on until nothing is left to do; returns the time, seconds."""
+        self._schedule()
+        while self._heap or self._timers:
+            due_s = self._heap[0][0] if self._heap else float("inf")
+            timer_s = self._timers[0][0] if self._timers else float("inf")
+            if timer_s <= due_s:
+                self.now_s = timer_s
+                heapq.heappop(self._timers)[2]()
+            else:
+                self._boundaries(due_s)
+            self._schedule()
+        return self.now_s
+
+    def _boundaries(self, due_s: float) -> None:
+        """Book every iteration that ends now, act on what that ended, and only then launch the next ones."""
+        self.now_s = due_s
+        ended: list[Request] = []
+        while self._heap and self._heap[0][0] == due_s:
+            index = heapq.heappop(self._heap)[2]
+            batch = self._batches[index]
+            if batch.due_s == due_s and index not in self._touched:
+                self.n_boundaries += 1
+                ended += batch.book()
+                self._touched[index] = None
+        for request in ended:
+            self._end(request.owner)
+
+    def _schedule(self) -> None:
+        """Launch the engines that are at a boundary, and note when each wants to be seen again."""
+        while self._touched:
+            touched, self._touched = self._touched, {}
+            for index in touched:
+                batch = self._batches[index]
+                if batch.due_s == self.now_s:
+                    batch.launch(self.now_s)
+            for index in touched:
+                due_s = self._batches[index].due_s
+                if due_s is not None:
+                    heapq.heappush(self._heap, (due_s, self.n_boundaries, index))
+
+    def _pump(self, station: _Station) -> None:
+        plan = station.plan
+        while station.queue and station.in_flight < plan.max_in_flight:
+            call = station.queue.popleft()
+            station.in_flight += 1
+            call.started_s = self.now_s
+            call.engine = self._home(station, call)
+            station.loads[call.engine] += 1
+            station.batches[call.engine].submit(_request(call), self.now_s)
+
+    @staticmethod
+    def _home(station: _Station, call: FleetCall) -> int:
+        if len(station.batches) == 1:
+            return 0
+        key = (call.problem, call.sample)
+        if key not in station.homes:
+            loads = station.loads
+            station.homes[key] = loads.index(min(loads))
+        return station.homes[key]
+
+    def forget(self, problem: int, sample: int) -> None:
+        """A sample is over: its chain has no home any more."""
+        for station in self._stations.values():
+            station.homes.pop((problem, sample), None)
+
+    def _end(self, call: FleetCall) -> None:
+        station = self._stations[call.role]
+        station.in_flight -= 1
+        station.loads[call.engine] -= 1
+        call.ended_s = self.now_s
+        self.n_calls += 1
+        if self._on_call:
+            self._on_call(call)
+        if call.on_end:
+            call.on_end(call)
+        self._pump(station)
+
+
+def _request(call: FleetCall) -> Request:
+    """The call as the batch wants it; the same as `SimulatedEngine` makes of prompt and tokens."""
+    n_tokens = call.n_before + call.n_scored
+    chain = Chain(call.problem, call.sample, call.n_prompt, n_tokens)
+    grown = chain._replace(n_tokens=n_tokens + max(0, min(call.n_new, call.steps - 1)))
+    return Request(
+        chain,
+        n_tokens,
+        reusable_tokens=call.n_before - 1,
+        total_tokens=n_tokens + call.max_tokens,
+        n_new=call.n_new,
+        steps=call.steps,
+        scored_tokens=call.n_scored,
+        written=lambda: grown,
+        owner=call,
+    )

@@ -1,0 +1,329 @@
+"""What the samples of a simulated workload do next, under each strategy; the rules of `a1_trt.scheduler` on lengths.
+
+========================= ============ ============================================== ==========================
+strategy                  problems     a problem's samples                            the target takes over
+========================= ============ ============================================== ==========================
+a1                        all at once  each on its own                                conformal p-value <= alpha
+published                 one by one   each on its own                                score among a fixed set
+sync-threshold            one by one   wait for each other before every phase         conformal p-value <= alpha
+sync-rank                 one by one   likewise                                       the worst alpha of the turn
+target-only, draft-only   all at once  one call each                                  -
+========================= ============ ============================================== ==========================
+
+"All at once" and "one by one" are defaults; `concurrency` says how many problems are at work. A recorded workload
+replays its decisions, unless a controller is asked to decide anew.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from a1_trt.conformal import OnlineCalibration
+from a1_trt.conformal.online import Category, category_of
+from a1_trt.scheduler.seeds import uniform
+from a1_trt.simulate.fleet import Fleet, FleetCall
+from a1_trt.simulate.scripts import Script, Workload
+from a1_trt.types import Parameters
+
+Decisions = Literal["recorded", "controller"]
+BARRIERS = ("sync-rank", "sync-threshold")
+ALONE = ("target-only", "draft-only")
+STRATEGIES = ("a1", "published", *BARRIERS, *ALONE)
+_PHASE = {"draft": 0, "score": 1, "takeover": 2}
+
+
+@dataclass(slots=True, eq=False)
+class _Sample:
+    """A sample at work."""
+
+    problem: int
+    index: int
+    script: Script
+    turn: int = 0
+    n_tokens: int = 0
+    n_drafted: int = 0
+    draft_ends: bool = False
+
+
+@dataclass(slots=True)
+class _Problem:
+    """A problem at work: how many samples are, what its barrier holds back, what was scored in the turn."""
+
+    n_open: int
+    started_s: float
+    n_busy: int = 0
+    held: list[FleetCall] = field(default_factory=list)
+    ranked: list[tuple[float, int, _Sample]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has happened.
+
+    Args:
+        counts: Tokens, calls, scores and takeovers.
+        latencies_s: For each problem, from its arrival to its last sample.
+        sample_s: For each sample, from its problem's start to its end.
+        scored_by_turn: Scored segments of each turn, and how many were taken over.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    latencies_s: dict[int, float] = field(default_factory=dict)
+    sample_s: list[float] = field(default_factory=list)
+    scored_by_turn: dict[int, list[int]] = field(default_factory=dict)
+
+
+class Flow:
+    """Moves every sample of a workload through a fleet.
+
+    Args:
+        fleet: The engines.
+        workload: The samples.
+        parameters: Turns, lengths, alpha, seed.
+        strategy: One of `STRATEGIES`.
+        concurrency: Problems at work at once; as the strategy has it when None.
+        arrivals: When each problem comes, seconds; all at 0 when None.
+        decisions: Replay recorded decisions where there are any, or decide anew.
+        category: Which past scores a new one is ranked among.
+        first_scores: Scores of first turns, from which "published" takes its fixed threshold.
+        on_sample: Told of every sample that is over.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        workload: Workload,
+        parameters: Parameters,
+        strategy: str,
+        *,
+        concurrency: int | None = None,
+        arrivals: Sequence[float] | None = None,
+        decisions: Decisions = "recorded",
+        category: Category = "turn",
+        first_scores: Sequence[float] = (),
+        on_sample: Callable[[], object] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._fleet = fleet
+        self._workload = workload
+        self._parameters = parameters
+        self._strategy = strategy
+        self._concurrency = concurrency or (1 if strategy in (*BARRIERS, "published") else len(workload.scripts))
+        self._arrivals = arrivals or [0.0] * len(workload.scripts)
+        self._replays = decisions == "recorded"
+        self._category = category
+        self._calibration = OnlineCalibration()
+        self._fixed = sorted(first_scores)
+        self._on_sample = on_sample
+        self._problems: dict[int, _Problem] = {}
+        self._arrived: list[int] = []
+
+    def run(self) -> float:
+        """Everything, from the first arrival to the last sample; returns the makespan, seconds."""
+        order = sorted(range(len(self._arrivals)), key=lambda problem: self._arrivals[problem])
+        for problem in order:
+            self._fleet.at(self._arrivals[problem], lambda problem=problem: self._arrive(problem))  # type: ignore[misc]
+        return self._fleet.run()
+
+    def _arrive(self, problem: int) -> None:
+        self._arrived.append(problem)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._arrived and len(self._problems) < self._concurrency:
+            number = self._arrived.pop(0)
+            scripts = self._workload.scripts[number]
+            self._problems[number] = _Problem(len(scripts), self._fleet.now_s)
+            samples = [_Sample(number, index, script) for index, script in enumerate(scripts)]
+            for sample in samples:
+                self._ask(sample, self._opening(sample))
+            self._release(number)
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def _opening(self, sample: _Sample) -> FleetCall | None:
+        if self._strategy not in ALONE:
+            return self._draft(sample)
+        said = self._parameters
+        role = "target" if self._strategy == "target-only" else "draft"
+        limit = (said.target_tokens if role == "target" else said.draft_tokens) * said.max_turns
+        n_new, ends = sample.script.alone(limit)
+        return self._generate(sample, "takeover" if role == "target" else "draft", n_new, ends, limit, self._finish)
+
+    def _draft(self, sample: _Sample) -> FleetCall | None:
+        limit = self._parameters.draft_tokens
+        n_new, sample.draft_ends = sample.script.draft(sample.turn, sample.n_tokens, limit)
+        return self._generate(sample, "draft", n_new, sample.draft_ends, limit, self._draft_ended)
+
+    def _takeover(self, sample: _Sample) -> FleetCall | None:
+        limit = self._parameters.target_tokens
+        n_new, ends = sample.script.target(sample.turn, sample.n_tokens, limit)
+        ended = self._finish if ends else self._turn_ended
+        return self._generate(sample, "takeover", n_new, ends, limit, ended)
+
+    def _generate(
+        self,
+        sample: _Sample,
+        kind: Literal["draft", "takeover"],
+        n_new: int,
+        ends: bool,
+        limit: int,
+        then: Callable[[_Sample], None],
+    ) -> FleetCall | None:
+        """The call, or None where the context is full."""
+        role: Literal["draft", "target"] = "draft" if kind == "draft" else "target"
+        n_before = self._workload.prompts[sample.problem] + sample.n_tokens
+        room = self._fleet.max_context_tokens(role) - n_before
+        if room < 1:
+            return None
+        limit = min(limit, room)
+        n_new = min(n_new, limit)
+        steps = max(1, n_new + (ends and n_new < limit))
+        call = FleetCall(
+            role,
+            kind,
+            sample.problem,
+            sample.index,
+            sample.turn,
+            self._workload.prompts[sample.problem],
+            n_before,
+            n_new=n_new,
+            steps=steps,
+            max_tokens=limit,
+        )
+        call.on_end = lambda call: self._written(sample, call, then)
+        return call
+
+    def _score(self, sample: _Sample, n_scored: int) -> FleetCall | None:
+        n_prompt = self._workload.prompts[sample.problem]
+        n_before = n_prompt + sample.n_tokens - n_scored
+        if n_before + n_scored > self._fleet.max_context_tokens("target"):
+            return None
+        call = FleetCall(
+            "target", "score", sample.problem, sample.index, sample.turn, n_prompt, n_before, n_scored=n_scored
+        )
+        call.on_end = lambda call: self._scored(sample, call)
+        return call
+
+    def _ask(self, sample: _Sample, call: FleetCall | None) -> None:
+        """Put a call to its problem's others; without one the sample is over."""
+        if call is None:
+            self._finish(sample)
+            return
+        self.tally.counts[f"{call.kind}_calls"] += 1
+        self._problems[sample.problem].held.append(call)
+
+    def _release(self, number: int) -> None:
+        """Let held calls go: all of them, or under a barrier those of the earliest phase once nobody is busy."""
+        problem = self._problems.get(number)
+        if problem is None or not problem.held:
+            return
+        going = problem.held
+        if self._strategy in BARRIERS:
+            if problem.n_busy:
+                return
+            first = min((call.turn, _PHASE[call.kind]) for call in going)
+            going = [call for call in problem.held if (call.turn, _PHASE[call.kind]) == first]
+        problem.held = [call for call in problem.held if call not in going] if len(going) < len(problem.held) else []
+        problem.n_busy += len(going)
+        for call in going:
+            self._fleet.ask(call)
+
+    # --- what follows --------------------------------------------------------------------------------------------
+
+    def _written(self, sample: _Sample, call: FleetCall, then: Callable[[_Sample], None]) -> None:
+        sample.n_tokens += call.n_new
+        sample.n_drafted = call.n_new
+        self.tally.counts[f"{call.role}_tokens"] += call.n_new
+        self._problems[sample.problem].n_busy -= 1
+        then(sample)
+        self._release(sample.problem)
+
+    def _draft_ended(self, sample: _Sample) -> None:
+        if not sample.n_drafted:  # there is nothing to score
+            self._decide(sample, self._replayed(sample) is not False)
+        elif sample.draft_ends and not self._parameters.verify_answers:
+            self._finish(sample)
+        else:
+            self._ask(sample, self._score(sample, sample.n_drafted))
+
+    def _scored(self, sample: _Sample, call: FleetCall) -> None:
+        problem = self._problems[sample.problem]
+        problem.n_busy -= 1
+        self.tally.counts["scored_tokens"] += call.n_scored
+        if self._strategy == "sync-rank" and self._replayed(sample) is None:
+            problem.ranked.append((sample.script.score(sample.turn), sample.index, sample))
+            if not problem.n_busy:
+                self._rank(problem)
+        else:
+            self._judge(sample)
+        self._release(sample.problem)
+
+    def _replayed(self, sample: _Sample) -> bool | None:
+        return sample.script.takeover(sample.turn) if self._replays else None
+
+    def _judge(self, sample: _Sample) -> None:
+        takeover = self._replayed(sample)
+        if takeover is None:
+            takeover = self._is_strange(sample)
+        self._count(sample, takeover)
+        self._decide(sample, takeover)
+
+    def _is_strange(self, sample: _Sample) -> bool:
+        said, score = self._parameters, sample.script.score(sample.turn)
+        if self._strategy == "published":
+            return bool(self._fixed) and bisect_left(self._fixed, score) >= (1 - said.alpha) * len(self._fixed)
+        identity = str(sample.problem)
+        u = uniform(said.seed, identity, sample.index, sample.turn)
+        category = category_of(self._category, sample.turn, identity)
+        return self._calibration.judge(score, category, u) <= said.alpha
+
+    def _rank(self, problem: _Problem) -> None:
+        """The classical rule: of the segments of a turn the strangest alpha are taken over."""
+        ranked, problem.ranked = sorted(problem.ranked, key=lambda item: (-item[0], item[1])), []
+        budget = max(1, round(self._parameters.alpha * len(ranked)))
+        worst = {item[1] for item in ranked[:budget]}
+        for _, index, sample in sorted(ranked, key=lambda item: item[1]):
+            self._count(sample, index in worst)
+            self._decide(sample, index in worst)
+
+    def _count(self, sample: _Sample, takeover: bool) -> None:
+        self.tally.counts["n_scored"] += 1
+        self.tally.counts["n_takeovers"] += takeover
+        by_turn = self.tally.scored_by_turn.setdefault(sample.turn, [0, 0])
+        by_turn[0] += 1
+        by_turn[1] += takeover
+
+    def _decide(self, sample: _Sample, takeover: bool) -> None:
+        if takeover:
+            # A rejected answer is taken back, so that the target has something to go on with.
+            sample.n_tokens -= sample.draft_ends and sample.n_drafted > 0
+            self._ask(sample, self._takeover(sample))
+        elif sample.draft_ends:
+            self._finish(sample)
+        else:
+            self._turn_ended(sample)
+
+    def _turn_ended(self, sample: _Sample) -> None:
+        over = sample.turn == sample.script.last_turn
+        sample.turn += 1
+        if over or sample.turn >= self._parameters.max_turns:
+            self._finish(sample)
+        else:
+            self._ask(sample, self._draft(sample))
+
+    def _finish(self, sample: _Sample) -> None:
+        problem = self._problems[sample.problem]
+        problem.n_open -= 1
+        self._fleet.forget(sample.problem, sample.index)
+        self.tally.sample_s.append(self._fleet.now_s - problem.started_s)
+        if self._on_sample:
+            self._on_sample()
+        if not problem.n_open:
+            self.tally.latencies_s[sample.problem] = self._fleet.now_s - self._arrivals[sample.problem]
+            del self._problems[sample.problem]
+            self._admit()

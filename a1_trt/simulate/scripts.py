@@ -1,0 +1,203 @@
+"""What the samples of a simulated workload will write: lengths and scores, no text.
+
+A script answers as the models would: how long the next segment is, whether the chain ends with it, and how strange the
+target finds it. Everything is drawn from the seed of the sample, so that every strategy meets the same samples.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from a1_trt.errors import InvalidRequestError
+
+ANSWER_TOKENS = 16
+"""Tokens of an answer, which the target writes again where it rejects the segment that held it; an assumption."""
+
+
+class Piece(NamedTuple):
+    """A segment to be written.
+
+    Args:
+        n_tokens: Its tokens.
+        ends: The chain ends with it, by an answer or the end of the text.
+    """
+
+    n_tokens: int
+    ends: bool
+
+
+class Script(Protocol):
+    """One sample, to be."""
+
+    @property
+    def last_turn(self) -> int | None:
+        """The turn after which nothing is known; None where the script goes on for ever."""
+
+    def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """The draft's segment of a turn, after `written` tokens of the chain."""
+
+    def target(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """The target's continuation in that turn, if it takes over."""
+
+    def alone(self, max_tokens: int) -> Piece:
+        """The whole chain, where the target writes it alone."""
+
+    def score(self, turn: int) -> float:
+        """Perplexity of the draft's segment under the target."""
+
+    def takeover(self, turn: int) -> bool | None:
+        """What was decided when this was recorded; None where nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The scripts of a number of problems.
+
+    Args:
+        name: What it is, for reports.
+        prompts: Tokens of each problem's prompt.
+        scripts: The samples of each problem.
+        about: How it was made; part of every report.
+    """
+
+    name: str
+    prompts: tuple[int, ...]
+    scripts: tuple[tuple[Script, ...], ...]
+    about: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in all."""
+        return sum(len(samples) for samples in self.scripts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """From which distributions a synthetic workload is drawn.
+
+    The length of a chain is log-normal, with one share of its variance between problems and the rest within; so are the
+    scores. Their defaults are those of the published trace (MATH, R1-Distill-Llama-8B under QwQ-32B): the quantiles of
+    the first turn's perplexity, and 64 % of the variance of its logarithm between problems.
+
+    Args:
+        prompt_tokens: Tokens of a problem's prompt.
+        median_tokens: Median length of a chain, tokens.
+        spread: Sigma of its logarithm.
+        between: Share of that variance between problems, in [0, 1].
+        alone_ratio: How much longer a chain is that the target writes alone.
+        median_score: Median perplexity.
+        score_spread: Sigma of its logarithm.
+        score_between: Share of that variance between problems.
+
+    Raises:
+        InvalidRequestError: A value is out of range.
+    """
+
+    prompt_tokens: int = 150
+    median_tokens: float = 700.0
+    spread: float = 0.9
+    between: float = 0.6
+    alone_ratio: float = 1.0
+    median_score: float = 1.59
+    score_spread: float = 0.144
+    score_between: float = 0.64
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_tokens", "median_tokens", "alone_ratio", "median_score"):
+            if not 0 < getattr(self, name) < 1e9:
+                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose more than 0")
+        for name in ("spread", "score_spread"):
+            if not 0 <= getattr(self, name) <= 5:
+                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 5")
+        for name in ("between", "score_between"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnScript:
+    """A sample whose chain has a length that was drawn; whoever writes takes up to a segment of what is left.
+
+    Args:
+        n_tokens: Tokens of the chain in which the draft takes part.
+        n_alone: Tokens of the chain that the target writes alone.
+        log_score: Mean logarithm of this problem's perplexities.
+        noise: Sigma of the logarithm within the problem.
+        seed: Of the scores.
+
+    Example:
+        >>> script = DrawnScript(700, 900, 0.4, 0.1, "s")
+        >>> script.draft(0, 0, 500), script.target(0, 500, 500), script.score(0) == script.score(0)
+        (Piece(n_tokens=500, ends=False), Piece(n_tokens=200, ends=True), True)
+    """
+
+    n_tokens: int
+    n_alone: int
+    log_score: float
+    noise: float
+    seed: str
+
+    @property
+    def last_turn(self) -> int | None:
+        """None: it goes on until its tokens are written."""
+        return None
+
+    def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """Up to a segment of what is left."""
+        left = self.n_tokens - written
+        return Piece(min(left, max_tokens), left < max_tokens)
+
+    def target(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """Up to a segment of what is left; at least an answer, where one was rejected."""
+        left = max(ANSWER_TOKENS, self.n_tokens - written)
+        return Piece(min(left, max_tokens), left < max_tokens)
+
+    def alone(self, max_tokens: int) -> Piece:
+        """The chain in one piece."""
+        return Piece(min(self.n_alone, max_tokens), self.n_alone < max_tokens)
+
+    def score(self, turn: int) -> float:
+        """Log-normal about the problem's level."""
+        chance = random.Random(f"{self.seed} {turn}")  # noqa: S311  reproducible on purpose
+        return math.exp(self.log_score + self.noise * chance.gauss(0.0, 1.0))
+
+    def takeover(self, turn: int) -> bool | None:
+        """Nothing was recorded."""
+        return None
+
+
+def draw(n_problems: int, n_samples: int, seed: int, lengths: Lengths | None = None, name: str = "drawn") -> Workload:
+    """A synthetic workload.
+
+    Args:
+        n_problems: Problems.
+        n_samples: Samples of each.
+        seed: Of everything.
+        lengths: The distributions.
+        name: Of the workload.
+
+    Example:
+        >>> workload = draw(2, 3, seed=1)
+        >>> workload.n_samples, workload == draw(2, 3, seed=1)
+        (6, True)
+    """
+    said = lengths or Lengths()
+    scripts = []
+    for problem in range(n_problems):
+        chance = random.Random(f"{seed} {name} {problem}")  # noqa: S311  reproducible on purpose
+        hard = math.log(said.median_tokens) + said.spread * math.sqrt(said.between) * chance.gauss(0.0, 1.0)
+        strange = math.log(said.median_score)
+        strange += said.score_spread * math.sqrt(said.score_between) * chance.gauss(0.0, 1.0)
+        within = said.spread * math.sqrt(1 - said.between)
+        noise = said.score_spread * math.sqrt(1 - said.score_between)
+        samples = []
+        for sample in range(n_samples):
+            n_tokens = max(1, round(math.exp(hard + within * chance.gauss(0.0, 1.0))))
+            n_alone = max(1, round(said.alone_ratio * math.exp(hard + within * chance.gauss(0.0, 1.0))))
+            samples.append(DrawnScript(n_tokens, n_alone, strange, noise, f"{seed} {name} {problem} {sample}"))
+        scripts.append(tuple(samples))
+    about = {slot: getattr(said, slot) for slot in Lengths.__slots__} | {"seed": seed}
+    return Workload(name, (said.prompt_tokens,) * n_problems, tuple(scripts), about)

@@ -1,0 +1,180 @@
+"""Workloads that were recorded: the traces of the published code."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.scripts import Piece, Workload
+
+TAKEOVER_PERCENTILE = 0.6
+"""The published rule: the target takes over from this percentile of the score on."""
+
+CHARS_PER_TOKEN = 2.74
+"""Characters of a token. The published segments were cut at 500 tokens, and those which did not end their chain have a
+median of 1368 characters in the published trace."""
+
+_MAX_BYTES = 1 << 30
+_TURNS = ("question", "sample", "turn", "ppl", "percentile", "segment_chars", "continuation_chars")
+_SAMPLES = ("sample_question", "sample_index", "sample_turns", "sample_duration_s")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTurn:
+    """One turn as it was recorded.
+
+    Args:
+        draft: Tokens of the draft's segment.
+        target: Tokens of the target's continuation; 0 where there was none.
+        score: Perplexity of the segment; NaN where the draft wrote nothing.
+        takeover: Whether the target took over.
+    """
+
+    draft: int
+    target: int
+    score: float
+    takeover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedScript:
+    """A recorded sample: what was written then is written again.
+
+    Args:
+        turns: Its turns.
+        other_target: Tokens of a continuation that was never recorded, because the segment was accepted then.
+
+    Example:
+        >>> script = RecordedScript((RecordedTurn(500, 0, 1.4, False), RecordedTurn(90, 0, 1.7, True)), 300)
+        >>> script.draft(0, 0, 500), script.draft(1, 500, 500), script.takeover(1)
+        (Piece(n_tokens=500, ends=False), Piece(n_tokens=90, ends=True), True)
+    """
+
+    turns: tuple[RecordedTurn, ...]
+    other_target: int
+
+    @property
+    def last_turn(self) -> int | None:
+        """The last recorded one."""
+        return len(self.turns) - 1
+
+    def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """The recorded segment; the last one holds the answer unless the target wrote something after it."""
+        said = self.turns[turn]
+        last = turn + 1 == len(self.turns)
+        return Piece(min(said.draft, max_tokens), last and not said.target)
+
+    def target(self, turn: int, written: int, max_tokens: int) -> Piece:
+        """The recorded continuation, or one of ordinary length."""
+        said = self.turns[turn]
+        n_tokens = said.target if said.takeover else self.other_target
+        return Piece(max(1, min(n_tokens, max_tokens)), turn + 1 == len(self.turns))
+
+    def alone(self, max_tokens: int) -> Piece:
+        """As long as the recorded chain: what the target would have written alone is not in the trace."""
+        n_tokens = max(1, sum(turn.draft + turn.target for turn in self.turns))
+        return Piece(min(n_tokens, max_tokens), n_tokens < max_tokens)
+
+    def score(self, turn: int) -> float:
+        """The recorded perplexity."""
+        return self.turns[turn].score
+
+    def takeover(self, turn: int) -> bool | None:
+        """The recorded decision."""
+        return self.turns[turn].takeover
+
+
+def read_trace(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a trace, checked.
+
+    Raises:
+        InvalidRequestError: It cannot be read, an array is missing, or the arrays contradict each other.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise InvalidRequestError(f"{path} has more than {_MAX_BYTES} bytes", field="trace")
+        with np.load(path, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise InvalidRequestError(f"{path} is no .npz archive", field="trace", remedy="give a .npz file")
+            arrays = {name: stored[name] for name in stored.files if name in _TURNS + _SAMPLES}
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise InvalidRequestError(f"{path} cannot be read: {said}", field="trace", remedy="give a .npz file") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidRequestError(f"{path} is no trace: {error}", field="trace", remedy="give a .npz file") from None
+    for names in (_TURNS, _SAMPLES):
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise InvalidRequestError(f"{path} lacks {', '.join(missing)}", field="trace", remedy="record it again")
+        if len({arrays[name].shape for name in names}) > 1 or arrays[names[0]].ndim != 1 or not len(arrays[names[0]]):
+            raise InvalidRequestError(f"arrays of {path} differ in length or are empty", field="trace")
+    return arrays
+
+
+def trace_workload(
+    path: Path, n_problems: int | None = None, n_samples: int | None = None, *, chars_per_token: float = CHARS_PER_TOKEN
+) -> Workload:
+    """The samples of a published trace as scripts.
+
+    Args:
+        path: The trace.
+        n_problems: Problems; more than the trace has are its problems over again. All of them when None.
+        n_samples: Samples of each, likewise.
+        chars_per_token: Characters of a token.
+
+    Raises:
+        InvalidRequestError: The trace cannot be used.
+    """
+    if not 0.1 <= chars_per_token <= 100:
+        raise InvalidRequestError(f"chars_per_token is {chars_per_token}", field="chars_per_token", remedy="try 3")
+    chains = _chains(read_trace(path), chars_per_token)
+    taken = [turn.target for samples in chains for turns in samples for turn in turns if turn.takeover and turn.target]
+    other = round(sum(taken) / len(taken)) if taken else 1
+    scripts = tuple(
+        tuple(
+            RecordedScript(chains[problem % len(chains)][sample % len(chains[problem % len(chains)])], other)
+            for sample in range(n_samples or len(chains[problem % len(chains)]))
+        )
+        for problem in range(n_problems or len(chains))
+    )
+    about = {"trace": path.name, "problems_in_trace": len(chains), "chars_per_token": chars_per_token}
+    return Workload("trace", (150,) * len(scripts), scripts, {**about, "prompt_tokens": 150})
+
+
+def _chains(arrays: dict[str, np.ndarray[Any, Any]], ratio: float) -> list[list[tuple[RecordedTurn, ...]]]:
+    """The turns of each sample of each question, in order."""
+    found: dict[int, dict[int, list[RecordedTurn]]] = {}
+    for row in np.lexsort((arrays["turn"], arrays["sample"], arrays["question"])):
+        takeover = bool(arrays["percentile"][row] >= TAKEOVER_PERCENTILE)
+        turn = RecordedTurn(
+            draft=math.ceil(max(0, int(arrays["segment_chars"][row])) / ratio),
+            target=math.ceil(max(0, int(arrays["continuation_chars"][row])) / ratio) if takeover else 0,
+            score=float(arrays["ppl"][row]),
+            takeover=takeover,
+        )
+        question = found.setdefault(int(arrays["question"][row]), {})
+        question.setdefault(int(arrays["sample"][row]), []).append(turn)
+    return [[tuple(turns) for turns in samples.values()] for samples in found.values()]
+
+
+def durations(path: Path) -> list[list[float]]:
+    """The recorded wall seconds of each sample, by question.
+
+    Raises:
+        InvalidRequestError: The trace cannot be used.
+    """
+    arrays = read_trace(path)
+    found: dict[int, list[float]] = {}
+    order = np.lexsort((arrays["sample_index"], arrays["sample_question"]))
+    for row in order:
+        duration_s = float(arrays["sample_duration_s"][row])
+        if not 0 <= duration_s < 1e9:
+            raise InvalidRequestError(f"a duration is {duration_s} s", field="sample_duration_s")
+        found.setdefault(int(arrays["sample_question"][row]), []).append(duration_s)
+    return list(found.values())
