@@ -60,8 +60,9 @@ class Session:
             {role: pair.role(role).max_in_flight for role in ROLES},
             category=said.category,
         )
-        ledgers = {role: _ledger(pair, role, engines) for role in ROLES}
-        self._driver = Driver(self._scheduler, engines, ledgers, self._on_event, call_timeout_s=call_timeout_s)
+        self._driver = Driver(
+            self._scheduler, engines, ledgers_of(pair, engines), self._on_event, call_timeout_s=call_timeout_s
+        )
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False
 
@@ -191,19 +192,37 @@ def stored_calibration(pair: Pair) -> OnlineCalibration | None:
 
 async def _local(pair: Pair, role: Role) -> Engine:
     # Adapters are imported where they are wanted: each needs packages that the others do not.
+    if pair.role(role).engine == "tensorrt_llm":
+        from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
+
+        return await TensorRtLlmEngine.for_pair(pair, role)
     from a1_trt.adapters.openvino import OpenVinoEngine
 
     return await asyncio.to_thread(OpenVinoEngine.for_pair, pair, role)
 
 
 async def _remote(pair: Pair, role: Role, url: str) -> Engine:
-    from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
     from a1_trt.adapters.triton import TritonEngine
 
     path = pair.model_path(role)
+    said = pair.role(role)
+    if said.engine == "tensorrt_llm":
+        from a1_trt.adapters.tensorrt_llm import ModelShape, TransformersTokenizer
+
+        checkpoint = await asyncio.to_thread(TransformersTokenizer.load, str(path))
+        most = said.max_context_tokens or ModelShape.read(str(path)).max_context_tokens
+        end_id = min(checkpoint.end_ids, default=None)
+        return TritonEngine(url, role, checkpoint, role=role, max_context_tokens=most, end_id=end_id)
+    from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
+
     tokenizer = await asyncio.to_thread(OpenVinoTokenizer.load, path)
-    limit = pair.role(role).max_context_tokens or context_length(path)
+    limit = said.max_context_tokens or context_length(path)
     return TritonEngine(url, role, tokenizer, role=role, max_context_tokens=limit)
+
+
+def ledgers_of(pair: Pair, engines: Mapping[Role, Engine]) -> dict[Role, TokenLedger]:
+    """Fresh ledgers of both roles, which know the pair's prompts and which tokenizers are the same."""
+    return {role: _ledger(pair, role, engines) for role in ROLES}
 
 
 def _ledger(pair: Pair, role: Role, engines: Mapping[Role, Engine]) -> TokenLedger:

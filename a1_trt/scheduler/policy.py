@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError
-from a1_trt.reasoning.answers import boxed
+from a1_trt.reasoning.answers import boxed, take_back
 from a1_trt.scheduler.states import Signal, State
-from a1_trt.types import Call, CallKind, Parameters, SampleEnd, Segment, Strategy
+from a1_trt.types import Call, CallKind, Logprobs, Parameters, SampleEnd, Segment, Strategy
 
 Verdict = tuple[Signal, SampleEnd | None]
 """What happens to a sample, and why it ends where it does."""
@@ -58,6 +59,18 @@ def unscored(parameters: Parameters) -> Verdict:
     if parameters.on_score_error == "fail":
         return Signal.FINISH, SampleEnd.FAILED
     return Signal.REJECTED, None
+
+
+def rewound(segments: tuple[Segment, ...], logprobs: Logprobs, parameters: Parameters) -> tuple[Segment, ...]:
+    """The chain as far as it stands once its last segment is rejected: the target goes on from there.
+
+    A segment that holds the answer loses it in any case, so that the target has something to go on with.
+    """
+    *kept, last = segments
+    text = logprobs.calm_text if parameters.takeover_from == "surprise" else last.text
+    if boxed("".join(segment.text for segment in kept) + text) is not None:
+        text = take_back(text)
+    return segments if text == last.text else (*kept, replace(last, text=text, token_ids=(), ended=False))
 
 
 def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:

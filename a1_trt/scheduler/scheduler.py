@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 from a1_trt.conformal.online import Category, OnlineCalibration, category_of
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError, ScoreShapeError
-from a1_trt.reasoning.answers import boxed, take_back
 from a1_trt.reasoning.votes import is_settled
 from a1_trt.scheduler import policy
 from a1_trt.scheduler.problems import Sample, Work
@@ -216,21 +215,8 @@ class Scheduler:
         events.append(SegmentScored(call.key.sample, call.turn, score, p_value, sample.takeover))
         if not sample.takeover:
             return policy.after_turn(sample.text, call.segments[-1], call.turn, parameters)
-        self._rewind(sample, logprobs, parameters)
+        sample.segments = policy.rewound(sample.segments, logprobs, parameters)
         return Signal.REJECTED, None
-
-    @staticmethod
-    def _rewind(sample: Sample, logprobs: Logprobs, parameters: Parameters) -> None:
-        """Cut a rejected segment back to where the target goes on.
-
-        A segment that holds the answer loses it in any case, so that the target has something to go on with.
-        """
-        *kept, last = sample.segments
-        text = logprobs.calm_text if parameters.takeover_from == "surprise" else last.text
-        if boxed("".join(segment.text for segment in kept) + text) is not None:
-            text = take_back(text)
-        if text != last.text:
-            sample.segments = (*kept, replace(last, text=text, token_ids=(), ended=False))
 
     def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:
         """Move a sample on and ask for its next call; a finished one may settle the vote."""
