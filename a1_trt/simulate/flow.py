@@ -11,7 +11,7 @@ target-only, draft-only   all at once  one call each                            
 ========================= ============ ============================================== ==========================
 
 "All at once" and "one by one" are defaults; `concurrency` says how many problems are at work. A recorded workload
-replays its decisions, unless a controller is asked to decide anew.
+replays its decisions, unless a controller is asked to decide anew; sync-rank always ranks, that is what it is.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ class Flow:
         problem = self._problems[sample.problem]
         problem.n_busy -= 1
         self.tally.counts["scored_tokens"] += call.n_scored
-        if self._strategy == "sync-rank" and self._replayed(sample) is None:
+        if self._strategy == "sync-rank":
             problem.ranked.append((sample.script.score(sample.turn), sample.index, sample))
             if not problem.n_busy:
                 self._rank(problem)
