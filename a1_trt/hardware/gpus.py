@@ -136,7 +136,7 @@ def known_gpus() -> dict[str, Gpu]:
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files(__package__).joinpath("gpus.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("a1_trt.hardware").joinpath("gpus.toml").read_text(encoding="utf-8"))
 
 
 def _ask_driver() -> list[Gpu]:

@@ -80,7 +80,7 @@ class ModelDimensions:
 @cache
 def known_models() -> dict[str, ModelDimensions]:
     """Every model whose dimensions come with the package, by Hugging Face id."""
-    table = tomllib.loads(resources.files(__package__).joinpath("models.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(resources.files("a1_trt.hardware").joinpath("models.toml").read_text(encoding="utf-8"))
     return {name: _read(name, said, said["source"]) for name, said in table.items()}
 
 

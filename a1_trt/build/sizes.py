@@ -1,0 +1,157 @@
+"""How long, how many and how much at once: the limits of an engine, derived from the pair."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from a1_trt.config import Pair
+from a1_trt.errors import ConfigError
+from a1_trt.hardware import ModelDimensions
+from a1_trt.types import Role
+
+Profile = Literal["tensorrt", "pytorch"]
+Scoring = Literal["additional_output", "context_logits", "external_draft"]
+
+TOKENS_PER_BLOCK = 32
+"""Tokens in a block of the KV cache; the default of TensorRT-LLM."""
+PROMPT_TOKENS = 1024
+"""Room for a problem and the words around it."""
+FOREIGN_TEXT = 1.25
+"""How many tokens a text of another model's tokenizer may take, over its own number. An assumption."""
+CHUNK_TOKENS = 4096
+"""Prompt tokens that go through a model at once, where prompts may be cut into chunks."""
+SCORINGS: dict[Profile, tuple[Scoring, ...]] = {
+    "pytorch": ("additional_output", "context_logits"),
+    "tensorrt": ("external_draft", "context_logits"),
+}
+"""Ways to score in each profile, the cheapest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The limits of one role's engine.
+
+    Args:
+        max_seq_len: Longest prompt plus generation, tokens.
+        max_batch_size: Most requests at once.
+        max_num_tokens: Most tokens that go through the model at once.
+        kv_tokens: Tokens that the KV cache has to hold, at least.
+        scoring: How the target scores; None for a draft.
+        max_draft_len: Longest segment that is passed as a draft; 0 where none is.
+        why: Key -> how it came about.
+    """
+
+    max_seq_len: int
+    max_batch_size: int
+    max_num_tokens: int
+    kv_tokens: int
+    scoring: Scoring | None = None
+    max_draft_len: int = 0
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def is_cross_tokenizer(draft: ModelDimensions, target: ModelDimensions) -> bool:
+    """Whether segments cross over as text; models of unknown tokenizers count as different."""
+    return draft.tokenizer is None or draft.tokenizer != target.tokenizer
+
+
+def derive(pair: Pair, role: Role, profile: Profile, models: dict[Role, ModelDimensions]) -> Sizes:
+    """The limits of a role's engine.
+
+    Raises:
+        ConfigError: The context is too short for one turn, or the way to score does not exist in the profile.
+    """
+    said, why = pair.role(role), {}
+    max_seq_len, why["max_seq_len"] = _max_seq_len(pair, role, models)
+    max_batch_size = said.max_in_flight
+    why["max_batch_size"] = f"{role}.max_in_flight = {max_batch_size}: the scheduler has no more calls in flight"
+    if role == "target":
+        budget = math.ceil(pair.conformal.alpha * pair.scheduler.n_samples)
+        why["max_batch_size"] += (
+            f"; a turn of one problem asks for {pair.scheduler.n_samples} scores and about B = {budget} takeovers"
+            f" (alpha {pair.conformal.alpha:g} of {pair.scheduler.n_samples} samples)"
+        )
+    scoring = _scoring(pair, profile) if role == "target" else None
+    max_draft_len = _segment(pair, models) if scoring == "external_draft" else 0
+    if max_draft_len:
+        why["max_draft_len"] = f"the longest segment of the draft, in tokens of the target: {max_draft_len}"
+    max_num_tokens, why["max_num_tokens"] = _max_num_tokens(profile, role, max_seq_len, max_batch_size, max_draft_len)
+    kv_tokens = max_batch_size * _blocks(max_seq_len) * TOKENS_PER_BLOCK
+    why["kv_tokens"] = f"{max_batch_size} requests x {max_seq_len} tokens, so that none has to be put off"
+    return Sizes(max_seq_len, max_batch_size, max_num_tokens, kv_tokens, scoring, max_draft_len, why)
+
+
+def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) -> tuple[int, str]:
+    limit = models[role].max_context_tokens
+    said = pair.role(role).max_context_tokens
+    if said is not None:
+        if said > limit:
+            raise ConfigError(
+                f"{role}.max_context_tokens is {said}, {models[role].name} was made for {limit}",
+                path=str(pair.path),
+                field=f"{role}.max_context_tokens",
+                remedy=f"choose at most {limit}, or leave the key out",
+            )
+        return said, f"{role}.max_context_tokens"
+    turn = max(pair.draft.sampling.segment_tokens, pair.target.sampling.segment_tokens)
+    factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
+    wanted = _rounded(PROMPT_TOKENS + pair.scheduler.max_turns * turn * factor, 256)
+    why = f"{PROMPT_TOKENS} of the prompt + {pair.scheduler.max_turns} turns x {turn} tokens"
+    if factor > 1:
+        why += f" x {factor:g}, as each model reads the other's text with a tokenizer of its own"
+    if wanted <= limit:
+        return wanted, why
+    if limit < PROMPT_TOKENS + turn:
+        raise ConfigError(
+            f"{models[role].name} reads {limit} tokens, too few for a prompt and one turn of {turn}",
+            path=str(pair.path),
+            field=f"{role}.model",
+            remedy="choose another model, or a smaller segment_tokens",
+        )
+    return limit, f"{why} would be {wanted}, but the model was made for {limit}"
+
+
+def _scoring(pair: Pair, profile: Profile) -> Scoring:
+    said = pair.target.gpu.scoring
+    if said == "auto":
+        return SCORINGS[profile][0]
+    if said not in SCORINGS[profile]:
+        raise ConfigError(
+            f"target.gpu.scoring is {said!r}, which the profile {profile} does not have",
+            path=str(pair.path),
+            field="target.gpu.scoring",
+            remedy=f"choose one of auto, {', '.join(SCORINGS[profile])}",
+        )
+    return said
+
+
+def _segment(pair: Pair, models: dict[Role, ModelDimensions]) -> int:
+    factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
+    return _rounded(pair.draft.sampling.segment_tokens * factor, 4)
+
+
+def _max_num_tokens(
+    profile: Profile, role: Role, max_seq_len: int, max_batch_size: int, max_draft_len: int
+) -> tuple[int, str]:
+    if profile == "pytorch" and role == "target":
+        tokens = _rounded(max_seq_len + max_batch_size, 64)
+        return tokens, (
+            f"a whole prompt ({max_seq_len}) and a token of each other request: the target's prompts are not cut into"
+            " chunks, as each cut would lose a row of log-probs"
+        )
+    tokens = min(_rounded(max_seq_len, 64), CHUNK_TOKENS)
+    if max_draft_len:
+        drafts = _rounded(max_batch_size * (max_draft_len + 1), 64)
+        if drafts > tokens:
+            return drafts, f"{max_batch_size} requests that score {max_draft_len} tokens each at once"
+    return max(tokens, max_batch_size), f"prompts are cut into chunks of at most {CHUNK_TOKENS} tokens"
+
+
+def _blocks(n_tokens: int) -> int:
+    return math.ceil(n_tokens / TOKENS_PER_BLOCK)
+
+
+def _rounded(value: float, step: int) -> int:
+    return math.ceil(value / step) * step

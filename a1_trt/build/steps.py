@@ -1,0 +1,72 @@
+"""A step of a build: a command that makes one directory, or files that are written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from a1_trt.config import Pair
+from a1_trt.types import Role
+
+EXAMPLES = "A1_TRT_TENSORRT_LLM_EXAMPLES"
+"""Environment variable: TensorRT-LLM's examples directory, where it is not that of NVIDIA's container."""
+_EXAMPLES_IN_CONTAINER = "/app/tensorrt_llm/examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a build.
+
+    Args:
+        name: "fetch", "convert", "quantize", "build", "configure" or "warm-up".
+        role: Whose.
+        output: The directory that it makes; it takes this name when the step has succeeded, never before.
+        argv: The command; empty where only files are written. An argument that equals `output` is where it writes.
+        inputs: Directories that it reads.
+        files: Name in `output` -> text, for a step without a command.
+        keeps_partial: What an interrupted command leaves is of use to the next try.
+        explanation: What it is for.
+    """
+
+    name: str
+    role: Role
+    output: Path
+    argv: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    keeps_partial: bool = False
+    explanation: str = ""
+
+    @property
+    def title(self) -> str:
+        """Role and name, such as "target-build"."""
+        return f"{self.role}-{self.name}"
+
+    @property
+    def line(self) -> str:
+        """The command as it would be typed, quoted; or the files that are written."""
+        if self.argv:
+            return shlex.join(self.argv)
+        return f"# writes {', '.join(str(self.output / name) for name in self.files)}"
+
+
+def examples() -> str:
+    """Where TensorRT-LLM's conversion scripts are."""
+    return os.environ.get(EXAMPLES, _EXAMPLES_IN_CONTAINER)
+
+
+def checkpoint(pair: Pair, role: Role, output: Path) -> tuple[Path, list[Step]]:
+    """Where a role's checkpoint is, and the step that fetches it where it is a Hugging Face id."""
+    said = pair.role(role).model
+    directory = Path(said).expanduser()
+    if pair.path is not None and not directory.is_absolute():
+        directory = pair.path.resolve().parent / directory
+    if directory.is_dir() or "/" not in said or said.startswith((".", "/", "~")):
+        return directory, []
+    place = output / "checkpoints" / role
+    argv = ("hf", "download", said, "--local-dir", str(place))
+    return place, [
+        Step("fetch", role, place, argv, keeps_partial=True, explanation=f"download {said} (60 GB and more are usual)")
+    ]
