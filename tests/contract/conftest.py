@@ -11,18 +11,22 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
 
 from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
+from a1_trt.adapters.replicated import Replicated
 from a1_trt.adapters.simulated import SimulatedEngine
+from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
 from a1_trt.adapters.triton import TritonEngine
 from a1_trt.config import load_pair
 from a1_trt.deploy.server import TritonServer
 from a1_trt.engine import Engine
 from a1_trt.virtual_time import VirtualTimeLoop
+from tests.doubles import installed
 
 REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
 
@@ -56,7 +60,7 @@ def openvino() -> Iterator[Subject]:
 
     with asyncio.Runner() as runner:
         engine = load()
-        vocabulary = engine._shape.vocabulary
+        vocabulary = engine._vocabulary
         yield Subject(engine, runner.run, lambda: asyncio.to_thread(load), lambda: engine.in_flight, vocabulary)
         runner.run(engine.aclose())
 
@@ -93,9 +97,50 @@ def simulated() -> Iterator[Subject]:
         runner.run(engine.aclose())
 
 
+@contextmanager
+def replicated() -> Iterator[Subject]:
+    def make() -> Replicated:
+        return Replicated([SimulatedEngine("target"), SimulatedEngine("target")])
+
+    async def load() -> Replicated:
+        return make()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        engine = make()
+        busy = lambda: sum(replica.n_running + replica.n_waiting for replica in engine._replicas)  # noqa: E731
+        yield Subject(engine, runner.run, load, busy)
+        runner.run(engine.aclose())
+
+
+@contextmanager
+def tensorrt_llm(scorer: str) -> Iterator[Subject]:
+    """On the strict double of the package."""
+    with installed.tensorrt_llm() as _, TemporaryDirectory() as directory:
+        model = installed.checkpoint(Path(directory))
+        settings = {"model": str(model), "max_seq_len": 301, "kv_cache_config": {"enable_partial_reuse": False}}
+
+        async def load() -> TensorRtLlmEngine:
+            return await TensorRtLlmEngine.open(
+                settings,
+                role="target",
+                tokenizer=installed.CharacterTokenizer(),
+                end_ids=frozenset([0]),
+                scorer=scorer,
+                logits_bytes=20 * 301 * 128 * 4,
+            )
+
+        with asyncio.Runner() as runner:
+            engine = runner.run(load())
+            yield Subject(engine, runner.run, load, lambda: engine._llm._executor.n_active, 128)
+            runner.run(engine.aclose())
+
+
 SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
     "openvino": openvino,
+    "replicated": replicated,
     "simulated": simulated,
+    "tensorrt_llm": lambda: tensorrt_llm("additional_output"),
+    "tensorrt_llm, context logits": lambda: tensorrt_llm("context_logits"),
     "triton": triton,
 }
 

@@ -1,8 +1,8 @@
 """The step loop of one pipeline, in its own thread, fed from asyncio.
 
 The pipeline is touched by this thread alone. `step` is blocking and holds the interpreter lock, so asyncio runs between
-steps only: steps are kept short (chunked prompts), and after results were handed over the thread steps back for a
-moment, so that the event loop can answer before the next step rather than after it.
+steps only: after results were handed over the thread steps back for a moment, so that the event loop can answer before
+the next step rather than after it. It is also why a pipeline usually has a process of its own (process.py).
 """
 
 from __future__ import annotations
@@ -12,38 +12,23 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from a1_trt.adapters.openvino.loading import load_pipeline, openvino_genai
+from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Output, Setup, Wish
 from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
 from a1_trt.types import Role
 
-BLOCK_TOKENS = 32
-"""Tokens in a block of the KV cache on a CPU."""
 _HANDOVER_S = 5e-5
 _CLOSE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What the pipeline made of a request.
-
-    Args:
-        token_ids: New tokens, or with echo the prompt's and the new ones.
-        logprobs: Their log-probs as far as the pipeline computed them, aligned at the end.
-        stopped: Finished by an end-of-text token.
-    """
-
-    token_ids: list[int]
-    logprobs: list[float]
-    stopped: bool
 
 
 @dataclass(eq=False, slots=True)
 class _Request:
     token_ids: Sequence[int]
-    config: Any
+    wish: Wish
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Output]
     cancelled: bool = False
@@ -53,7 +38,7 @@ class _Request:
     handle: Any = field(default=None)
 
     def __post_init__(self) -> None:
-        n_tokens = len(self.token_ids) + self.config.max_new_tokens
+        n_tokens = len(self.token_ids) + self.wish.max_tokens
         self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
 
     def resolve(self, outcome: Output | A1Error) -> None:
@@ -86,6 +71,7 @@ class Batcher:
 
         self._reason, self._status = GenerationFinishReason, GenerationStatus
         self._pipeline = pipeline
+        self._end_tokens = _end_tokens(pipeline)
         self._n_blocks = n_blocks
         self._role = role
         self._wake = threading.Condition()
@@ -103,20 +89,24 @@ class Batcher:
         with self._wake:
             return len(self._waiting) + len(self._running)
 
-    async def run(self, token_ids: Sequence[int], config: Any) -> Output:
-        """Run one request; cancelling the awaiting task takes it out of the batch before the next step.
-
-        Args:
-            token_ids: The prompt, int[n_prompt].
-            config: An openvino_genai.GenerationConfig.
+    @classmethod
+    def load(cls, setup: Setup) -> Self:
+        """Load a pipeline into this process; takes seconds and blocks.
 
         Raises:
-            EngineUnavailable: Closed.
-            ContextLengthError: The KV cache is too small for it.
-            EngineError: The pipeline failed.
+            ConfigError: The model cannot be loaded.
         """
+        return cls(load_pipeline(setup), n_blocks=setup.n_blocks, role=setup.role)
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids with which the model ends its text."""
+        return self._end_tokens
+
+    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+        """Run one request; see `a1_trt.adapters.openvino.pipeline.Pipeline.run`."""
         loop = asyncio.get_running_loop()
-        request = _Request(token_ids, config, loop, loop.create_future())
+        request = _Request(token_ids, wish, loop, loop.create_future())
         if request.blocks > self._n_blocks:
             raise self._too_small()
         with self._wake:
@@ -197,7 +187,7 @@ class Batcher:
         self._next_id += 1
         try:
             ids = Tensor(np.asarray([request.token_ids], dtype=np.int64))
-            return self._pipeline.add_request(self._next_id, ids, request.config)
+            return self._pipeline.add_request(self._next_id, ids, _config(request.wish))
         except Exception as error:  # noqa: BLE001  only this request is wrong
             request.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
             return None
@@ -237,3 +227,22 @@ class Batcher:
         return EngineUnavailable(
             f"the {self._role} engine is closed", role=self._role, remedy="open a new session or engine"
         )
+
+
+def _config(wish: Wish) -> Any:
+    config = openvino_genai().GenerationConfig()
+    config.max_new_tokens = wish.max_tokens
+    config.stop_token_ids = set(wish.stop)
+    config.do_sample = wish.temperature > 0.0
+    if wish.temperature > 0.0:
+        config.temperature = wish.temperature
+        config.rng_seed = (wish.seed ^ (wish.seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
+    config.echo = wish.echo
+    config.logprobs = int(wish.echo)
+    return config
+
+
+def _end_tokens(native: Any) -> frozenset[int]:
+    own = native.get_config()
+    ends = {int(token) for token in own.stop_token_ids} | {int(own.eos_token_id)}
+    return frozenset(ends - {-1})

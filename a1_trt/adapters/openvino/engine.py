@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS, Batcher
-from a1_trt.adapters.openvino.loading import Shape, load_pipeline, openvino_genai, read_shape
+from a1_trt.adapters.openvino.loading import read_shape
+from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Pipeline, Setup, Wish
+from a1_trt.adapters.openvino.process import PipelineProcess
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
@@ -47,28 +47,22 @@ class OpenVinoEngine(Engine):
 
     def __init__(
         self,
-        model: Path,
         tokenizer: OpenVinoTokenizer,
+        setup: Setup,
         *,
-        role: Role,
-        shape: Shape,
-        max_in_flight: int,
-        n_blocks: int,
-        threads: int | None,
-        precision: str,
+        max_context_tokens: int,
+        vocabulary: int,
+        start: Callable[[Setup], Pipeline] = PipelineProcess.start,
     ) -> None:
-        self._model = model
         self._tokenizer = tokenizer
-        self._role: Role = role
-        self._shape = shape
-        self._max_in_flight = max_in_flight
-        self._n_blocks = n_blocks
-        self._threads = threads
-        self._precision = precision
-        native = self._load(reuse_prefixes=True)
-        self._eos = _end_tokens(native)
-        self._batcher = Batcher(native, n_blocks=n_blocks, role=role)
-        self._scorers: dict[bool, Batcher] = {}
+        self._setup = setup
+        self._role: Role = setup.role
+        self._max_context_tokens = max_context_tokens
+        self._vocabulary = vocabulary
+        self._start = start
+        self._generator = start(setup)
+        self._end_tokens = self._generator.end_tokens
+        self._scorers: dict[bool, Pipeline] = {}
         self._scorers_lock = asyncio.Lock()
         self._memory = ScoreMemory()
         self._closed = False
@@ -86,6 +80,7 @@ class OpenVinoEngine(Engine):
         max_context_tokens: int | None = None,
         threads: int | None = None,
         precision: str = "f32",
+        start: Callable[[Setup], Pipeline] = PipelineProcess.start,
     ) -> OpenVinoEngine:
         """Load a model; takes seconds and blocks.
 
@@ -98,6 +93,7 @@ class OpenVinoEngine(Engine):
                 holds.
             threads: Processor threads; one a core when None.
             precision: "f32", or "device" for the processor's own choice.
+            start: Loads a pipeline; each has a process of its own, unless this is `Batcher.load`.
 
         Raises:
             ConfigError: The model is missing or damaged, or openvino-genai is not installed.
@@ -106,20 +102,13 @@ class OpenVinoEngine(Engine):
         own = read_shape(model)
         n_blocks = own.n_blocks(kv_cache_gb)
         limit = min(max_context_tokens or own.max_context_tokens, (n_blocks - 2) * BLOCK_TOKENS)
-        shape = replace(own, max_context_tokens=limit)
-        return cls(
-            model,
-            tokenizer,
-            role=role,
-            shape=shape,
-            max_in_flight=max_in_flight,
-            n_blocks=n_blocks,
-            threads=threads,
-            precision=precision,
-        )
+        setup = Setup(model, role, max_in_flight, n_blocks, threads=threads, precision=precision)
+        return cls(tokenizer, setup, max_context_tokens=limit, vocabulary=own.vocabulary, start=start)
 
     @classmethod
-    def for_pair(cls, pair: Pair, role: Role) -> OpenVinoEngine:
+    def for_pair(
+        cls, pair: Pair, role: Role, *, start: Callable[[Setup], Pipeline] = PipelineProcess.start
+    ) -> OpenVinoEngine:
         """Load the model of a pair's role as the pair file says; takes seconds and blocks.
 
         Raises:
@@ -134,6 +123,7 @@ class OpenVinoEngine(Engine):
             max_context_tokens=said.max_context_tokens,
             threads=said.threads,
             precision=said.precision,
+            start=start,
         )
 
     @property
@@ -144,12 +134,12 @@ class OpenVinoEngine(Engine):
     @property
     def max_context_tokens(self) -> int:
         """Longest prompt plus generation."""
-        return self._shape.max_context_tokens
+        return self._max_context_tokens
 
     @property
     def in_flight(self) -> int:
         """Requests that wait or run in the engine."""
-        return self._batcher.in_flight + sum(scorer.in_flight for scorer in self._scorers.values())
+        return self._generator.in_flight + sum(scorer.in_flight for scorer in self._scorers.values())
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
@@ -157,9 +147,10 @@ class OpenVinoEngine(Engine):
         if max_tokens < 1:
             raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
         self._check_length(len(prompt), max_tokens)
-        output = await self._batcher.run(prompt, self._config(max_tokens, temperature=temperature, seed=seed))
+        wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed)
+        output = await self._generator.run(prompt, wish)
         ids = output.token_ids
-        ended = output.stopped and bool(ids) and ids[-1] in self._eos
+        ended = output.stopped and bool(ids) and ids[-1] in self._end_tokens
         return Generation(tuple(ids[:-1] if ended else ids), ended)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
@@ -185,37 +176,26 @@ class OpenVinoEngine(Engine):
         """Free the engine; a second call does nothing."""
         self._closed = True
         async with self._scorers_lock:
-            for batcher in (self._batcher, *self._scorers.values()):
-                await asyncio.to_thread(batcher.close)
+            for pipeline in (self._generator, *self._scorers.values()):
+                await asyncio.to_thread(pipeline.close)
 
-    async def _tail(self, batcher: Batcher, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+    async def _tail(self, scorer: Pipeline, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """The log-probs of the last segment tokens that were computed anew, at most n_segment of them."""
-        tail = min(self._eos)
-        output = await batcher.run([*prompt, *segment, tail], self._config(1, echo=True))
+        tail = min(self._end_tokens)
+        output = await scorer.run([*prompt, *segment, tail], Wish(1, tuple(self._end_tokens), echo=True))
         known = output.logprobs[:-2]  # without the tail's and that of the token after it
         # Nothing precedes the very first token of a sequence; its place is filled with a number that means nothing.
         computed = min(len(known), len(prompt) + len(segment) - 1)
         return known[len(known) - min(computed, len(segment)) :]
 
-    def _load(self, *, reuse_prefixes: bool) -> Any:
-        return load_pipeline(
-            self._model,
-            self._tokenizer.native,
-            max_in_flight=self._max_in_flight,
-            n_blocks=self._n_blocks,
-            reuse_prefixes=reuse_prefixes,
-            threads=self._threads,
-            precision=self._precision,
-        )
-
-    async def _scorer(self, *, reuse_prefixes: bool) -> Batcher:
+    async def _scorer(self, *, reuse_prefixes: bool) -> Pipeline:
         """A pipeline in which nothing but scores runs, loaded when it is first wanted."""
         async with self._scorers_lock:
             if self._closed:
                 raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
             if reuse_prefixes not in self._scorers:
-                native = await asyncio.to_thread(self._load, reuse_prefixes=reuse_prefixes)
-                self._scorers[reuse_prefixes] = Batcher(native, n_blocks=self._n_blocks, role=self._role)
+                setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
+                self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
         return self._scorers[reuse_prefixes]
 
     def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
@@ -227,24 +207,12 @@ class OpenVinoEngine(Engine):
         self.recalled += 1
         return head + tail
 
-    def _config(self, max_tokens: int, *, temperature: float = 0.0, seed: int = 0, echo: bool = False) -> Any:
-        config = openvino_genai().GenerationConfig()
-        config.max_new_tokens = max_tokens
-        config.stop_token_ids = self._eos
-        config.do_sample = temperature > 0.0
-        if temperature > 0.0:
-            config.temperature = temperature
-            config.rng_seed = (seed ^ (seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
-        config.echo = echo
-        config.logprobs = int(echo)
-        return config
-
     def _check(self, token_ids: Sequence[int], name: str) -> None:
         if not token_ids:
             raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
-        if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
+        if not 0 <= min(token_ids) <= max(token_ids) < self._vocabulary:
             raise InvalidRequestError(
-                f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
+                f"the {name} holds token ids outside the vocabulary of {self._vocabulary}",
                 field=name,
                 remedy="encode the text with this engine's own tokenizer",
             )
@@ -258,9 +226,3 @@ class OpenVinoEngine(Engine):
                 field="prompt",
                 remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
             )
-
-
-def _end_tokens(native: Any) -> set[int]:
-    own = native.get_config()
-    ends = {int(token) for token in own.stop_token_ids} | {int(own.eos_token_id)}
-    return ends - {-1}

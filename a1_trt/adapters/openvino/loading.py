@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a1_trt.adapters.openvino.batcher import BLOCK_TOKENS
 from a1_trt.adapters.openvino.gguf import read_metadata
+from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Setup
 from a1_trt.errors import ConfigError
-
-MAX_BATCHED_TOKENS = 256
-"""Most tokens in one step: longer prompts are cut into chunks, so that a step (it holds the interpreter) is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +84,8 @@ def loading(model: Path) -> Iterator[None]:
         ) from None
 
 
-def load_pipeline(
-    model: Path,
-    tokenizer: Any,
-    *,
-    max_in_flight: int,
-    n_blocks: int,
-    reuse_prefixes: bool,
-    threads: int | None = None,
-    precision: str = "f32",
-) -> Any:
-    """A continuous-batching pipeline on the CPU.
+def load_pipeline(setup: Setup) -> Any:
+    """A continuous-batching pipeline on the CPU, as openvino-genai has it.
 
     With the "device" precision (bfloat16 arithmetic and an 8-bit KV cache on some processors) a log-prob depends on the
     machine, and on what is in the cache, by up to 0.05.
@@ -109,20 +97,21 @@ def load_pipeline(
     from openvino import Type
 
     scheduler = genai.SchedulerConfig()
-    scheduler.num_kv_blocks = n_blocks
-    scheduler.max_num_seqs = max_in_flight
-    scheduler.max_num_batched_tokens = max(MAX_BATCHED_TOKENS, max_in_flight)
+    scheduler.num_kv_blocks = setup.n_blocks
+    scheduler.max_num_seqs = setup.max_in_flight
+    scheduler.max_num_batched_tokens = max(setup.max_batched_tokens, setup.max_in_flight)
     scheduler.dynamic_split_fuse = True
-    scheduler.enable_prefix_caching = reuse_prefixes
+    scheduler.enable_prefix_caching = setup.reuse_prefixes
     properties: dict[str, Any] = {}
-    if precision == "f32":
+    if setup.precision == "f32":
         properties |= {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
-    if threads is not None:
-        properties["INFERENCE_NUM_THREADS"] = threads
-    with loading(model):
-        if model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
-            return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
-        return genai.ContinuousBatchingPipeline(str(model), tokenizer, scheduler, "CPU", **properties)
+    if setup.threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = setup.threads
+    with loading(setup.model):
+        if setup.model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
+            return genai.ContinuousBatchingPipeline(str(setup.model), scheduler, "CPU", properties)
+        tokenizer = genai.Tokenizer(str(setup.model))
+        return genai.ContinuousBatchingPipeline(str(setup.model), tokenizer, scheduler, "CPU", **properties)
 
 
 def context_length(model: Path) -> int:

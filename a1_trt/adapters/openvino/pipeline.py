@@ -1,0 +1,100 @@
+"""What the engine asks of a pipeline, in words that can cross to another process as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from a1_trt.types import Role
+
+BLOCK_TOKENS = 32
+"""Tokens in a block of the KV cache on a CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a pipeline is loaded.
+
+    Args:
+        model: A compiled model directory, or a .gguf file.
+        role: "draft" or "target", for error messages.
+        max_in_flight: Most sequences in a batch; further requests wait.
+        n_blocks: Size of the KV cache, in blocks.
+        reuse_prefixes: Whether a prompt takes what it shares with an earlier one from the KV cache.
+        max_batched_tokens: Most tokens in one step; longer prompts are cut into chunks.
+        threads: Processor threads; one a core when None.
+        precision: "f32", or "device" for the processor's own choice.
+    """
+
+    model: Path
+    role: Role
+    max_in_flight: int
+    n_blocks: int
+    reuse_prefixes: bool = True
+    max_batched_tokens: int = 256
+    threads: int | None = None
+    precision: str = "f32"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be done with a prompt.
+
+    Args:
+        max_tokens: New tokens, at most.
+        stop: Token ids that end the text.
+        temperature: 0 is greedy.
+        seed: Seed of the sampling.
+        echo: Return the prompt's tokens and log-probs, too.
+    """
+
+    max_tokens: int
+    stop: tuple[int, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the pipeline made of a request.
+
+    Args:
+        token_ids: New tokens, or with echo the prompt's and the new ones.
+        logprobs: Their log-probs as far as the pipeline computed them, aligned at the end.
+        stopped: Finished by an end-of-text token.
+    """
+
+    token_ids: list[int]
+    logprobs: list[float]
+    stopped: bool
+
+
+class Pipeline(Protocol):
+    """A loaded model that works on all requests in flight together."""
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids with which the model ends its text."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run."""
+
+    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+        """Carry out one request; cancelling the awaiting task takes it out of the batch before the next step.
+
+        Args:
+            token_ids: The prompt, int[n_prompt].
+            wish: What to do with it.
+
+        Raises:
+            EngineUnavailable: Closed, or its process has died.
+            ContextLengthError: The KV cache is too small for it.
+            EngineError: The pipeline failed.
+        """
+
+    def close(self) -> None:
+        """Fail what is in flight and free the pipeline; blocking, and a second call does nothing."""
