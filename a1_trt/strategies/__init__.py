@@ -1,1 +1,28 @@
-"""Ways of solving a problem with a draft and a target: this one and its peers, over the same engines."""
+"""Ways of solving problems with a draft and a target: this one and its peers, over the same engines.
+
+`run` solves problems by one of `STRATEGIES` and says what happened when. All strategies get the same problems, seeds,
+limits of calls in flight and stopping rule; each keeps past scores of its own.
+"""
+
+from a1_trt.strategies.arrivals import Arrivals
+from a1_trt.strategies.recipes import STRATEGIES
+from a1_trt.strategies.running import OnProgress, Run, fresh_calibration, recipe_of, run
+from a1_trt.strategies.stage import Recipe, Stage
+from a1_trt.strategies.timeline import CallRecord, Decision, RecordedEngine, SampleTime, Timeline
+
+__all__ = [
+    "STRATEGIES",
+    "Arrivals",
+    "CallRecord",
+    "Decision",
+    "OnProgress",
+    "Recipe",
+    "RecordedEngine",
+    "Run",
+    "SampleTime",
+    "Stage",
+    "Timeline",
+    "fresh_calibration",
+    "recipe_of",
+    "run",
+]
