@@ -12,7 +12,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -129,14 +129,29 @@ class Scheduling(_Strict):
     takeover_from: Literal["end", "surprise"] = "end"
 
 
+Address = Annotated[str, Field(pattern=r"^(grpc://)?[^/\s:]+:\d{1,5}(/[A-Za-z0-9._-]+)?$", max_length=300)]
+
+
 class Serving(_Strict):
     """Where the pair is served.
 
     Args:
         url: ``grpc://host:port`` or ``http://host:port`` of the Triton server.
+        draft: Addresses of the draft's replicas, ``host:port`` or ``host:port/model``, where they are not all on the
+            server at `url`. Samples are kept on the replica that holds their text.
+        target: Likewise of the target's.
+        cancel: How a call to a server is cut short: "client" breaks it off; "stop" sends a second request that asks
+            the server to stop, for backends that do not survive the first way.
     """
 
     url: str = "grpc://127.0.0.1:8001"
+    draft: tuple[Address, ...] = Field(default=(), strict=False, max_length=64)
+    target: tuple[Address, ...] = Field(default=(), strict=False, max_length=64)
+    cancel: Literal["client", "stop"] = "client"
+
+    def replicas(self, role: Role) -> tuple[str, ...]:
+        """Addresses of a role, if the pair names any."""
+        return self.draft if role == "draft" else self.target
 
 
 class Pair(_Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -140,13 +140,21 @@ class Session:
             listener.put_nowait(event)
 
 
-async def open_session(pair: Pair, *, url: str | None = None, calibration: OnlineCalibration | None = None) -> Session:
+async def open_session(
+    pair: Pair,
+    *,
+    url: str | None = None,
+    replicas: Mapping[Role, Sequence[str]] | None = None,
+    calibration: OnlineCalibration | None = None,
+) -> Session:
     """A session on the pair's engines.
 
     Args:
         pair: The pair.
         url: ``host:port`` of a Triton gRPC endpoint that serves the models "draft" and "target"; None loads both into
             this process.
+        replicas: Addresses of a role's replicas, ``host:port`` or ``host:port/model``, where it has several or is not
+            at `url`. With a `url`, the addresses that the pair gives (``[serving]``) come before these.
         calibration: Scores to start from; those of the pair's calibration file, if it names one, when None.
 
     Raises:
@@ -159,7 +167,8 @@ async def open_session(pair: Pair, *, url: str | None = None, calibration: Onlin
     engines: dict[Role, Engine] = {}
     try:
         for role in ROLES:
-            engines[role] = await (_remote(pair, role, url) if url else _local(pair, role))
+            found = _addresses(pair, role, url, replicas or {})
+            engines[role] = await (_remote(pair, role, found) if found else _local(pair, role))
     except BaseException:
         for engine in engines.values():
             await engine.aclose()
@@ -201,23 +210,49 @@ async def _local(pair: Pair, role: Role) -> Engine:
     return await asyncio.to_thread(OpenVinoEngine.for_pair, pair, role)
 
 
-async def _remote(pair: Pair, role: Role, url: str) -> Engine:
+def _addresses(pair: Pair, role: Role, url: str | None, replicas: Mapping[Role, Sequence[str]]) -> Sequence[str]:
+    """Where a role is served; nowhere if it is to be loaded into this process."""
+    own = pair.serving.replicas(role) if url else ()
+    return own or replicas.get(role) or ([url] if url else [])
+
+
+async def _remote(pair: Pair, role: Role, addresses: Sequence[str]) -> Engine:
+    from a1_trt.adapters.replicated import Replicated
     from a1_trt.adapters.triton import TritonEngine
 
-    path = pair.model_path(role)
-    said = pair.role(role)
+    tokenizer, most, end_ids = await asyncio.to_thread(_text_side, pair, role)
+    wanted = pair.role(role).gpu.scoring
+    engines = []
+    for address in addresses:
+        server, _, model = address.removeprefix("grpc://").partition("/")
+        engines.append(
+            TritonEngine(
+                server,
+                model or role,
+                tokenizer,
+                role=role,
+                max_context_tokens=most,
+                end_ids=end_ids,
+                context_logits=role == "target" and wanted == "context_logits",
+                cancel=pair.serving.cancel,
+            )
+        )
+    return engines[0] if len(engines) == 1 else Replicated(engines)
+
+
+def _text_side(pair: Pair, role: Role) -> tuple[Tokenizer, int, list[int]]:
+    """What stays here of a model that is elsewhere: its tokenizer, its longest context, the tokens that end a text."""
+    said, path = pair.role(role), pair.model_path(role)
     if said.engine == "tensorrt_llm":
         from a1_trt.adapters.tensorrt_llm import ModelShape, TransformersTokenizer
 
-        checkpoint = await asyncio.to_thread(TransformersTokenizer.load, str(path))
+        checkpoint = TransformersTokenizer.load(str(path))
         most = said.max_context_tokens or ModelShape.read(str(path)).max_context_tokens
-        end_id = min(checkpoint.end_ids, default=None)
-        return TritonEngine(url, role, checkpoint, role=role, max_context_tokens=most, end_id=end_id)
+        return checkpoint, most, sorted(checkpoint.end_ids)
     from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
 
-    tokenizer = await asyncio.to_thread(OpenVinoTokenizer.load, path)
-    limit = said.max_context_tokens or context_length(path)
-    return TritonEngine(url, role, tokenizer, role=role, max_context_tokens=limit)
+    compiled = OpenVinoTokenizer.load(path)
+    return compiled, said.max_context_tokens or context_length(path), compiled.end_ids
 
 
 def ledgers_of(pair: Pair, engines: Mapping[Role, Engine]) -> dict[Role, TokenLedger]:

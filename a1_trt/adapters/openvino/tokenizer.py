@@ -60,6 +60,12 @@ class OpenVinoTokenizer:
         return self._fingerprint
 
     @property
+    def end_ids(self) -> list[int]:
+        """The tokens that end a text, as far as the tokenizer knows them."""
+        end = int(self._native.get_eos_token_id())
+        return [] if end < 0 else [end]
+
+    @property
     def native(self) -> Any:
         """The openvino_genai.Tokenizer."""
         return self._native
