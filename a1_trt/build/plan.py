@@ -6,6 +6,7 @@
     memory.py     what these cost on a GPU
     placement.py  which GPU holds which role
     fit.py        one placement tried: does it fit, and what remains for the KV cache
+    steps.py      what a build does, one by one; run.py does it
     tensorrt.py   settings and commands of compiled engines (TensorRT-LLM <= 1.2.1)
     pytorch.py    settings and commands of the LLM API
 """
@@ -118,7 +119,8 @@ def make_plan(pair: Pair, profile: Profile, gpu: GpuSpec, *, output: Path | None
     """
     models = {role: _model(pair, role) for role in ROLES}
     fit = _best(pair, profile, gpu, models)
-    place = output or built_directory(pair.path or Path("engines") / pair.name / "pair.toml", profile)
+    beside = pair.path or Path("engines") / pair.name / "pair.toml"
+    place = (output or built_directory(beside, profile)).absolute()
     maker = tensorrt if profile == "tensorrt" else pytorch
     return Plan(
         pair=pair.name,

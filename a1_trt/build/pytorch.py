@@ -81,7 +81,17 @@ def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path
     report = output / "warm-up" / role
     scoring = ("--scoring", str(fit.sizes[role].scoring)) if role == "target" else ()
     warm_up = ("python3", "-m", "a1_trt.build.warmup", role, str(output / role / SETTINGS), str(report), *scoring)
-    found.append(Step("warm-up", role, report, warm_up, (output / role, weights), explanation="start it once; canary"))
+    found.append(
+        Step(
+            "warm-up",
+            role,
+            report,
+            warm_up,
+            (output / role, weights),
+            gpus=fit.placement[role].replicas[0],
+            explanation="start it once, alone; a target has to pass its canary",
+        )
+    )
     return found
 
 

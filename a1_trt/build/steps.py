@@ -26,6 +26,7 @@ class Step:
         argv: The command; empty where only files are written. An argument that equals `output` is where it writes.
         inputs: Directories that it reads.
         files: Name in `output` -> text, for a step without a command.
+        gpus: The GPUs that it may use, by their index among those of the plan; all when empty.
         keeps_partial: What an interrupted command leaves is of use to the next try.
         explanation: What it is for.
     """
@@ -36,6 +37,7 @@ class Step:
     argv: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    gpus: tuple[int, ...] = ()
     keeps_partial: bool = False
     explanation: str = ""
 
@@ -48,7 +50,8 @@ class Step:
     def line(self) -> str:
         """The command as it would be typed, quoted; or the files that are written."""
         if self.argv:
-            return shlex.join(self.argv)
+            visible = f"CUDA_VISIBLE_DEVICES={','.join(map(str, self.gpus))} " if self.gpus else ""
+            return visible + shlex.join(self.argv)
         return f"# writes {', '.join(str(self.output / name) for name in self.files)}"
 
 
@@ -67,6 +70,4 @@ def checkpoint(pair: Pair, role: Role, output: Path) -> tuple[Path, list[Step]]:
         return directory, []
     place = output / "checkpoints" / role
     argv = ("hf", "download", said, "--local-dir", str(place))
-    return place, [
-        Step("fetch", role, place, argv, keeps_partial=True, explanation=f"download {said} (60 GB and more are usual)")
-    ]
+    return place, [Step("fetch", role, place, argv, keeps_partial=True, explanation=f"download {said}")]

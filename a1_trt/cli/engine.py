@@ -1,49 +1,204 @@
-"""a1-trt engine build | show"""
+"""a1-trt engine plan | build | show | check"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.config import load_pair
+from a1_trt.errors import BuildError, InvalidRequestError
 from a1_trt.session import ROLES
+
+if TYPE_CHECKING:
+    from a1_trt.hardware import GpuSpec
+
+_GPU_HELP = "GPUs, such as h100-80g or h100-80gx2; those of this machine when not given."
 
 
 @click.group()
 def engine() -> None:
-    """Build models for an engine, and look at built ones.
+    """Plan and build models for an engine, and look at built ones.
 
     \b
     Examples:
+      a1-trt engine plan r1-distill-qwen-1.5b_qwq-32b --gpu h100-80gx2
+      a1-trt engine build r1-distill-qwen-1.5b_qwq-32b --profile pytorch
       a1-trt engine build checkpoint/ engines/mine/target
       a1-trt engine show reference
     """
 
 
 @engine.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path))
-@click.option("--weights", "weight_format", default="f16", show_default=True, help="f32, f16 or int8.")
-@click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.argument("pair")
+@click.option(
+    "--profile",
+    type=click.Choice(["tensorrt", "pytorch"]),
+    default="pytorch",
+    show_default=True,
+    help="Compiled engines (TensorRT-LLM up to 1.2.1), or its LLM API (1.2.1 and 1.3).",
+)
+@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help=_GPU_HELP)
+@click.option("--output", type=click.Path(path_type=Path), help="Where to build; beside the pair file when not given.")
+@click.option("--script", is_flag=True, help="Print the commands alone, as a shell script.")
 @json_option
-def build(source: Path, output: Path, weight_format: Any, force: bool, as_json: bool) -> None:
-    """Compile a Hugging Face model for the CPU engine.
+def plan(pair: str, profile: Any, gpu_name: str | None, output: Path | None, script: bool, as_json: bool) -> None:
+    """Show what PAIR needs on GPUs and how it would be built; runs nothing, and needs no GPU.
 
-    SOURCE is the model's directory, and OUTPUT becomes the built one. SOURCE may also be a pair, whose checkpoints are
-    then built as OUTPUT/draft and OUTPUT/target. Building needs torch and optimum-intel, running does not.
+    The exit status is 0 when it fits the GPUs and 5 when it does not; then the plan says by how much, and what to
+    change.
+
+    \b
+    Examples:
+      a1-trt engine plan r1-distill-qwen-1.5b_qwq-32b --gpu h100-80gx2
+      a1-trt engine plan engines/mine/pair.toml --profile tensorrt --gpu l4-24g --json
+    """
+    from a1_trt.build import describe
+    from a1_trt.build.plan import make_plan
+
+    made = make_plan(load_pair(pair), profile, _gpus(gpu_name), output=output)
+    if as_json:
+        say_json(describe.document(made))
+    else:
+        for line in describe.script(made) if script else describe.lines(made):
+            click.echo(line)
+    if not made.fits:
+        sys.exit(BuildError.exit_code)
+
+
+@engine.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--profile",
+    type=click.Choice(["cpu", "tensorrt", "pytorch"]),
+    default="cpu",
+    show_default=True,
+    help="The CPU engine, compiled engines for GPUs, or TensorRT-LLM's LLM API.",
+)
+@click.option("--weights", "weight_format", default="f16", show_default=True, help="cpu: f32, f16 or int8.")
+@click.option("--force", is_flag=True, help="cpu: replace OUTPUT if it exists.")
+@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help="tensorrt, pytorch: " + _GPU_HELP)
+@json_option
+def build(
+    source: Path,
+    output: Path | None,
+    profile: Any,
+    weight_format: Any,
+    force: bool,
+    gpu_name: str | None,
+    as_json: bool,
+) -> None:
+    """Build a model for the CPU engine, or a pair for GPUs.
+
+    cpu: SOURCE is a Hugging Face checkpoint's directory, and OUTPUT becomes the built one; or SOURCE is a pair, whose
+    checkpoints are then built as OUTPUT/draft and OUTPUT/target. Building needs torch and optimum-intel, running does
+    not.
+
+    tensorrt, pytorch: SOURCE is a pair, OUTPUT the directory for its engines, beside the pair file when not given. What
+    'engine plan' shows is carried out. A build that was interrupted goes on where it stopped when it is run again.
 
     \b
     Examples:
       a1-trt engine build checkpoint/ engines/mine/target
       a1-trt engine build engines/mine/pair.toml engines/mine-cpu --weights int8
+      a1-trt engine build r1-distill-qwen-1.5b_qwq-32b --profile pytorch
     """
+    if profile == "cpu":
+        _build_cpu(source, output, weight_format, force, as_json)
+    else:
+        _build_gpu(str(source), output, profile, gpu_name, as_json)
+
+
+@engine.command()
+@click.argument("pair")
+@json_option
+def show(pair: str, as_json: bool) -> None:
+    """Show the models of PAIR, or what a directory of GPU engines was built of and for.
+
+    \b
+    Examples:
+      a1-trt engine show reference
+      a1-trt engine show engines/mine/pytorch --json
+    """
+    if (Path(pair) / ".build.json").is_file():
+        _show_built(Path(pair), as_json)
+        return
+    loaded = load_pair(pair)
+    models: dict[str, dict[str, Any]] = {role: _shown(loaded.model_path(role)) for role in ROLES}
+    if as_json:
+        say_json({"pair": loaded.name, **models})
+        return
+    for role, said in models.items():
+        click.echo(f"{role}  {said['kind']}, {said['bytes'] / 1e6:.1f} MB, {said['path']}")
+        if said["manifest"]:
+            tools = ", ".join(f"{tool} {version}" for tool, version in said["manifest"].get("tools", {}).items())
+            click.echo(f"    weights {said['manifest'].get('weight_format')}, built with {tools}")
+
+
+@engine.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("-p", "--pair", help="Pair to compare with; the one beside DIRECTORY when not given.")
+@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help="GPUs to compare with. " + _GPU_HELP)
+@json_option
+def check(directory: Path, pair: str | None, gpu_name: str | None, as_json: bool) -> None:
+    """Compare the GPU engines in DIRECTORY with their record, their pair and this machine.
+
+    The exit status is 5 when they must not be used together.
+
+    \b
+    Examples:
+      a1-trt engine check engines/mine/pytorch
+      a1-trt engine check /engines --pair engines/mine/pair.toml --json
+    """
+    from a1_trt.build.check import check as compare
+    from a1_trt.hardware import GpuSpec
+
+    beside = directory.absolute().parent / "pair.toml"
+    named = load_pair(pair) if pair else load_pair(beside) if beside.is_file() else None
+    try:
+        found = compare(directory, named, GpuSpec.parse(gpu_name) if gpu_name else None)
+    except BuildError as failure:
+        if not as_json:
+            raise
+        say_json({"ok": False, "problems": [_problem(failure)], "not_compared": [], "manifest": None})
+        sys.exit(failure.exit_code)
+    if as_json:
+        problems = [_problem(error) for error in found.problems]
+        manifest = found.manifest
+        say_json({"ok": found.ok, "problems": problems, "not_compared": found.not_compared, "manifest": manifest})
+    else:
+        for error in found.problems:
+            click.echo(f"wrong [{error.field}]: {error}")
+        click.echo(f"{directory}: {'may be used' if found.ok else 'must not be used'}")
+        if found.not_compared:
+            note(f"not compared here: {', '.join(found.not_compared)}")
+    if not found.ok:
+        sys.exit(BuildError.exit_code)
+
+
+def _gpus(name: str | None) -> GpuSpec:
+    from a1_trt.hardware import GpuSpec
+
+    return GpuSpec.parse(name) if name else GpuSpec.detect()
+
+
+def _problem(error: BuildError) -> dict[str, Any]:
+    return {"code": error.code, "field": error.field, "message": error.message, "remedy": error.remedy}
+
+
+def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: bool, as_json: bool) -> None:
     from a1_trt.build.convert import build_openvino
 
+    if output is None:
+        raise InvalidRequestError(
+            "the CPU build has no OUTPUT", field="output", remedy="name the directory to make after SOURCE"
+        )
     manifests = {}
     for name, checkpoint, directory in _steps(source, output):
         note(f"building {directory} of {checkpoint}")
@@ -57,27 +212,24 @@ def build(source: Path, output: Path, weight_format: Any, force: bool, as_json: 
     click.echo(f"name it in a pair file: model = {str(output.resolve())!r}")
 
 
-@engine.command()
-@click.argument("pair")
-@json_option
-def show(pair: str, as_json: bool) -> None:
-    """Show the models of PAIR: where they are, how large, and what they were built of.
+def _build_gpu(pair: str, output: Path | None, profile: Any, gpu_name: str | None, as_json: bool) -> None:
+    from a1_trt.build.manifest import installed_version
+    from a1_trt.build.plan import make_plan
+    from a1_trt.build.run import run
+    from a1_trt.cli.progress import StepsView
+    from a1_trt.hardware import GpuSpec
 
-    \b
-    Examples:
-      a1-trt engine show reference
-      a1-trt engine show engines/mine/pair.toml --json
-    """
-    loaded = load_pair(pair)
-    models: dict[str, dict[str, Any]] = {role: _shown(loaded.model_path(role)) for role in ROLES}
+    here = GpuSpec.detect()
+    made = make_plan(load_pair(pair), profile, GpuSpec.parse(gpu_name) if gpu_name else here, output=output)
+    for text in made.warnings:
+        note(f"note: {text}")
+    with StepsView(len(made.steps)) as view:
+        manifest = run(made, here, installed_version(), lambda now: view.update(now.n_done, now.step.title, now.state))
     if as_json:
-        say_json({"pair": loaded.name, **models})
+        say_json({"output": str(made.output), "manifest": manifest})
         return
-    for role, said in models.items():
-        click.echo(f"{role}  {said['kind']}, {said['bytes'] / 1e6:.1f} MB, {said['path']}")
-        if said["manifest"]:
-            tools = ", ".join(f"{tool} {version}" for tool, version in said["manifest"].get("tools", {}).items())
-            click.echo(f"    weights {said['manifest'].get('weight_format')}, built with {tools}")
+    click.echo(f"{made.output}: built in {manifest['seconds']} s")
+    click.echo(f"next: a1-trt deploy render {pair} --profile {profile} --output repository")
 
 
 def _steps(source: Path, output: Path) -> list[tuple[str, Path, Path]]:
@@ -86,6 +238,23 @@ def _steps(source: Path, output: Path) -> list[tuple[str, Path, Path]]:
         return [(output.name, source, output)]
     loaded = load_pair(source)
     return [(role, loaded.model_path(role), output / role) for role in ROLES]
+
+
+def _show_built(directory: Path, as_json: bool) -> None:
+    from a1_trt.build.check import read_manifest
+
+    manifest = read_manifest(directory)
+    if as_json:
+        say_json(manifest)
+        return
+    gpu = manifest["gpu"]
+    click.echo(f"{manifest['pair']}: {manifest['profile']}, TensorRT-LLM {manifest['tensorrt_llm']}")
+    click.echo(f"built {manifest['started']} in {manifest['seconds']} s for {gpu['count']} x {gpu['name']}")
+    for role in ROLES:
+        size = sum(said["bytes"] for name, said in manifest["files"].items() if name.startswith(f"{role}/"))
+        gpus = "; ".join(", ".join(map(str, replica)) for replica in manifest["placement"][role])
+        click.echo(f"  {role}: GPU {gpus}, weights {manifest['quantization'][role]}, {size / 1e6:.1f} MB in {role}/")
+    click.echo(f"  at most {manifest['max_scoring_requests']} scores at once, by {manifest['scoring']}")
 
 
 def _shown(path: Path) -> dict[str, Any]:

@@ -61,3 +61,39 @@ class SolvingView:
         if not self._live and (n_done == n_total or now_s - self._last_line_s > _LINE_EVERY_S):
             self._last_line_s = now_s
             note(f"{arm}: {n_done} of {n_total} problems {rate}".rstrip())
+
+
+class StepsView:
+    """Shows the steps of a build, on standard error.
+
+    Args:
+        n_steps: How many there are.
+    """
+
+    def __init__(self, n_steps: int) -> None:
+        self._live = is_live()
+        self._n_steps = n_steps
+        self._bar = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("starting", total=n_steps)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, n_done: int, step: str, state: str) -> None:
+        """A step begins, was done before, or is done now."""
+        self._bar.update(self._task, completed=n_done, description=step)
+        if not self._live:
+            note(f"[{n_done}/{self._n_steps}] {step} {state}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def _ask_driver() -> list[Gpu]:
     try:
         pynvml.nvmlInit()
         try:
-            found = [_described(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+            found = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
@@ -165,6 +166,21 @@ def _ask_driver() -> list[Gpu]:
             "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
         )
     return found
+
+
+def _visible(count: int) -> list[int]:
+    """The GPUs that programs of this process may use; the driver itself names all."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is None:
+        return list(range(count))
+    indices = [part.strip() for part in said.split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) < count for part in indices):
+        raise ConfigError(
+            f"CUDA_VISIBLE_DEVICES is {said[:_LONGEST_NAME]!r}, and there are {count} GPUs",
+            field="CUDA_VISIBLE_DEVICES",
+            remedy="write their numbers, such as 0,1, or unset it",
+        )
+    return [int(part) for part in indices]
 
 
 def _described(pynvml: Any, index: int) -> Gpu:

@@ -1,0 +1,163 @@
+"""Whether a directory of engines is complete, unchanged, and right for this pair and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from a1_trt.build.manifest import (
+    IDENTITY,
+    MANIFEST,
+    SCHEMA,
+    differences,
+    identity,
+    installed_version,
+    read_json,
+    sha256,
+)
+from a1_trt.build.plan import make_plan
+from a1_trt.config import Pair
+from a1_trt.errors import A1Error, BuildError
+from a1_trt.hardware import Gpu, GpuSpec
+
+_HASHED_BYTES = 64 * 2**20
+"""Larger files are compared by size alone: a check at start-up must not read an engine of 60 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
+
+    Args:
+        manifest: The directory's record.
+        problems: What is wrong; nothing when the engines may be used.
+        not_compared: What could not be looked at here, such as the GPU of a machine that has none.
+    """
+
+    manifest: dict[str, Any]
+    problems: list[BuildError] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The record of a finished build.
+
+    Raises:
+        BuildError: The directory is missing, foreign, damaged, or its build has not ended.
+    """
+    manifest = read_json(directory / MANIFEST)
+    if manifest is None:
+        if (directory / IDENTITY).is_file():
+            raise BuildError(
+                f"the build in {directory} has not ended: it has no {MANIFEST}",
+                field="manifest",
+                remedy="run the same 'a1-trt engine build' again; it goes on where it stopped",
+            )
+        what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
+        raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
+    if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
+        raise BuildError(
+            f"{directory / MANIFEST} is not a record of GPU engines of this version",
+            field="manifest",
+            remedy="build the pair's engines again",
+        )
+    return manifest
+
+
+def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:
+    """Compare a built directory with its record, with a pair, and with this machine.
+
+    Args:
+        directory: What `a1-trt engine build` made.
+        pair: The pair that is to run on it; compared where it is given.
+        gpu: GPUs to compare with; those of this machine when None.
+
+    Raises:
+        BuildError: There is no finished build.
+    """
+    manifest = read_manifest(directory)
+    found = Checked(manifest)
+    found.problems.extend(_files(directory, manifest))
+    if pair is None:
+        found.not_compared.append("pair")
+    else:
+        found.problems.extend(_pair(directory, manifest, pair))
+    try:
+        here = gpu or GpuSpec.detect()
+    except A1Error:
+        found.not_compared.append("gpu")
+    else:
+        found.problems.extend(_gpu(manifest, here))
+    version = installed_version()
+    if version is None:
+        found.not_compared.append("version")
+    elif version != manifest["tensorrt_llm"]:
+        found.problems.append(
+            BuildError(
+                f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed",
+                field="version",
+                remedy="use the container that it was built in, or build again",
+            )
+        )
+    return found
+
+
+def _files(directory: Path, manifest: dict[str, Any]) -> Iterator[BuildError]:
+    remedy = "build again; the steps that are still right are not repeated"
+    for name, said in manifest["files"].items():
+        path = directory / name
+        if not path.resolve().is_relative_to(directory.resolve()):
+            yield BuildError(f"the record names {name}, outside the directory", field=name, remedy=remedy)
+        elif not path.is_file():
+            yield BuildError(f"{name} is missing", field=name, remedy=remedy)
+        elif path.stat().st_size != said["bytes"]:
+            yield BuildError(f"{name} has changed its size since it was built", field=name, remedy=remedy)
+        elif said["bytes"] <= _HASHED_BYTES and sha256(path) != said["sha256"]:
+            yield BuildError(f"{name} has changed since it was built", field=name, remedy=remedy)
+    for role in ("draft", "target"):
+        for path in sorted((directory / role).rglob("*.engine")):
+            name = path.relative_to(directory).as_posix()
+            if name not in manifest["files"]:
+                yield BuildError(f"{name} is none of this build", field=name, remedy="remove it, or build again")
+
+
+def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[BuildError]:
+    """The same pair, and a pair file that would still give the same settings."""
+    said = manifest["gpu"]
+    gpu = Gpu(said["name"], manifest["gpu_memory_gib"], said["sm"])
+    plan = make_plan(pair, manifest["profile"], GpuSpec(gpu, said["count"]), output=directory)
+    differing = differences(manifest, identity(plan, manifest["tensorrt_llm"]))
+    for key in differing:
+        yield BuildError(
+            f"built for {key} {manifest.get(key)!r}, which is not that of {pair.path or pair.name}",
+            field=key,
+            remedy="build this pair's engines, or name the pair that these are for",
+        )
+    if differing:
+        return
+    for role, settings in plan.settings.items():
+        built = manifest["settings"].get(role, {})
+        changed = [key for key in settings if key != "model" and settings[key] != built.get(key)]
+        if changed:
+            yield BuildError(
+                f"the pair file has changed since: {role} {', '.join(changed)} would be different now",
+                field=f"{role}.{changed[0]}",
+                remedy="build again, or undo the change",
+            )
+
+
+def _gpu(manifest: dict[str, Any], here: GpuSpec) -> Iterator[BuildError]:
+    said = manifest["gpu"]
+    if (said["name"], said["sm"]) != (here.gpu.name, here.gpu.sm) or here.count < said["count"]:
+        yield BuildError(
+            f"built for {said['count']} x {said['name']}, this machine has {here}",
+            field="gpu",
+            remedy="run it on the GPUs that it was built for, or build again here",
+        )

@@ -1,0 +1,134 @@
+"""What was built, with what and for what: the record that makes a directory of engines complete."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import a1_trt
+from a1_trt.build.plan import Plan
+from a1_trt.errors import BuildError
+
+MANIFEST = "manifest.json"
+IDENTITY = ".build.json"
+"""Written when a build begins: what the directory is for, so that nothing else is ever mixed into it."""
+SCHEMA = 1
+_MAX_BYTES = 16 * 2**20
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a file that is whole or not there at all."""
+    building = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with building.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(document, indent=2) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    building.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where there is no file.
+
+    Raises:
+        BuildError: It is damaged.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise BuildError(f"{path} is larger than any that a build writes", field=path.name, remedy=_AGAIN)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise BuildError(f"{path.parent} is no directory", field="directory", remedy="give a directory") from None
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} cannot be read ({error})", field=path.name, remedy=_AGAIN) from None
+    if not isinstance(found, dict):
+        raise BuildError(f"{path} is no JSON object", field=path.name, remedy=_AGAIN)
+    return found
+
+
+_AGAIN = "build again into an empty directory"
+
+
+def installed_version() -> str | None:
+    """The version of TensorRT-LLM in this environment, without importing it."""
+    try:
+        return importlib.metadata.version("tensorrt_llm")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def in_range(version: str, at_least: str, at_most: str) -> bool:
+    """Whether a version is one of those that a profile is for; any patch of `at_most`, if that names a line.
+
+    Example:
+        >>> in_range("1.3.0rc11", "1.2.0", "1.3"), in_range("1.3.0", "1.1.0", "1.2.1")
+        (True, False)
+    """
+    found, low, high = _numbers(version), _numbers(at_least), _numbers(at_most)
+    return bool(found) and low <= found and found[: len(high)] <= high
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    start = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in start.group().split(".")) if start else ()
+
+
+def identity(plan: Plan, version: str) -> dict[str, Any]:
+    """What a directory of engines is for; engines of another identity are never mixed into it."""
+    gpu = plan.gpu.gpu
+    return {
+        "schema": SCHEMA,
+        "pair": plan.pair,
+        "fingerprint": plan.fingerprint,
+        "profile": plan.profile,
+        "gpu": {"name": gpu.name, "sm": gpu.sm, "count": plan.gpu.count},
+        "tensorrt_llm": version,
+    }
+
+
+def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Keys in which two identities differ, such as "gpu"."""
+    return [key for key in wanted if known.get(key) != wanted[key]]
+
+
+def make_manifest(
+    plan: Plan, version: str, steps: list[dict[str, Any]], started: str, seconds: float
+) -> dict[str, Any]:
+    """The record of a finished build; hashes every file of draft/ and target/."""
+    return {
+        **identity(plan, version),
+        "gpu_memory_gib": plan.gpu.gpu.memory_gib,
+        "versions": {"a1_trt": a1_trt.__version__, "python": platform.python_version(), "tensorrt_llm": version},
+        "placement": {role: [list(gpus) for gpus in place.replicas] for role, place in plan.placement.items()},
+        "quantization": dict(plan.quantization),
+        "settings": plan.settings,
+        "runtime": plan.runtime,
+        "kv_tokens": dict(plan.kv_tokens),
+        "scoring": plan.sizes["target"].scoring,
+        "max_scoring_requests": plan.max_scoring_requests,
+        "steps": steps,
+        "started": started,
+        "seconds": round(seconds, 1),
+        "files": {name: described for role in ("draft", "target") for name, described in _files(plan.output, role)},
+    }
+
+
+def _files(output: Path, role: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (path.relative_to(output).as_posix(), {"bytes": path.stat().st_size, "sha256": sha256(path)})
+        for path in sorted((output / role).rglob("*"))
+        if path.is_file()
+    ]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

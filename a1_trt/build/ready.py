@@ -1,0 +1,104 @@
+"""What has to be so before a build may start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from a1_trt.build.manifest import IDENTITY, MANIFEST, differences, in_range, read_json
+from a1_trt.build.plan import Plan
+from a1_trt.errors import BuildError, ConfigError
+from a1_trt.hardware import GpuSpec
+
+_MEMORY_SLACK_GIB = 1.0
+"""How much less memory than the plan's the GPUs may have: drivers differ in what they report."""
+
+
+def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
+    """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for.
+
+    Returns:
+        The version.
+
+    Raises:
+        BuildError: One of them is not so.
+    """
+    if not plan.fits:
+        raise BuildError(
+            f"{plan.pair} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing on the fullest GPU",
+            field="gpu",
+            remedy="; or it ".join(plan.remedies) or "choose smaller models, or more GPUs",
+        )
+    if here.gpu.name != plan.gpu.gpu.name or here.gpu.sm != plan.gpu.gpu.sm or here.count < plan.gpu.count:
+        raise BuildError(
+            f"the plan is for {plan.gpu}, this machine has {here}",
+            field="gpu",
+            remedy="build on the GPUs that will run the engines, or plan for those that are here (leave --gpu out)",
+        )
+    if here.gpu.memory_gib < plan.gpu.gpu.memory_gib - _MEMORY_SLACK_GIB:
+        raise BuildError(
+            f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}",
+            field="gpu",
+            remedy="plan for the GPUs that are here: leave --gpu out",
+        )
+    low, high = plan.versions["at_least"], plan.versions["at_most"]
+    if version is None:
+        raise BuildError(
+            "TensorRT-LLM is not installed here",
+            field="version",
+            remedy=f"build in NVIDIA's container {plan.versions['container_tag']} (docs/gpu.md)",
+        )
+    if not in_range(version, low, high):
+        remedy = (
+            "take the profile pytorch" if plan.profile == "tensorrt" else f"install {plan.versions['tensorrt_llm']}"
+        )
+        raise BuildError(
+            f"TensorRT-LLM {version} is installed; the profile {plan.profile} is for {low} to {high}",
+            field="version",
+            remedy=f"{remedy}, or use the container {plan.versions['container_tag']}",
+        )
+    return version
+
+
+def check_sources(plan: Plan) -> None:
+    """Whether every checkpoint that is not fetched is there.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    made = {step.output for step in plan.steps}
+    for step in plan.steps:
+        for path in step.inputs:
+            if path not in made and not (path / "config.json").is_file():
+                raise ConfigError(
+                    f"there is no checkpoint of the {step.role} at {path}",
+                    path=str(path),
+                    field=f"{step.role}.model",
+                    remedy="give the directory of a Hugging Face checkpoint, or its id (OWNER/NAME) to have it fetched",
+                )
+
+
+def check_directory(output: Path, who: dict[str, Any]) -> None:
+    """Whether a directory is empty, or holds an earlier try of the same build.
+
+    Raises:
+        BuildError: It holds something else.
+    """
+    if output.exists() and not output.is_dir():
+        raise BuildError(f"{output} is no directory", field="output", remedy="choose another --output")
+    known = read_json(output / IDENTITY)
+    if known is None:
+        if output.is_dir() and any(path.name != ".lock" for path in output.iterdir()):
+            what = f"a {MANIFEST} of another tool" if (output / MANIFEST).exists() else "files that no build here wrote"
+            raise BuildError(
+                f"{output} holds {what}", field="output", remedy="choose another --output, or empty the directory"
+            )
+        return
+    differing = differences(known, who)
+    if differing:
+        said = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
+        raise BuildError(
+            f"{output} was built for {said}",
+            field=differing[0],
+            remedy="choose another --output, or delete the directory: engines are never mixed",
+        )
