@@ -164,6 +164,18 @@ async def open_session(
     """
     if calibration is None:
         calibration = stored_calibration(pair)
+    return Session(pair, await open_engines(pair, url=url, replicas=replicas), calibration=calibration)
+
+
+async def open_engines(
+    pair: Pair, *, url: str | None = None, replicas: Mapping[Role, Sequence[str]] | None = None
+) -> dict[Role, Engine]:
+    """The pair's engines, one a role; whoever opens them closes them. See `open_session`.
+
+    Raises:
+        ConfigError: A model is missing or cannot be loaded.
+        EngineUnavailable: The server cannot be reached.
+    """
     engines: dict[Role, Engine] = {}
     try:
         for role in ROLES:
@@ -173,7 +185,7 @@ async def open_session(
         for engine in engines.values():
             await engine.aclose()
         raise
-    return Session(pair, engines, calibration=calibration)
+    return engines
 
 
 def stored_calibration(pair: Pair) -> OnlineCalibration | None:

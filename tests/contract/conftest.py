@@ -131,7 +131,7 @@ def tensorrt_llm(scorer: str) -> Iterator[Subject]:
 
         with asyncio.Runner() as runner:
             engine = runner.run(load())
-            yield Subject(engine, runner.run, load, lambda: engine._llm._executor.n_active, 128)
+            yield Subject(engine, runner.run, load, lambda: engine._requests.llm._executor.n_active, 128)
             runner.run(engine.aclose())
 
 

@@ -61,16 +61,17 @@ async def run(engine: TensorRtLlmEngine, *, version: str, vocabulary: int) -> Ca
         EngineError: They disagree; the message has the numbers. Or the engine failed.
     """
     tokens = _tokens(engine)
-    alone, reused, n_cached = await _fresh_and_reused(engine, tokens)
+    alone = await _fresh(engine, tokens)
+    reused, n_cached = await _reused(engine, tokens)
     differences = {"reused": _difference(alone, reused)}
     if at_least(version, SINCE):
         checked = await engine.measure(tokens, scorer=PromptLogprobsScorer(vocabulary), salt=_salt())
         differences["prompt_logprobs"] = _difference(alone, checked.after(1))
-    before = await _write(engine, tokens)
     mixed, beside = await _in_company(engine, tokens)
     for name, values in mixed.items():
         differences[name] = _difference(alone, values)
-    loss = await _loss(engine, tokens, before, beside)
+    # Only now: prompts that are in the cache already would hardly be prefilled beside the scores.
+    loss = await _loss(engine, tokens, await _write(engine, tokens), beside)
     report = CanaryReport(differences, loss, n_cached)
     _judge(report)
     return report
@@ -82,32 +83,32 @@ def _tokens(engine: TensorRtLlmEngine) -> list[int]:
     return (encoded * (_N_TOKENS // len(encoded) + 1))[:room]
 
 
-async def _fresh_and_reused(
-    engine: TensorRtLlmEngine, tokens: list[int]
-) -> tuple[list[float | None], list[float | None], int]:
+async def _fresh(engine: TensorRtLlmEngine, tokens: list[int]) -> list[float | None]:
+    tail = await engine.measure(tokens, salt=_salt())
+    if tail.start != 1:
+        raise _refused(f"a request with a salt of its own found {tail.start - 1} tokens in the cache")
+    return tail.after(1)
+
+
+async def _reused(engine: TensorRtLlmEngine, tokens: list[int]) -> tuple[list[float | None], int]:
+    """A score whose beginning is in the cache, and how many tokens that are."""
     salt = _salt()
-    alone = await engine.measure(tokens, salt=salt)
-    if alone.start != 1:
-        raise _refused(f"a request with a salt of its own found {alone.start - 1} tokens in the cache")
-    again = await engine.measure(tokens, salt=salt)
-    return alone.after(1), again.after(1), again.start - 1
+    await engine.measure(tokens[: len(tokens) // 2], salt=salt)
+    tail = await engine.measure(tokens, salt=salt)
+    return tail.after(1), tail.start - 1
 
 
 async def _in_company(
     engine: TensorRtLlmEngine, tokens: list[int]
 ) -> tuple[dict[str, list[float | None]], list[Generation]]:
     """Scores while other requests are prefilled and decoded, and what those wrote."""
-    salt = _salt()
-    await engine.measure(tokens, salt=salt)
     mixed: dict[str, list[float | None]] = {}
     writing = asyncio.create_task(_write(engine, tokens))
     try:
         await asyncio.sleep(0)
         for number in range(_N_ROUNDS):
-            fresh, cached = await asyncio.gather(
-                engine.measure(tokens, salt=_salt()), engine.measure(tokens, salt=salt)
-            )
-            mixed |= {f"in company, {number}": fresh.after(1), f"reused, in company, {number}": cached.after(1)}
+            fresh, (reused, _) = await asyncio.gather(_fresh(engine, tokens), _reused(engine, tokens))
+            mixed |= {f"in company, {number}": fresh, f"reused, in company, {number}": reused}
         return mixed, await writing
     finally:
         writing.cancel()
@@ -127,11 +128,11 @@ def _prompts(tokens: Sequence[int]) -> list[list[int]]:
 
 
 async def _loss(
-    engine: TensorRtLlmEngine, tokens: list[int], before: list[Generation], beside: list[Generation]
+    engine: TensorRtLlmEngine, tokens: list[int], apart: list[Generation], beside: list[Generation]
 ) -> float:
     """The largest loss in mean log-prob among the generations that came out differently beside scores."""
     losses = [0.0]
-    for prompt, one, other in zip(_prompts(tokens), before, beside, strict=True):
+    for prompt, one, other in zip(_prompts(tokens), apart, beside, strict=True):
         if one.token_ids and other.token_ids and one.token_ids != other.token_ids:
             means = [await _mean(engine, prompt, written.token_ids) for written in (one, other)]
             losses.append(means[0] - means[1])

@@ -19,18 +19,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from a1_trt.adapters.tensorrt_llm import canary
-from a1_trt.adapters.tensorrt_llm.failures import typed_error
+from a1_trt.adapters.tensorrt_llm.requests import Requests
 from a1_trt.adapters.tensorrt_llm.room import Room
-from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, tensorrt_llm
+from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, read_settings, served_shape, tensorrt_llm
 from a1_trt.adapters.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer, Tail, choose
 from a1_trt.adapters.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
 from a1_trt.errors import (
-    ConfigError,
     ContextLengthError,
     EngineError,
-    EngineTimeout,
     EngineUnavailable,
     InvalidRequestError,
     ScoreShapeError,
@@ -66,12 +64,11 @@ class TensorRtLlmEngine(Engine):
         end_ids: frozenset[int],
         logits_bytes: int | None = None,
     ) -> None:
-        self._llm = llm
         self._tokenizer = tokenizer
         self._role: Role = role
         self._shape = shape
         self._scorer = scorer
-        self._end_ids = end_ids
+        self._requests = Requests(llm, role, end_ids)
         held = scorer.held_bytes(shape.max_context_tokens + 1) if scorer else 0
         # Less than one whole context would leave requests waiting for ever.
         self._room = Room(max(logits_bytes or 0, held))
@@ -112,7 +109,7 @@ class TensorRtLlmEngine(Engine):
             ConfigError: A setting is wrong, a file is missing, or tensorrt_llm is not installed.
             EngineError: The canary found scores that disagree.
         """
-        shape = _limited(ModelShape.read(str(_needed(settings, "model"))), settings)
+        shape = served_shape(settings)
         version = str(tensorrt_llm().__version__)
         chosen = None
         if role == "target":
@@ -138,21 +135,17 @@ class TensorRtLlmEngine(Engine):
         return engine
 
     @classmethod
-    async def for_pair(cls, pair: Pair, role: Role, settings: Mapping[str, Any]) -> TensorRtLlmEngine:
-        """Load the model of a pair's role; takes minutes.
-
-        Args:
-            pair: The pair.
-            role: Which of its models.
-            settings: As for `open`.
+    async def for_pair(cls, pair: Pair, role: Role) -> TensorRtLlmEngine:
+        """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes.
 
         Raises:
             ConfigError: As for `open`.
             EngineError: As for `open`.
         """
+        settings = await asyncio.to_thread(read_settings, str(pair.model_path(role)))
         limit = pair.role(role).max_context_tokens
         if limit is not None:
-            settings = {**settings, "max_seq_len": min(limit + 1, settings.get("max_seq_len") or limit + 1)}
+            settings["max_seq_len"] = min(limit + 1, settings.get("max_seq_len") or limit + 1)
         return await cls.open(settings, role=role)
 
     @property
@@ -177,13 +170,13 @@ class TensorRtLlmEngine(Engine):
             raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
         self._check_length(len(prompt), max_tokens)
         every = self._scorer.every_request if self._scorer else {}
-        sampling = self._sampling(max_tokens, temperature=temperature, seed=seed, more=every)
+        sampling = self._requests.sampling(max_tokens, temperature=temperature, seed=seed, more=every)
         async with self._room.held(self._held_bytes(len(prompt))):
-            output = self._submit(prompt, sampling, salt=None)
+            output = self._submitted(prompt, sampling)
             self._generating.add(output)
             try:
-                answer = (await self._finished(output)).outputs[0]
-                return _generation(answer, self._end_ids)
+                answer = (await self._requests.finished(output)).outputs[0]
+                return self._requests.generation(answer)
             except asyncio.CancelledError:
                 output.abort()
                 raise
@@ -217,11 +210,11 @@ class TensorRtLlmEngine(Engine):
                 "a draft does not score", role=self._role, field="role", remedy="open the engine with role target"
             )
         every = self._scorer.every_request if self._scorer else {}
-        sampling = self._sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
+        sampling = self._requests.sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
         held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._room.n_bytes)
         async with self._room.held(held):
             try:
-                return way.read(await self._finished(self._submit(tokens, sampling, salt=salt)), tokens)
+                return way.read(await self._requests.finished(self._submitted(tokens, sampling, salt=salt)), tokens)
             except ScoreShapeError as error:
                 error.role = self._role
                 raise
@@ -235,7 +228,7 @@ class TensorRtLlmEngine(Engine):
             output.abort()
         if self._scoring:
             await asyncio.wait(set(self._scoring))
-        await asyncio.to_thread(self._llm.shutdown)
+        await asyncio.to_thread(self._requests.llm.shutdown)
 
     async def _pass_canary(self, version: str) -> None:
         try:
@@ -277,40 +270,11 @@ class TensorRtLlmEngine(Engine):
         self.recalled += bool(holes) and None not in found
         return found
 
-    def _submit(self, tokens: Sequence[int], sampling: Any, *, salt: str | None) -> Any:
-        """Hand a request to the engine: its RequestOutput."""
+    def _submitted(self, tokens: Sequence[int], sampling: Any, *, salt: str | None = None) -> Any:
+        """The RequestOutput of a new request."""
         if self._closed:
             raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one")
-        try:
-            return self._llm.generate_async(list(tokens), sampling, cache_salt=salt)
-        except Exception as error:
-            raise typed_error(error, self._role) from error
-
-    async def _finished(self, output: Any) -> Any:
-        """The output once it is complete, or the typed error that ended it."""
-        try:
-            done = await output.aresult()
-        except Exception as error:
-            raise typed_error(error, self._role) from error
-        reason = done.outputs[0].finish_reason
-        if reason == "timeout":
-            raise EngineTimeout(f"the {self._role} engine gave a request up", role=self._role)
-        if reason not in ("stop", "length"):
-            raise EngineUnavailable(f"the {self._role} engine ended a request as {reason!r}", role=self._role)
-        return done
-
-    def _sampling(self, max_tokens: int, *, temperature: float, seed: int, more: Mapping[str, Any]) -> Any:
-        how = {"temperature": temperature, "seed": seed} if temperature > 0.0 else {"top_k": 1}
-        ends = sorted(self._end_ids)
-        return tensorrt_llm().SamplingParams(
-            max_tokens=max_tokens,
-            end_id=ends[0] if ends else -1,  # -1: no token ends a text
-            pad_id=ends[0] if ends else 0,
-            stop_token_ids=ends[1:] or None,
-            detokenize=False,
-            **how,
-            **more,
-        )
+        return self._requests.submit(tokens, sampling, salt=salt)
 
     def _held_bytes(self, n_prompt: int) -> int:
         """What any request of this engine holds while it runs, since all of them ask for what the scorer needs."""
@@ -340,29 +304,3 @@ class TensorRtLlmEngine(Engine):
                 field="prompt",
                 remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
             )
-
-
-def _generation(answer: Any, end_ids: frozenset[int]) -> Generation:
-    ids = list(answer.token_ids or ())
-    ended = answer.finish_reason == "stop"
-    while ended and ids and ids[-1] in end_ids:
-        ids.pop()
-    return Generation(tuple(int(token) for token in ids), ended)
-
-
-def _needed(settings: Mapping[str, Any], key: str) -> Any:
-    if settings.get(key) is None:
-        raise ConfigError(
-            f"the settings of the engine have no {key}",
-            field=key,
-            remedy="make them with 'a1-trt engine plan', or add it",
-        )
-    return settings[key]
-
-
-def _limited(shape: ModelShape, settings: Mapping[str, Any]) -> ModelShape:
-    """The model's shape, its context cut to what the settings let through, less the one token a score generates."""
-    limit = min(shape.max_context_tokens, int(_needed(settings, "max_seq_len")) - 1)
-    if not settings.get("enable_chunked_prefill"):
-        limit = min(limit, int(settings.get("max_num_tokens") or 8192))
-    return ModelShape(shape.architecture, shape.vocabulary, limit)

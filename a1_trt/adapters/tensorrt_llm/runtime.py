@@ -10,6 +10,10 @@ from typing import Any
 
 from a1_trt.errors import ConfigError
 
+SETTINGS_FILE = "settings.json"
+"""In the directory of a built engine: the keyword arguments of `LLM`."""
+_MAX_NUM_TOKENS = 8192
+"""Its default in `LLM`."""
 _CLASSES = {
     "kv_cache_config": "KvCacheConfig",
     "scheduler_config": "SchedulerConfig",
@@ -67,21 +71,57 @@ class ModelShape:
 
     @classmethod
     def read(cls, checkpoint: str) -> ModelShape:
-        """Read a checkpoint's config.json, from its directory or from the Hugging Face hub.
+        """Read the config.json in a checkpoint's directory.
 
         Raises:
             ConfigError: There is none, or it does not say.
         """
         try:
-            said = _config(checkpoint)
+            document = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
+            said = document.get("text_config", document)
             return cls(said["architectures"][0], int(said["vocab_size"]), int(said["max_position_embeddings"]))
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f"{checkpoint} has no readable config.json of a language model ({_last_line(error)})",
                 path=checkpoint,
                 field="model",
                 remedy="give the directory of a Hugging Face checkpoint; 'a1-trt engine build' makes one",
             ) from None
+
+
+def read_settings(model: str) -> dict[str, Any]:
+    """The settings of a built engine's directory; of a checkpoint, those that it takes to run it.
+
+    Raises:
+        ConfigError: The file is damaged, or the checkpoint has no config.json.
+    """
+    path = Path(model) / SETTINGS_FILE
+    if not path.is_file():
+        limit = ModelShape.read(model).max_context_tokens
+        return {"model": model, "max_seq_len": limit, "max_num_tokens": limit}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return dict(settings.items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({_last_line(error)})",
+            path=str(path),
+            field="model",
+            remedy="build the engine again with 'a1-trt engine build'",
+        ) from None
+
+
+def served_shape(settings: Mapping[str, Any]) -> ModelShape:
+    """The shape of the settings' model, its context cut to what they let through, less the token a score generates.
+
+    Raises:
+        ConfigError: "model" or "max_seq_len" is missing, or the checkpoint does not say what it is.
+    """
+    shape = ModelShape.read(str(_needed(settings, "model")))
+    limit = min(shape.max_context_tokens, int(_needed(settings, "max_seq_len")) - 1)
+    if not settings.get("enable_chunked_prefill"):
+        limit = min(limit, int(settings.get("max_num_tokens") or _MAX_NUM_TOKENS))
+    return ModelShape(shape.architecture, shape.vocabulary, limit)
 
 
 def open_llm(settings: Mapping[str, Any], *, log_probs: bool) -> Any:
@@ -127,14 +167,14 @@ def _enum(llmapi: Any, key: str, value: Any) -> Any:
     return getattr(getattr(llmapi, _ENUMS[key]), value) if key in _ENUMS and isinstance(value, str) else value
 
 
-def _config(checkpoint: str) -> dict[str, Any]:
-    if Path(checkpoint).is_dir():
-        loaded = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
-    else:
-        from transformers import AutoConfig
-
-        loaded = AutoConfig.from_pretrained(checkpoint).to_dict()
-    return dict(loaded.get("text_config", loaded))
+def _needed(settings: Mapping[str, Any], key: str) -> Any:
+    if settings.get(key) is None:
+        raise ConfigError(
+            f"the settings of the engine have no {key}",
+            field=key,
+            remedy="make them with 'a1-trt engine plan', or add it",
+        )
+    return settings[key]
 
 
 def _last_line(error: BaseException) -> str:

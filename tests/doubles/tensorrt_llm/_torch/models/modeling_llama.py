@@ -1,0 +1,3 @@
+from tensorrt_llm._model import LlamaForCausalLM
+
+__all__ = ["LlamaForCausalLM"]

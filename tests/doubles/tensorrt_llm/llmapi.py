@@ -1,0 +1,19 @@
+from tensorrt_llm._llm import (
+    LLM,
+    CapacitySchedulerPolicy,
+    ContextChunkingPolicy,
+    CudaGraphConfig,
+    KvCacheConfig,
+    SamplingParams,
+    SchedulerConfig,
+)
+
+__all__ = [
+    "LLM",
+    "CapacitySchedulerPolicy",
+    "ContextChunkingPolicy",
+    "CudaGraphConfig",
+    "KvCacheConfig",
+    "SamplingParams",
+    "SchedulerConfig",
+]
