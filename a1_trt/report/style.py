@@ -1,6 +1,7 @@
 """One look for all plots, and what becomes of a figure: bytes of a PNG, an inline SVG, or a file.
 
-matplotlib is imported inside the functions: it belongs to the extra `report`, and importing this module must stay cheap.
+matplotlib is imported inside the functions: it belongs to the extra `report`, and importing this
+module must stay cheap.
 """
 
 from __future__ import annotations
@@ -136,4 +137,5 @@ def _styled() -> Any:
         raise ConfigError(
             "matplotlib, which draws the plots, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
         ) from None
-    return mpl.rc_context(dict(STYLE))
+    settings: Any = dict(STYLE)  # matplotlib's types list every key by name
+    return mpl.rc_context(settings)
