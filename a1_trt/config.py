@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a1_trt.errors import ConfigError
-from a1_trt.locations import find_model, find_pair
+from a1_trt.locations import built_directory, find_model, find_pair
 from a1_trt.types import Admission, Parameters, Role
 
 SCHEMA = 1
@@ -182,11 +182,15 @@ class Pair(_Strict):
         return self.draft if role == "draft" else self.target
 
     def model_path(self, role: Role) -> Path:
-        """Where a role's model is on disk.
+        """Where a role's model is on disk: for TensorRT-LLM in this process what was built, where something was.
 
         Raises:
             ConfigError: It is not there.
         """
+        if self.role(role).engine == "tensorrt_llm" and self.path is not None:
+            built = built_directory(self.path.resolve(), "pytorch") / role
+            if built.is_dir():
+                return built
         return find_model(self.role(role).model, self.path, f"{role}.model")
 
     def calibration_path(self) -> Path | None:
