@@ -251,3 +251,21 @@ def _request(call: FleetCall) -> Request:
         written=lambda: grown,
         owner=call,
     )
+
+
+def call_document(call: FleetCall) -> dict[str, object]:
+    """A call that is over, as runs record it (`a1_trt.strategies`)."""
+    return {
+        "role": call.role,
+        "kind": call.kind,
+        "problem": call.problem,
+        "sample": call.sample,
+        "turn": call.turn,
+        "wanted_s": call.wanted_s,
+        "started_s": call.started_s,
+        "ended_s": call.ended_s,
+        "n_prompt_tokens": call.n_before,
+        "n_new_tokens": call.n_new,
+        "n_scored_tokens": call.n_scored,
+        "end": "done",
+    }

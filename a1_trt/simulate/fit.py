@@ -1,0 +1,360 @@
+"""The few constants of a pair's engines, fitted to the calls of real runs, and how well they predict the other runs.
+
+Free are, for each role, the seconds of an iteration, of a generated token and of a prefilled token, and, where both
+engines share one processor, the factor by which an iteration takes longer while the other engine is busy. The fit
+replays the recorded calls in the simulator and makes these agree, as logarithms of simulated over recorded:
+
+    the makespan of every run, with weight 2, and the mean duration of each kind of call in it, with weight 1
+
+by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963) on the logarithms of the constants, whose derivatives are
+differences; a weak pull to the starting values keeps constants at bay which the runs say nothing about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.errors import A1Error, InvalidRequestError
+from a1_trt.simulate.documents import read_document
+from a1_trt.simulate.fleet import ROLES, EnginePlan
+from a1_trt.simulate.recorded import RecordedRun, Replay
+from a1_trt.types import Role
+
+Vector = NDArray[np.float64]
+MAX_TRAINING_CALLS = 12_000
+_N_STEPS = 15
+_MAKESPAN_WEIGHT = 2.0
+_PULL = 0.005
+_KINDS = ("draft", "score", "takeover")
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What is free of one role.
+
+    Args:
+        overhead_s: Of an iteration.
+        decode_s: Of a generated token.
+        prefill_s: Of a prefilled token.
+        slowdown: Factor while the other engine is busy, at least 1.
+    """
+
+    overhead_s: float
+    decode_s: float
+    prefill_s: float
+    slowdown: float = 1.0
+
+    def costs(self) -> EngineCosts:
+        """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
+        return EngineCosts(
+            overhead_s=self.overhead_s,
+            weights_s=0.0,
+            prefill_s_per_token=self.prefill_s,
+            decode_s_per_token_sequence=self.decode_s,
+            kv_s_per_context_token=0.0,
+            shared_slowdown=self.slowdown,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Constants of both roles as one vector of logarithms, and back."""
+
+    roles: tuple[Role, ...]
+    shared: bool
+
+    def pack(self, constants: Mapping[Role, Constants]) -> Vector:
+        values: list[float] = []
+        for role in self.roles:
+            said = constants[role]
+            values += [math.log(said.overhead_s), math.log(said.decode_s), math.log(said.prefill_s)]
+            values += [math.log(max(said.slowdown - 1, 1e-3))] if self.shared else []
+        return np.array(values)
+
+    def unpack(self, vector: Vector) -> dict[Role, Constants]:
+        n, found = 4 if self.shared else 3, {}
+        for index, role in enumerate(self.roles):
+            values = [math.exp(max(-40.0, min(5.0, value))) for value in vector[n * index : n * (index + 1)]]
+            overhead_s, decode_s, prefill_s = values[:3]
+            found[role] = Constants(overhead_s, decode_s, prefill_s, 1 + values[3] if self.shared else 1.0)
+        return found
+
+    @property
+    def coupling(self) -> Literal["none", "shared"]:
+        return "shared" if self.shared else "none"
+
+
+def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int]) -> dict[Role, EnginePlan]:
+    """Engines for the fleet; a role that never ran gets one that is never asked."""
+    plans = {}
+    for role in ROLES:
+        costs = constants[role].costs() if role in constants else EngineCosts()
+        limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
+        plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16))
+    return plans
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A recorded run and what the simulator says of it: its makespan, and the mean duration of each kind of call."""
+
+    run: RecordedRun
+    makespan_s: float
+    durations_s: Mapping[str, tuple[float, float]]
+
+    def residuals(self) -> list[float]:
+        """Logarithms of simulated over recorded, weighted."""
+        found = [_MAKESPAN_WEIGHT * math.log(self.makespan_s / self.run.makespan_s)]
+        return found + [math.log(said / was) for was, said in self.durations_s.values()]
+
+    def document(self, held_out: bool) -> dict[str, Any]:
+        """The run with its errors, relative to what was recorded."""
+        return {
+            "strategy": self.run.strategy,
+            "repeat": self.run.repeat,
+            "held_out": held_out,
+            "n_calls": len(self.run.calls),
+            "makespan_s": {
+                "recorded": self.run.makespan_s,
+                "simulated": self.makespan_s,
+                "error": self.makespan_s / self.run.makespan_s - 1,
+            },
+            "call_s": {
+                kind: {"recorded": was, "simulated": said, "error": said / was - 1}
+                for kind, (was, said) in self.durations_s.items()
+            },
+        }
+
+
+def predict(
+    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Literal["none", "shared"] = "none"
+) -> Prediction:
+    """Replay a run with these constants."""
+    in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
+    replay = Replay(run, plans_of(constants, in_flight), coupling)
+    makespan_s = replay.makespan_s()
+    durations: dict[str, tuple[float, float]] = {}
+    for kind in _KINDS:
+        chosen = [index for index, call in enumerate(run.calls) if call.kind == kind]
+        if chosen:
+            was = sum(run.calls[index].duration_s for index in chosen) / len(chosen)
+            said = sum(replay.durations_s[index] for index in chosen) / len(chosen)
+            if was > 0 and said > 0:
+                durations[kind] = (was, said)
+    return Prediction(run, makespan_s, durations)
+
+
+def fit_runs(
+    runs: Sequence[RecordedRun],
+    *,
+    holdout: Sequence[str] = (),
+    shared: bool | None = None,
+    on_step: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Fit the constants to some runs and predict the others.
+
+    Args:
+        runs: Recorded runs.
+        holdout: Strategies to hold out. When none is named, the later half of the repeats of each is held out; of a
+            single repeat nothing is, and the errors are those of the fit.
+        shared: Whether the engines share one processor; the better one of both when None.
+        on_step: Told how many simulations are done, and how many there will be at most.
+
+    Returns:
+        ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, and the largest
+        errors on runs that were and were not seen.
+
+    Raises:
+        InvalidRequestError: There is nothing to fit, or a strategy that is held out was not recorded.
+    """
+    seen, unseen = _divided(runs, holdout)
+    training = _trimmed(seen)
+    options = [shared] if shared is not None else [False, True]
+    roles = tuple(role for role in ROLES if any(call.role == role for run in training for call in run.calls))
+    n_most, n_done = len(options) * (_N_STEPS * (2 + 4 * len(roles)) + 1) * len(training), 0
+
+    def count() -> None:
+        nonlocal n_done
+        n_done += 1
+        if on_step:
+            on_step(n_done, n_most)
+
+    fits = [_fit(training, _Model(roles, option), count) for option in options]
+    loss, model, constants = min(fits, key=lambda item: item[0])
+    if on_step:
+        on_step(n_most, n_most)
+    documents = [predict(run, constants, model.coupling).document(held_out=run in unseen) for run in [*seen, *unseen]]
+    ratios = _ratios(documents, [run.strategy for run in unseen])
+    return {
+        "engines": _engines(constants, runs, model.shared),
+        "constants": {role: asdict(said) for role, said in constants.items()},
+        "shared_processor": model.shared,
+        "loss": loss,
+        "n_training_calls": sum(len(run.calls) for run in training),
+        "runs": documents,
+        "ratios": ratios,
+        "largest_error": {
+            "makespan_seen": _largest(documents, held_out=False),
+            "makespan_held_out": _largest(documents, held_out=True),
+            "ratio": max((abs(item["error"]) for item in ratios), default=None),
+        },
+    }
+
+
+def _divided(runs: Sequence[RecordedRun], holdout: Sequence[str]) -> tuple[list[RecordedRun], list[RecordedRun]]:
+    known = {run.strategy for run in runs}
+    for name in holdout:
+        if name not in known:
+            raise InvalidRequestError(
+                f"no run of {name!r} was recorded", field="holdout", remedy=f"choose from {', '.join(sorted(known))}"
+            )
+    if holdout:
+        unseen = [run for run in runs if run.strategy in holdout]
+    else:
+        most = max(run.repeat for run in runs) + 1
+        unseen = [run for run in runs if run.repeat >= (most + 1) // 2]
+    seen = [run for run in runs if run not in unseen]
+    if not seen:
+        raise InvalidRequestError("nothing is left to fit", field="holdout", remedy="hold out fewer strategies")
+    return seen, unseen
+
+
+def _trimmed(seen: Sequence[RecordedRun]) -> list[RecordedRun]:
+    """At most so many calls, by whole runs, of every strategy in turn."""
+    chosen: list[RecordedRun] = []
+    n_calls = 0
+    for run in sorted(seen, key=lambda run: (run.repeat, run.strategy)):
+        new = run.strategy not in {each.strategy for each in chosen}
+        if new or n_calls + len(run.calls) <= MAX_TRAINING_CALLS:
+            chosen.append(run)
+            n_calls += len(run.calls)
+    return chosen
+
+
+def _fit(
+    runs: Sequence[RecordedRun], model: _Model, count: Callable[[], None]
+) -> tuple[float, _Model, dict[Role, Constants]]:
+    start = model.pack(_first_guess(runs, model.roles))
+
+    def residuals(vector: Vector) -> Vector:
+        values: list[float] = []
+        for run in runs:
+            values += predict(run, model.unpack(vector), model.coupling).residuals()
+            count()
+        return np.array([*values, *(_PULL * (vector - start))])
+
+    at, now, damping = start, residuals(start), 1e-2
+    for _ in range(_N_STEPS):
+        slopes = np.stack([(residuals(at + 0.05 * unit) - now) / 0.05 for unit in np.eye(len(at))], axis=1)
+        normal, gradient = slopes.T @ slopes, slopes.T @ now
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
+        ahead = at + np.clip(step, -1.5, 1.5)
+        then = residuals(ahead)
+        if then @ then < now @ now:
+            done = now @ now - then @ then < 1e-4 * (now @ now)
+            at, now, damping = ahead, then, damping / 5
+            if done:
+                break
+        else:
+            damping *= 8
+            if damping > 1e3:
+                break
+    return float(now @ now), model, model.unpack(at)
+
+
+def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role]) -> dict[Role, Constants]:
+    """Half of the pace of a role's calls for the iteration, the rest for its tokens."""
+    found = {}
+    for role in roles:
+        calls = [call for run in runs for call in run.calls if call.role == role]
+        steps = sum(max(1, call.n_new_tokens) for call in calls)
+        pace_s = max(1e-7, sum(call.duration_s for call in calls) / steps)
+        crowd = max(1, sum(run.in_flight(role) for run in runs) // len(runs))
+        found[role] = Constants(pace_s / 2, pace_s / 2 / crowd, pace_s / 8 / crowd, 1.3)
+    return found
+
+
+def _engines(constants: Mapping[Role, Constants], runs: Sequence[RecordedRun], shared: bool) -> dict[str, Any]:
+    in_flight: dict[Role, int] = {role: max(run.in_flight(role) for run in runs) for role in ROLES}
+    plans = plans_of(constants, in_flight)
+    document: dict[str, Any] = {"shared_processor": shared}
+    for role in ROLES:
+        plan = plans[role]
+        document[role] = {
+            "costs": asdict(plan.costs),
+            "limits": asdict(plan.limits),
+            "engines": plan.n_engines,
+            "max_in_flight": plan.max_in_flight,
+        }
+    return document
+
+
+def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> list[dict[str, Any]]:
+    """Mean makespans of each two strategies, over each other; of runs that were held out, where there are any."""
+    means: dict[str, tuple[float, float]] = {}
+    for name in dict.fromkeys(document["strategy"] for document in documents):
+        chosen = [item for item in documents if item["strategy"] == name]
+        chosen = [item for item in chosen if item["held_out"]] or chosen
+        sums = [sum(item["makespan_s"][key] for item in chosen) / len(chosen) for key in ("recorded", "simulated")]
+        means[name] = (sums[0], sums[1])
+    names, found = list(means), []
+    for index, one in enumerate(names):
+        for other in names[index + 1 :]:
+            recorded, simulated = means[one][0] / means[other][0], means[one][1] / means[other][1]
+            found.append(
+                {
+                    "strategies": [one, other],
+                    "recorded": recorded,
+                    "simulated": simulated,
+                    "error": simulated / recorded - 1,
+                    "held_out": one in held_out or other in held_out,
+                }
+            )
+    return found
+
+
+def _largest(documents: Sequence[Mapping[str, Any]], *, held_out: bool) -> float | None:
+    errors = [abs(item["makespan_s"]["error"]) for item in documents if item["held_out"] == held_out]
+    return max(errors, default=None)
+
+
+def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
+    """Engines that `fit` wrote, and whether they share one processor.
+
+    Raises:
+        InvalidRequestError: The file holds none.
+    """
+    document = read_document(path, "engines")
+    if isinstance(document, dict) and isinstance(document.get("engines"), dict):
+        document = document["engines"]
+    try:
+        plans: dict[Role, EnginePlan] = {}
+        for role in ROLES:
+            said = document[role]
+            costs = EngineCosts(**{name: _cost(value) for name, value in said["costs"].items()})
+            limits = EngineLimits(**{field.name: said["limits"][field.name] for field in fields(EngineLimits)})
+            plans[role] = EnginePlan(costs, limits, int(said["engines"]), int(said["max_in_flight"]))
+        return plans, bool(document["shared_processor"])
+    except A1Error:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequestError(
+            f"{path} holds no engines ({type(error).__name__}: {error})",
+            field="engines",
+            remedy="write them with 'a1-trt simulate fit RUN.json --output FILE'",
+        ) from None
+
+
+def _cost(value: Any) -> float:
+    cost = float(value)
+    if not 0 <= cost < 1e6:
+        raise ValueError(f"{value!r} is no cost")
+    return cost

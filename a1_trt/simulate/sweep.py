@@ -1,0 +1,130 @@
+"""Many simulations: one for every combination of what is varied."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from a1_trt.adapters.simulated.roofline import Assumptions
+from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.layout import Layout, RoleLayout, default_layout, open_pair, parse_gpus
+from a1_trt.simulate.request import Request, prepare
+
+AXES = ("strategy", "samples", "turns", "alpha", "split", "replicas")
+MAX_POINTS = 10_000
+
+
+def split_layout(text: str, request: Request) -> Layout:
+    """The layout with so many GPUs for the draft and the target: "2:6".
+
+    Raises:
+        InvalidRequestError: It is no split, or the models do not fit it.
+    """
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) < 10**6 for part in parts):
+        raise InvalidRequestError(f"split is {text!r}", field="split", remedy="write DRAFT:TARGET GPUs, such as 2:6")
+    n_draft, n_target = int(parts[0]), int(parts[1])
+    gpu, n_gpus = parse_gpus(request.gpu or "")
+    if n_draft + n_target > n_gpus:
+        raise InvalidRequestError(
+            f"the split {text} takes more than {n_gpus} GPUs", field="split", remedy="name more with --gpu"
+        )
+    usual = default_layout(open_pair(request.pair), gpu, n_draft + n_target, Assumptions.stated(request.assumptions))
+    t_draft, t_target = usual.draft.tensor_parallel, usual.target.tensor_parallel
+    if n_draft % t_draft or n_target % t_target:
+        raise InvalidRequestError(
+            f"the split {text} leaves GPUs over: a draft takes {t_draft} and a target {t_target}",
+            field="split",
+            remedy="choose multiples of these, or set tensor_parallel in the pair file",
+        )
+    return Layout(gpu, RoleLayout(n_draft // t_draft, t_draft), RoleLayout(n_target // t_target, t_target))
+
+
+def replicated(layout: Layout, n: int) -> Layout:
+    """The layout n times over.
+
+    Raises:
+        InvalidRequestError: `n` is below 1.
+    """
+    if not 1 <= n <= 100_000:
+        raise InvalidRequestError(f"replicas is {n}", field="replicas", remedy="choose at least 1")
+    draft, target = (replace(each, n_engines=n * each.n_engines) for each in (layout.draft, layout.target))
+    return replace(layout, draft=draft, target=target)
+
+
+def varied(request: Request, point: Mapping[str, Any]) -> Request:
+    """The request with one combination laid over it."""
+    parameters = dict(request.parameters)
+    if "turns" in point:
+        parameters["max_turns"] = point["turns"]
+    if "alpha" in point:
+        parameters["alpha"] = point["alpha"]
+    changed = replace(
+        request,
+        parameters=parameters,
+        strategy=point.get("strategy", request.strategy),
+        n_samples=point.get("samples", request.n_samples),
+    )
+    if "split" in point:
+        changed = replace(changed, layout=split_layout(point["split"], request))
+    if "replicas" in point:
+        layout = changed.layout or default_layout(
+            open_pair(request.pair), *parse_gpus(request.gpu or ""), Assumptions.stated(request.assumptions)
+        )
+        changed = replace(changed, layout=replicated(layout, point["replicas"]))
+    return changed
+
+
+def sweep(
+    request: Request,
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    on_point: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Simulate every combination.
+
+    Args:
+        request: What stays the same.
+        axes: What is varied, by name out of `AXES`.
+        on_point: Told after each one how many are done, of how many.
+
+    Returns:
+        ``axes`` and ``points``, each with its values and figures; where strategies are varied, also ``speedup`` over
+        "target-only" with the same other values.
+
+    Raises:
+        InvalidRequestError: There is nothing to vary, or too much.
+    """
+    names = [name for name in AXES if axes.get(name)]
+    combinations = list(itertools.product(*(axes[name] for name in names)))
+    if not names or len(combinations) > MAX_POINTS:
+        raise InvalidRequestError(
+            f"{len(combinations) if names else 0} combinations", field="axes", remedy=f"vary 1 to {MAX_POINTS} of them"
+        )
+    points = []
+    for done, values in enumerate(combinations, start=1):
+        point = dict(zip(names, values, strict=True))
+        prepared = prepare(varied(request, point))
+        document = prepared.document(prepared.run())
+        points.append({"at": point, **document})
+        if on_point:
+            on_point(done, len(combinations))
+    _speedups(points)
+    return {"simulated": True, "axes": {name: list(axes[name]) for name in names}, "points": points}
+
+
+def _speedups(points: list[dict[str, Any]]) -> None:
+    """Add the speed-up over the target alone, where that was simulated for the same other values."""
+    alone = {
+        _others(point["at"]): point["makespan_s"] for point in points if point["at"].get("strategy") == "target-only"
+    }
+    for point in points:
+        base_s = alone.get(_others(point["at"]))
+        if base_s is not None and point["makespan_s"]:
+            point["speedup"] = base_s / point["makespan_s"]
+
+
+def _others(at: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((name, value) for name, value in at.items() if name != "strategy"))
