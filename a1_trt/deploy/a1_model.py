@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -17,8 +18,8 @@ from a1_trt.deploy.exporter import Exporter
 from a1_trt.deploy.tensors import A1_INPUTS
 from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.requests import check_problem, make_parameters
-from a1_trt.session import Session, open_session
-from a1_trt.types import Parameters, Problem, ProblemFinished, Result
+from a1_trt.session import ROLES, Session, open_session
+from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
 GRPC_URL = "A1_TRT_GRPC_URL"
@@ -36,10 +37,12 @@ class A1Model:
     Args:
         pair: The pair.
         pb: Triton's module `triton_python_backend_utils`.
+        models: Names of the models that hold a role, where there are several.
     """
 
-    def __init__(self, pair: Pair, pb: Any) -> None:
+    def __init__(self, pair: Pair, pb: Any, models: Mapping[Role, Sequence[str]] | None = None) -> None:
         self._pair = pair
+        self._models = models or {}
         self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
@@ -52,8 +55,10 @@ class A1Model:
         Raises:
             TritonModelException: The pair file is wrong; the message is the line of an `A1Error`.
         """
+        said = model_parameters(model_config)
+        copies = {role: said[f"{role}_models"].split(",") for role in ROLES if said.get(f"{role}_models")}
         try:
-            return cls(load_pair(model_parameters(model_config)["pair"]), pb)
+            return cls(load_pair(said["pair"]), pb, copies)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
 
@@ -84,7 +89,9 @@ class A1Model:
             self._opening = asyncio.Lock()
         async with self._opening:
             if self._session is None:
-                self._session = await open_session(self._pair, url=_own_url(self._pair))
+                url = _own_url(self._pair)
+                replicas = {role: [f"{url}/{model}" for model in models] for role, models in self._models.items()}
+                self._session = await open_session(self._pair, url=url, replicas=replicas)
         return self._session
 
     def _export(self) -> bool:

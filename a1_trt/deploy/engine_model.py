@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from a1_trt.adapters.openvino import OpenVinoEngine
-from a1_trt.config import load_pair
+from a1_trt.config import Pair, load_pair
 from a1_trt.deploy.exchange import Exchange, Exchanges, model_parameters
 from a1_trt.deploy.tensors import ENGINE_INPUTS
-from a1_trt.errors import A1Error, EngineOverloaded, InvalidRequestError
+from a1_trt.engine import Engine
+from a1_trt.errors import A1Error, ConfigError, EngineOverloaded, InvalidRequestError
 from a1_trt.types import Role
 
 MAX_REQUESTS = 1024
 _POLL_S = 0.1
 _REQUESTS = "Requests that wait or run in an engine, by role"
 _CANCELLED = "Requests that were cut short since the start, by role"
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine of this process."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run in it."""
 
 
 class EngineModel:
@@ -28,7 +40,7 @@ class EngineModel:
         pb: Triton's module `triton_python_backend_utils`.
     """
 
-    def __init__(self, engine: OpenVinoEngine, role: Role, pb: Any) -> None:
+    def __init__(self, engine: LocalEngine, role: Role, pb: Any) -> None:
         self._engine = engine
         self._role: Role = role
         self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
@@ -40,16 +52,28 @@ class EngineModel:
         self._requests, self._cancelled = (family.Metric(labels={"role": role}) for family in self._families)
 
     @classmethod
-    def load(cls, model_config: str, pb: Any) -> EngineModel:
+    def load(cls, arguments: dict[str, str], pb: Any) -> EngineModel:
         """Load the engine that a model's configuration names.
+
+        Args:
+            arguments: What Triton's Python backend gives to `initialize`.
+            pb: Triton's module.
 
         Raises:
             TritonModelException: It cannot be loaded; the message is the line of an `A1Error`.
         """
-        said = model_parameters(model_config)
+        said = model_parameters(arguments["model_config"])
         role: Role = "draft" if said["role"] == "draft" else "target"
+        version = Path(arguments["model_repository"]) / arguments["model_version"]
         try:
-            engine = OpenVinoEngine.for_pair(load_pair(said["pair"]), role)
+            pair = load_pair(said["pair"])
+            if said.get("engine") == "tensorrt_llm":
+                if said.get("gpu_device_ids"):
+                    # Before CUDA is loaded: this process is the model's own, and the GPUs it sees are the engine's.
+                    os.environ["CUDA_VISIBLE_DEVICES"] = said["gpu_device_ids"]
+                engine = asyncio.run(_on_gpus(pair, role, _settings(version / "settings.json")))
+            else:
+                engine = _on_cpu(pair, role)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
         return cls(engine, role, pb)
@@ -90,6 +114,34 @@ class EngineModel:
             seed=said.get("seed", 0),
         )
         exchange.send(_generated(len(prompt), generation.token_ids), final=True)
+
+
+# Adapters are imported where they are wanted: each needs packages that the others do not.
+def _on_cpu(pair: Pair, role: Role) -> LocalEngine:
+    from a1_trt.adapters.openvino import OpenVinoEngine
+
+    return OpenVinoEngine.for_pair(pair, role)
+
+
+async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None) -> LocalEngine:
+    """TensorRT-LLM's LLM API, with the settings beside the model where there are any, else with the pair's own."""
+    from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
+
+    if settings is None:
+        return await TensorRtLlmEngine.for_pair(pair, role)
+    scorer = "context_logits" if pair.role(role).gpu.scoring == "context_logits" else "auto"
+    return await TensorRtLlmEngine.open(settings, role=role, scorer=scorer)
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", path=str(path), field="settings", remedy="render it again"
+        ) from None
 
 
 def _check(said: dict[str, Any]) -> None:

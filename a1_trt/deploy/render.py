@@ -4,69 +4,93 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from a1_trt.config import Pair
-from a1_trt.deploy.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS, Tensor
+from a1_trt.deploy import tensorrt_llm
+from a1_trt.deploy.containers import Platform, container_files
+from a1_trt.deploy.hosting import Hosting, Profile, usual_hosting
+from a1_trt.deploy.pbtxt import config_text
+from a1_trt.deploy.repository import write
+from a1_trt.deploy.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS
 from a1_trt.errors import DeployError
 from a1_trt.locations import list_pairs
 from a1_trt.types import Role
 
 MAX_BATCH_SIZE = 64
 MODELS = ("a1", "draft", "target")
+ROLES: tuple[Role, Role] = ("draft", "target")
+SETTINGS_FILE = "1/settings.json"
+"""In a model's directory: the keyword arguments of `tensorrt_llm.LLM`."""
 
 
-def render(pair: Pair, output: str | os.PathLike[str]) -> list[Path]:
-    """Write the model repository of a pair.
+def render(
+    pair: Pair,
+    output: str | os.PathLike[str],
+    *,
+    profile: Profile = "cpu",
+    hosting: Mapping[Role, Hosting] | None = None,
+    platform: Platform = "compose",
+    force: bool = False,
+) -> list[Path]:
+    """Write the model repository of a pair; for GPUs, also the files that put it into containers.
 
     Args:
         pair: A pair that was read from a file: the models read that file again when they are loaded.
-        output: Directory to write to; made when it is not there, files of an earlier rendering are replaced.
+        output: Directory to write to; made when it is not there. Files of an earlier rendering are replaced.
+        profile: What stands behind draft and target: this project's CPU engine, TensorRT-LLM's LLM API ("pytorch"), or
+            compiled engines and the server's own backend for them ("tensorrt").
+        hosting: Role -> GPUs and settings, for GPUs; from the pair alone when None.
+        platform: One server that holds everything ("compose"), or one for each copy of a model ("kubernetes").
+        force: Replace files that are not of an earlier rendering, or were changed since.
 
     Returns:
         The files that were written.
 
     Raises:
-        DeployError: The pair has no file, or `output` cannot be written.
+        DeployError: The pair has no file, `output` cannot be written, or holds files that are not ours.
 
     Example:
         >>> render(load_pair("reference"), "triton_models")  # doctest: +SKIP
     """
-    written = []
-    for name, text in files(pair).items():
-        path = Path(output) / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise DeployError(
-                f"{path} cannot be written: {error.strerror}", field="output", remedy="choose another directory"
-            ) from None
-        written.append(path)
-    return written
+    return write(
+        files(pair, profile=profile, hosting=hosting, platform=platform),
+        Path(output),
+        about={"pair": pair.name, "profile": profile, **({} if profile == "cpu" else {"platform": platform})},
+        force=force,
+    )
 
 
-def files(pair: Pair) -> dict[str, str]:
+def files(
+    pair: Pair,
+    *,
+    profile: Profile = "cpu",
+    hosting: Mapping[Role, Hosting] | None = None,
+    platform: Platform = "compose",
+) -> dict[str, str]:
     """The files of a pair's model repository: path in it -> text.
 
     Raises:
         DeployError: The pair has no file.
     """
-    reference = _reference(pair)
-    scheduler = _source("a1")
-    engine = _source("engine")
-    return {
-        "a1/config.pbtxt": _a1_config(reference),
-        "a1/1/model.py": scheduler,
-        "draft/config.pbtxt": _engine_config("draft", reference),
-        "draft/1/model.py": engine,
-        "target/config.pbtxt": _engine_config("target", reference),
-        "target/1/model.py": engine,
-    }
+    reference = _reference(pair, by_name=profile == "cpu")
+    if profile == "cpu":
+        return {**_a1_files(reference, {}), **_own_files("draft", reference), **_own_files("target", reference)}
+    hosts = dict(hosting or usual_hosting(pair, profile))
+    one_server = {role: host if platform == "compose" else host.alone() for role, host in hosts.items()}
+    found = _a1_files(reference, {role: list(host.models(role)) for role, host in one_server.items()})
+    for role, host in one_server.items():
+        for model, gpus in host.models(role).items():
+            if profile == "tensorrt":
+                found |= _their_files(model, pair, role, host, gpus)
+            else:
+                found |= _pytorch_files(model, role, reference, host, gpus)
+    return found | container_files(pair, profile, hosts, platform)
 
 
-def _reference(pair: Pair) -> str:
+def _reference(pair: Pair, *, by_name: bool) -> str:
     """How the models find the pair file: by name where that is enough, else by its absolute path."""
     if pair.path is None:
         raise DeployError(
@@ -75,66 +99,71 @@ def _reference(pair: Pair) -> str:
             remedy="write it to a pair.toml and load that",
         )
     path = pair.path.resolve()
-    known = list_pairs().get(path.parent.name)
+    known = list_pairs().get(path.parent.name) if by_name else None
     return path.parent.name if known is not None and known.resolve() == path else str(path)
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The text of a model.py: "a1" or "engine"."""
     return resources.files("a1_trt.deploy.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _a1_config(reference: str) -> str:
+def _a1_files(reference: str, models: Mapping[Role, list[str]]) -> dict[str, str]:
     policy = "# One instance: two would be two processes, each with a calibration of its own.\n"
-    decoupled = "model_transaction_policy { decoupled: true }\n"
-    return _config("a1", 0, policy + decoupled, A1_INPUTS, A1_OUTPUTS, {"pair": reference})
+    copies = {f"{role}_models": ",".join(names) for role, names in models.items() if len(names) > 1}
+    config = config_text(
+        "a1",
+        backend="python",
+        max_batch_size=0,
+        policy=policy + "model_transaction_policy { decoupled: true }\n",
+        inputs=A1_INPUTS,
+        outputs=A1_OUTPUTS,
+        parameters={"pair": reference, **copies},
+    )
+    return {"a1/config.pbtxt": config, "a1/1/model.py": source("a1")}
 
 
-def _engine_config(role: Role, reference: str) -> str:
+def _own_files(
+    role: Role, reference: str, model: str = "", size: int = MAX_BATCH_SIZE, more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """A model of this project's own, which has a part of the tensors of `tensorrt_llm`."""
+    name = model or role
     note = "# The engine batches by itself, whatever is in flight; a model that is not decoupled is cheaper to call.\n"
-    return _config(role, MAX_BATCH_SIZE, note, ENGINE_INPUTS, ENGINE_OUTPUTS, {"pair": reference, "role": role})
+    config = config_text(
+        name,
+        backend="python",
+        max_batch_size=size,
+        policy=note,
+        inputs=ENGINE_INPUTS,
+        outputs=ENGINE_OUTPUTS,
+        parameters={"pair": reference, "role": role, **(more or {})},
+    )
+    return {f"{name}/config.pbtxt": config, f"{name}/1/model.py": source("engine")}
 
 
-def _config(
-    name: str,
-    max_batch_size: int,
-    policy: str,
-    inputs: tuple[Tensor, ...],
-    outputs: tuple[Tensor, ...],
-    parameters: dict[str, str],
-) -> str:
-    parts = [
-        "# Written by 'a1-trt deploy render'; change the pair file instead.\n",
-        f'name: "{name}"\nbackend: "python"\nmax_batch_size: {max_batch_size}\n',
-        policy,
-        *(_tensor("input", tensor) for tensor in inputs),
-        *(_tensor("output", tensor) for tensor in outputs),
-        "instance_group [ { count: 1 kind: KIND_CPU } ]\n",
-        *(_parameter(key, value) for key, value in parameters.items()),
-    ]
-    return "".join(parts)
+def _pytorch_files(model: str, role: Role, reference: str, host: Hosting, gpus: tuple[int, ...]) -> dict[str, str]:
+    more = {"engine": "tensorrt_llm", "gpu_device_ids": ",".join(str(gpu) for gpu in gpus)}
+    found = _own_files(role, reference, model, max(MAX_BATCH_SIZE, host.max_batch_size), more)
+    if host.settings:
+        found[f"{model}/{SETTINGS_FILE}"] = json.dumps(dict(host.settings), indent=2, sort_keys=True) + "\n"
+    return found
 
 
-def _tensor(kind: str, tensor: Tensor) -> str:
-    dims = ", ".join(str(size) for size in tensor.dims)
-    lines = [f'name: "{tensor.name}"', f"data_type: TYPE_{tensor.data_type}", f"dims: [ {dims} ]"]
-    if tensor.scalar:
-        lines.append("reshape: { shape: [ ] }")
-    if tensor.optional:
-        lines.append("optional: true")
-    if tensor.ragged:
-        lines.append("allow_ragged_batch: true")
-    return f"{kind} [ {{ {' '.join(lines)} }} ]\n"
-
-
-def _parameter(key: str, value: str) -> str:
-    # JSON's escapes are valid in protobuf text for everything it writes here: quotes, backslashes and control
-    # characters; other characters stay as they are.
-    return f'parameters {{ key: "{key}" value {{ string_value: {_quoted(value)} }} }}\n'
-
-
-def _quoted(value: str) -> str:
-    if any(ord(character) < 32 for character in value):
-        raise DeployError(
-            f"the path {value!r} has a control character", field="pair", remedy="move the pair file elsewhere"
-        )
-    return json.dumps(value, ensure_ascii=False)
+def _their_files(model: str, pair: Pair, role: Role, host: Hosting, gpus: tuple[int, ...]) -> dict[str, str]:
+    """TensorRT-LLM's own model: all of its tensors, all of its parameters."""
+    queue = max(MAX_BATCH_SIZE, 4 * pair.role(role).max_in_flight)
+    said = {**tensorrt_llm.USUAL, **host.parameters, "gpu_device_ids": ",".join(str(gpu) for gpu in gpus)}
+    config = config_text(
+        model,
+        backend="tensorrtllm",
+        max_batch_size=host.max_batch_size,
+        policy="# Nothing streams from here to a1, and a model that is not decoupled is cheaper to call.\n"
+        "model_transaction_policy { decoupled: false }\n"
+        f"dynamic_batching {{ preferred_batch_size: [ {host.max_batch_size} ] max_queue_delay_microseconds: 0 "
+        f"default_queue_policy: {{ max_queue_size: {queue} }} }}\n",
+        inputs=tensorrt_llm.INPUTS,
+        outputs=tensorrt_llm.OUTPUTS,
+        parameters={setting.key: said.get(setting.key, "") for setting in tensorrt_llm.SETTINGS},
+    )
+    # Triton wants a version directory, and git and archives leave out empty ones.
+    return {f"{model}/config.pbtxt": config, f"{model}/1/.gitkeep": ""}

@@ -23,9 +23,11 @@ def parsed(text):
 
 def test_the_tree_equals_the_rendered_reference_pair(tmp_path):
     written = render(load_pair(ROOT / "engines" / "reference"), tmp_path)
-    tracked = {path.relative_to(ROOT / "triton_models") for path in (ROOT / "triton_models").rglob("*.p[by]*")}
-    assert {path.relative_to(tmp_path) for path in written} == tracked - {
-        path for path in tracked if "__pycache__" in path.parts
+    tracked = {
+        path.relative_to(ROOT / "triton_models") for path in (ROOT / "triton_models").rglob("*") if path.is_file()
+    }
+    assert {path.relative_to(tmp_path) for path in written} == {
+        path for path in tracked if "__pycache__" not in path.parts
     }
     for path in written:
         assert path.read_bytes() == (ROOT / "triton_models" / path.relative_to(tmp_path)).read_bytes()

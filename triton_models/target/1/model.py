@@ -14,7 +14,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the engine; an error here keeps the server from starting."""
-        self.model = EngineModel.load(args["model_config"], pb_utils)
+        self.model = EngineModel.load(args, pb_utils)
 
     async def execute(self, requests: list[Any]) -> None:
         """Start each request and return: responses go out as they are ready."""
