@@ -1,0 +1,294 @@
+"""Plans: every shipped pair on every class of GPU, the memory model's laws, placements, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a1_trt.build.memory import RESERVE, Split, activations, kv_bytes_per_token, weights
+from a1_trt.build.plan import ROLES, GpuSpec, make_plan
+from a1_trt.build.sizes import CHUNK_TOKENS, PROMPT_TOKENS
+from a1_trt.config import load_pair, make_pair
+from a1_trt.errors import ConfigError
+from a1_trt.hardware import known_gpus, known_models, model_dimensions
+
+DRAFTS = ("r1-distill-qwen-1.5b", "r1-distill-llama-8b", "qwen2.5-7b-instruct", "llama-3.1-8b-instruct")
+TARGETS = ("qwq-32b", "s1.1-32b", "r1-distill-llama-70b")
+SHIPPED = [f"{draft}_{target}" for draft, target in itertools.product(DRAFTS, TARGETS)]
+GPUS = ("h100-80g", "2 x h100-80g", "a100-80g", "l4-24g")
+PROFILES = ("tensorrt", "pytorch")
+
+
+def pair_of(draft="Qwen/Qwen2.5-7B-Instruct", target="Qwen/QwQ-32B", **gpu):
+    return make_pair(
+        {
+            "name": "p",
+            "draft": {"model": draft, "gpu": gpu.get("draft_gpu", {})},
+            "target": {"model": target, "max_in_flight": 4, "gpu": gpu.get("target_gpu", {})},
+        }
+    )
+
+
+def held_by_gpu(plan):
+    """GPU -> GiB that the plan puts on it."""
+    rows = {role: sum(row.gib for row in plan.memory if row.role == role) for role in ROLES}
+    gpus = plan.placement["draft"].gpus | plan.placement["target"].gpus
+    return {gpu: sum(rows[role] for role in ROLES if gpu in plan.placement[role].gpus) for gpu in gpus}
+
+
+def assert_sound(plan):
+    """No GPU holds more than there is of it, nor a KV cache less than its requests need; or the plan says no."""
+    usable = plan.gpu.gpu.memory_gib * (1 - RESERVE)
+    over = max(held - usable for held in held_by_gpu(plan).values())
+    assert plan.fits == (over <= 1e-6)
+    if plan.fits:
+        assert all(plan.kv_tokens[role] >= plan.sizes[role].kv_tokens for role in ROLES)
+        assert plan.short_gib <= 0
+        assert not plan.remedies
+    else:
+        assert plan.short_gib == pytest.approx(over, abs=0.01)
+    for role in ROLES:
+        split = plan.placement[role].split
+        assert all(len(replica) == split.n_gpus for replica in plan.placement[role].replicas)
+        assert max(plan.placement[role].gpus) < plan.gpu.count
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_pair_fits_or_says_why_not(name, profile, gpu):
+    plan = make_plan(load_pair(name), profile, GpuSpec.parse(gpu))
+    assert_sound(plan)
+    assert all(row.explanation for row in plan.memory)
+    if not plan.fits:
+        assert plan.short_gib > 0
+        assert plan.remedies, "a shipped pair that does not fit has to say what would"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_two_h100_hold_every_shipped_pair(name):
+    assert make_plan(load_pair(name), "pytorch", GpuSpec.parse("2 x h100-80g")).fits
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.endswith("-32b")])
+def test_16_bits_of_the_32b_targets_fit_two_h100_and_not_one(name):
+    chosen = {count: make_plan(load_pair(name), "pytorch", GpuSpec.parse(f"{count}xh100-80g")) for count in (1, 2)}
+    assert chosen[2].quantization == {"draft": "none", "target": "none"}
+    assert chosen[1].quantization["target"] != "none"
+    assert any("calibrate" in text for text in chosen[1].warnings)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_pairs_carry_the_published_settings(name):
+    pair = load_pair(name)
+    assert pair.name == name
+    assert (pair.scheduler.n_samples, pair.scheduler.max_turns, pair.conformal.alpha) == (16, 15, 0.4)
+    assert (pair.draft.max_in_flight, pair.target.max_in_flight) == (16, 4)
+    for role in (pair.draft, pair.target):
+        assert (role.sampling.segment_tokens, role.sampling.temperature, role.prompt) == (500, 0.8, "chat")
+        assert role.model in known_models()
+
+
+def test_remedies_are_true():
+    plan = make_plan(pair_of(), "pytorch", GpuSpec.parse("h100-80g"))
+    assert not plan.fits
+    same, more = plan.remedies
+    assert 'target.gpu.quantization = "' in same
+    changed = pair_of(
+        **{
+            f"{role}_gpu": {"quantization": same.split(f'{role}.gpu.quantization = "')[1].split('"')[0]}
+            for role in ROLES
+            if f"{role}.gpu" in same
+        }
+    )
+    assert make_plan(changed, "pytorch", GpuSpec.parse("h100-80g")).fits
+    assert make_plan(pair_of(), "pytorch", GpuSpec.parse(more.removeprefix("fits with "))).fits
+
+
+DRAFT_MODELS = st.sampled_from(sorted(known_models()))
+SPECS = st.builds(GpuSpec, st.sampled_from(sorted(known_gpus().values(), key=str)), st.sampled_from([1, 2, 3, 4, 8]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    DRAFT_MODELS,
+    DRAFT_MODELS,
+    SPECS,
+    st.sampled_from(PROFILES),
+    st.integers(1, 256),
+    st.integers(1, 64),
+    st.sampled_from(["auto", "none", "int4_awq"]),
+    st.sampled_from(["auto", "context_logits"]),
+    st.sampled_from(["auto", "fp8"]),
+)
+def test_whatever_the_pair_a_plan_is_sound(draft, target, spec, profile, n_draft, n_target, quantization, scoring, kv):
+    gpu = {"quantization": quantization, "kv_cache_dtype": kv}
+    pair = make_pair(
+        {
+            "name": "p",
+            "draft": {"model": draft, "max_in_flight": n_draft, "gpu": gpu},
+            "target": {"model": target, "max_in_flight": n_target, "gpu": {**gpu, "scoring": scoring}},
+        }
+    )
+    plan = make_plan(pair, profile, spec)
+    assert_sound(plan)
+    assert 1 <= plan.max_scoring_requests <= n_target
+    for role in ROLES:
+        sizes = plan.sizes[role]
+        assert sizes.max_num_tokens >= sizes.max_batch_size
+        assert sizes.max_seq_len <= model_dimensions(pair.role(role).model).max_context_tokens
+    if profile == "pytorch":
+        assert plan.sizes["target"].max_num_tokens >= plan.sizes["target"].max_seq_len
+
+
+def test_context_logits_cost_what_they_are():
+    scored = {"target_gpu": {"scoring": "context_logits"}}
+    plain = make_plan(pair_of(), "pytorch", GpuSpec.parse("8 x h100-80g"))
+    whole = make_plan(pair_of(**scored), "pytorch", GpuSpec.parse("8 x h100-80g"))
+    length, vocabulary = whole.sizes["target"].max_seq_len, 152064
+    held = whole.max_scoring_requests * length * vocabulary * 4 / 2**30
+    assert held < whole.memory_gib()["target"]["logits"] < 2.5 * held
+    assert plain.memory_gib()["target"]["logits"] < 1.0
+
+
+def test_fewer_scores_at_once_where_logits_leave_room_for_no_more():
+    pair = pair_of(target_gpu={"scoring": "context_logits", "quantization": "fp8"})
+    plans = [make_plan(pair, "pytorch", GpuSpec.parse(f"{count}xh100-80g")) for count in (1, 2, 4)]
+    assert plans[-1].fits
+    fitting = [plan.max_scoring_requests for plan in plans if plan.fits]
+    assert fitting == sorted(fitting)
+    assert any(plan.max_scoring_requests < 4 for plan in plans)
+
+
+def test_weights_divide_and_shrink():
+    model = model_dimensions("Qwen/QwQ-32B")
+    whole, half = weights(model, Split(), "none").gib, weights(model, Split(2), "none").gib
+    assert whole == pytest.approx(2 * model.n_parameters / 2**30)
+    assert whole / 2 < half < whole * 0.53  # each GPU holds the embedding
+    assert weights(model, Split(), "fp8").gib == pytest.approx(
+        (model.n_layer_parameters + 4 * model.n_embedding_parameters) / 2**30
+    )
+    assert weights(model, Split(), "int4_awq").gib < weights(model, Split(), "nvfp4").gib
+
+
+def test_kv_cache_of_a_token():
+    model = model_dimensions("deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
+    assert kv_bytes_per_token(model, Split(), "auto") == 2 * 80 * 8 * 128 * 2
+    assert kv_bytes_per_token(model, Split(2), "fp8") == 80 * 8 * 128
+    assert kv_bytes_per_token(model, Split(16), "auto") == kv_bytes_per_token(model, Split(8), "auto")
+
+
+def test_activations_grow_with_tokens_at_once():
+    plan = make_plan(pair_of(), "pytorch", GpuSpec.parse("2 x h100-80g"))
+    model = model_dimensions("Qwen/QwQ-32B")
+    sizes = plan.sizes["target"]
+    assert activations(model, Split(), sizes).gib > activations(model, Split(2), sizes).gib > 0.5
+
+
+def test_lengths_follow_the_pair():
+    pair = pair_of(draft="deepseek-ai/DeepSeek-R1-Distill-Llama-8B", target="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
+    sizes = make_plan(pair, "pytorch", GpuSpec.parse("8 x h100-80g")).sizes
+    assert sizes["target"].max_seq_len == 256 * math.ceil((PROMPT_TOKENS + 15 * 500) / 256)
+    assert sizes["draft"].max_num_tokens == CHUNK_TOKENS
+    crossed = make_plan(pair_of(), "pytorch", GpuSpec.parse("8 x h100-80g")).sizes
+    assert crossed["target"].max_seq_len > sizes["target"].max_seq_len
+    assert "tokenizer" in crossed["target"].why["max_seq_len"]
+
+
+def test_takeovers_and_scores_are_part_of_the_explanation():
+    why = make_plan(pair_of(), "pytorch", GpuSpec.parse("2 x h100-80g")).sizes["target"].why["max_batch_size"]
+    assert "16 scores" in why
+    assert "B = 7 takeovers" in why  # ceil(0.4 x 16)
+
+
+def test_roles_get_gpus_of_their_own_where_these_suffice():
+    plan = make_plan(pair_of(), "pytorch", GpuSpec.parse("4 x h100-80g"))
+    assert not plan.placement["draft"].gpus & plan.placement["target"].gpus
+    assert plan.placement["target"].split.tensor == 2
+    assert any("GPU 3 holds nothing" in text for text in plan.warnings)
+
+
+def test_replicas_and_parallelism_are_placed_as_asked():
+    pair = pair_of(draft_gpu={"replicas": 2}, target_gpu={"replicas": 2, "tensor_parallel": 2, "pipeline_parallel": 1})
+    place = make_plan(pair, "pytorch", GpuSpec.parse("6 x h100-80g")).placement
+    assert place["draft"].replicas == ((0,), (1,))
+    assert place["target"].replicas == ((2, 3), (4, 5))
+
+
+def test_shared_gpus_do_not_depend_on_who_starts_first():
+    plan = make_plan(load_pair("r1-distill-qwen-1.5b_qwq-32b"), "pytorch", GpuSpec.parse("h100-80g"))
+    table, total = plan.memory_gib(), plan.gpu.gpu.memory_gib
+    for role, other in (ROLES, ROLES[::-1]):
+        cache = plan.settings[role]["kv_cache_config"]
+        own = sum(table[role][part] for part in ("weights", "runtime", "activations"))
+        free_alone, free_second = total - own, total - own - sum(table[other].values())
+        wanted = table[role]["kv_cache"]
+        assert cache["free_gpu_memory_fraction"] * free_second <= wanted * 1.02  # never more than planned
+        assert cache["free_gpu_memory_fraction"] * free_alone >= wanted  # then the number of tokens is the limit
+        assert cache["max_tokens"] == plan.kv_tokens[role]
+
+
+@pytest.mark.parametrize(("fraction", "fits"), [(0.5, True), (0.02, False), (0.99, False)])
+def test_a_fraction_of_ones_own_is_held_to_the_same_rules(fraction, fits):
+    pair = pair_of(target_gpu={"kv_cache_fraction": fraction, "tensor_parallel": 2})
+    plan = make_plan(pair, "pytorch", GpuSpec.parse("4 x h100-80g"))
+    assert plan.settings["target"]["kv_cache_config"]["free_gpu_memory_fraction"] == fraction
+    assert plan.fits == fits
+    assert (plan.short_gib <= 0) == fits
+
+
+@pytest.mark.parametrize(
+    ("gpu", "quantization", "needs"),
+    [("a100-80g", "fp8", "8.9"), ("h100-80g", "nvfp4", "10.0"), ("a10-24g", "fp8", "8.9"), ("l4-24g", "nvfp4", "10.0")],
+)
+def test_quantisation_that_the_gpu_cannot_do_is_refused(gpu, quantization, needs):
+    with pytest.raises(ConfigError, match=needs) as caught:
+        make_plan(pair_of(target_gpu={"quantization": quantization}), "pytorch", GpuSpec.parse(gpu))
+    assert caught.value.field == "target.gpu.quantization"
+    assert "int4_awq" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("gpu", "quantization"), [("h100-80g", "fp8"), ("l4-24g", "fp8"), ("b200-180g", "nvfp4")])
+def test_quantisation_that_the_gpu_can_do_is_taken(gpu, quantization):
+    plan = make_plan(pair_of(target_gpu={"quantization": quantization}), "pytorch", GpuSpec.parse(gpu))
+    assert plan.quantization["target"] == quantization
+
+
+@pytest.mark.parametrize(
+    ("gpu", "field"),
+    [
+        ({"tensor_parallel": 3}, "target.gpu.tensor_parallel"),
+        ({"tensor_parallel": 16}, "target.gpu.tensor_parallel"),
+        ({"pipeline_parallel": 64, "replicas": 2}, "target.gpu"),
+        ({"tensor_parallel": 8}, "target.gpu"),
+        ({"replicas": 9}, "target.gpu"),
+        ({"scoring": "external_draft"}, "target.gpu.scoring"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused(gpu, field):
+    with pytest.raises(ConfigError) as caught:
+        make_plan(pair_of(target_gpu=gpu), "pytorch", GpuSpec.parse("4 x h100-80g"))
+    assert caught.value.field == field
+    assert caught.value.remedy
+
+
+def test_an_unknown_model_is_refused_by_its_key():
+    with pytest.raises(ConfigError) as caught:
+        make_plan(pair_of(draft="nobody/nothing"), "pytorch", GpuSpec.parse("h100-80g"))
+    assert caught.value.field == "draft.model"
+
+
+def test_a_quantised_checkpoint_is_taken_as_it_is(machine):
+    (machine.root / "pair" / "small" / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
+    machine.write_pair("")
+    (machine.hub / "owner" / "large").rename(machine.root / "pair" / "large")
+    machine.pair_file.write_text(machine.pair_file.read_text().replace("owner/large", "large"))
+    plan = make_plan(machine.pair, "pytorch", GpuSpec.parse("h100-80g"))
+    assert plan.quantization["draft"] == "fp8"
+    assert not [step for step in plan.steps if step.name == "quantize"]
+    with pytest.raises(ConfigError, match="quantised already"):
+        make_plan(machine.pair, "tensorrt", GpuSpec.parse("h100-80g"))
