@@ -1,7 +1,19 @@
-"""Measuring ways of solving against each other: the same problems, seeds, settings and server."""
+"""Measuring strategies against each other: the same problems, seeds, settings and engines."""
 
-from a1_trt.bench.comparison import ARMS, Measured, measure
-from a1_trt.bench.machine import machine, versions
-from a1_trt.bench.report import summarise
+from a1_trt.bench.comparison import Comparison, OnProgress, Plan, blocks_for
+from a1_trt.bench.document import read_document, settings_of, summarise, write_document
+from a1_trt.bench.machine import commit, machine, versions
 
-__all__ = ["ARMS", "Measured", "machine", "measure", "summarise", "versions"]
+__all__ = [
+    "Comparison",
+    "OnProgress",
+    "Plan",
+    "blocks_for",
+    "commit",
+    "machine",
+    "read_document",
+    "settings_of",
+    "summarise",
+    "versions",
+    "write_document",
+]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,20 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """Versions of the packages that a figure depends on; None where one is not installed."""
     return {package: _version(package) for package in _PACKAGES}
+
+
+def commit() -> str | None:
+    """The commit of this package's own source tree, with "+" where that has been changed; None outside of git."""
+    git, tree = shutil.which("git"), Path(__file__).resolve().parents[2]
+    if git is None or not (tree / ".git").exists():
+        return None
+    head, changes = (_asked(git, tree, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno")))
+    return None if head is None else head + ("+" if changes else "")
+
+
+def _asked(git: str, tree: Path, *words: str) -> str | None:
+    done = subprocess.run([git, "-C", str(tree), *words], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _processor() -> str:

@@ -11,11 +11,13 @@ from typing import IO, Any
 import click
 
 import a1_trt
+from a1_trt.cli.bench import bench
 from a1_trt.cli.calibrate import calibrate
 from a1_trt.cli.demo import demo
 from a1_trt.cli.engine import engine
 from a1_trt.cli.pair import pair
 from a1_trt.cli.serve import serve
+from a1_trt.cli.simulate import simulate
 from a1_trt.cli.solve import solve
 from a1_trt.errors import A1Error, Cancelled
 
@@ -67,5 +69,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, solve, serve, pair, engine, calibrate):
+for command in (demo, solve, serve, pair, engine, calibrate, bench, simulate):
     main.add_command(command)

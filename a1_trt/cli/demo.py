@@ -17,15 +17,18 @@ from a1_trt.cli.options import json_option, pair_option, problems_option, settin
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.progress import SolvingView
-from a1_trt.config import load_pair
+from a1_trt.config import Pair, load_pair
 from a1_trt.errors import InvalidRequestError
 from a1_trt.problems import read_problems
 from a1_trt.requests import make_parameters
-from a1_trt.types import Problem
+from a1_trt.types import Parameters, Problem
 
 N_PROBLEMS = 32
 N_BLOCKS = 4
 N_WARM_UP = 2
+_ARMS = {"a1": "a1", "target-only": "target_only", "a1-barrier": "barrier"}
+"""Strategy -> what the demo calls it."""
+_FIGURES = ("accuracy", "accuracy_ci95", "wall_s", "n_scored", "n_takeovers", "n_stopped", "n_failed")
 
 
 @click.command()
@@ -49,7 +52,7 @@ def demo(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Start Triton, solve held-out problems by A1 and by the target alone, and compare the two.
+    """Start Triton, solve held-out problems by A1 and by the target alone on its engines, and compare the two.
 
     Both get the same problems, samples, seeds and settings, all problems in flight at once. The problems are dealt out
     into blocks in which the ways take turns, each leading in its turn, so that a machine that grows slower favours
@@ -69,10 +72,8 @@ def demo(
         raise InvalidRequestError(
             f"{path} has {len(found)} problems of level {level}", field="problems", remedy="ask for fewer"
         )
-    arms = ["a1", "target_only", *([compare] if compare else [])]
-    # Both sides are told the same seed and length of chain, whatever the server's defaults are.
-    given = {**parameters, "n_samples": settings.n_samples, "seed": settings.seed}
-    figures = asyncio.run(_measure(loaded, found, n_problems, arms, blocks, given))
+    strategies = ["a1", "target-only", *([f"a1-{compare}"] if compare else [])]
+    figures = asyncio.run(_measure(loaded, found, n_problems, strategies, blocks, settings))
     report = {
         "pair": loaded.name,
         "level": level,
@@ -87,32 +88,57 @@ def demo(
     if as_json:
         say_json(report)
     else:
-        _print(report, arms)
+        _print(report, [_ARMS[name] for name in strategies])
 
 
 async def _measure(
-    loaded: Any, found: list[Problem], n_problems: int, arms: list[str], blocks: int, parameters: dict[str, Any]
+    loaded: Pair, found: list[Problem], n_problems: int, strategies: list[str], blocks: int, settings: Parameters
 ) -> dict[str, Any]:
-    from a1_trt.bench import ARMS, machine, measure, summarise, versions
-    from a1_trt.client import AsyncClient
+    from a1_trt.bench import Comparison, Plan, machine, versions
     from a1_trt.deploy.server import TritonServer
+    from a1_trt.session import open_engines
 
     problems, others = found[:n_problems], found[n_problems : n_problems + N_WARM_UP]
-    about = machine()
+    blocks = min(blocks, n_problems)
+    plan = Plan(
+        strategies=tuple(strategies),
+        n_samples=(settings.n_samples,),
+        max_turns=(settings.max_turns,),
+        blocks=blocks,
+        seed=settings.seed,
+        n_in_flight=-(-n_problems // blocks),
+        keep_calls="none",
+    )
+    about = {"machine": machine(), "versions": versions()}
     with TritonServer(loaded, progress=lambda text: note(f"Triton: {text}")) as server:
-        async with AsyncClient(f"grpc://{server.grpc_url}") as client:
-            for arm in arms:  # the first requests of a server pay for what later ones find ready
-                await client.solve_many(others or problems[:1], **{**parameters, **ARMS[arm]})
-            with SolvingView(arms, n_problems) as view:
-                measured = await measure(
-                    client,
-                    problems,
-                    arms,
-                    n_blocks=blocks,
-                    on_progress=lambda arm, now: view.update(arm, now.n_done, now.n_total, now.outcome),
-                    **parameters,
-                )
-    return {**summarise(problems, measured), "machine": about, "versions": versions()}
+        engines = await open_engines(loaded, url=server.grpc_url)
+        try:
+            comparison = Comparison(plan, loaded, engines, problems, settings)
+            with SolvingView(strategies, n_problems) as view:
+                document = await comparison.measure(warm_up=others or problems[:1], on_progress=view.update)
+        finally:
+            for engine in engines.values():
+                await engine.aclose()
+    return {**_said(document), **about}
+
+
+def _said(document: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a comparison under the names that the demo has for them."""
+    said: dict[str, Any] = {}
+    for each in document["overall"]:
+        tokens = {f"{name}_tokens": n for name, n in each["tokens"].items()}
+        said[_ARMS[each["strategy"]]] = {
+            **{name: each[name] for name in _FIGURES},
+            "sample_accuracy": each["pass_at_k"]["1"]["value"],
+            **tokens,
+        }
+    for ratio in document["ratios"]:
+        if ratio["against"] == "target-only":
+            said |= {name: ratio[name] for name in ("accuracy_difference", "accuracy_difference_ci95", "speedup")}
+        else:
+            said["async_over_barrier"] = ratio["speedup"]
+    a1 = next(each for each in document["overall"] if each["strategy"] == "a1")
+    return {**said, **{name: a1[name] for name in ("rejection_rate", "rejection_rate_ci95")}}
 
 
 def _print(report: dict[str, Any], arms: list[str]) -> None:

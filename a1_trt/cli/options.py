@@ -25,9 +25,11 @@ problems_option = click.option(
 )
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
-_PARAMETERS = (
+_SIZES = (
     click.option("-n", "--samples", "n_samples", type=int, help="Reasoning chains in parallel."),
     click.option("--max-turns", type=int, help="Longest chain, in turns."),
+)
+_PARAMETERS = (
     click.option("--alpha", type=float, help="Rejection rate in (0, 1): the share that the target takes over."),
     click.option("--budget", type=int, help="Instead of alpha: takeovers among the samples, alpha = budget / samples."),
     click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
@@ -45,11 +47,16 @@ _POLICIES = (
 
 def parameter_options(function: _F) -> _F:
     """Everything that may be said about how a problem is solved."""
-    return _with(function, (*_PARAMETERS, *_POLICIES))
+    return _with(function, (*_SIZES, *_PARAMETERS, *_POLICIES))
 
 
 def setting_options(function: _F) -> _F:
     """The same, for commands that choose strategy and admission themselves."""
+    return _with(function, (*_SIZES, *_PARAMETERS))
+
+
+def sweep_options(function: _F) -> _F:
+    """The same, for commands that also take several numbers of samples and turns."""
     return _with(function, _PARAMETERS)
 
 

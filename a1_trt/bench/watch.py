@@ -1,0 +1,105 @@
+"""What a run takes besides time: memory, blocks of the KV cache, energy."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from a1_trt.engine import Engine
+
+EVERY_S = 0.2
+
+
+class Watch:
+    """Looks every now and then while it is open, and keeps the peaks.
+
+    Args:
+        engines: One per role; those that know their `blocks_in_use` are asked.
+
+    Attributes:
+        rss_bytes: Most memory that this process and those below it held; None where /proc does not tell.
+        kv_blocks: Most blocks of the KV cache in use, by role.
+        energy_j: Energy of all GPUs between opening and closing; None where NVML does not tell.
+    """
+
+    def __init__(self, engines: Mapping[Any, Engine]) -> None:
+        self._engines = engines
+        self._task: asyncio.Task[None] | None = None
+        self._energy_j: float | None = None
+        self.rss_bytes: int | None = None
+        self.kv_blocks: dict[str, int] = {}
+        self.energy_j: float | None = None
+
+    async def __aenter__(self) -> Self:
+        self._energy_j = gpu_energy_j()
+        self._task = asyncio.create_task(self._look_on())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._look()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        now_j = gpu_energy_j()
+        if now_j is not None and self._energy_j is not None:
+            self.energy_j = now_j - self._energy_j
+
+    def figures(self) -> dict[str, Any]:
+        """The peaks, ready for JSON."""
+        return {"rss_bytes": self.rss_bytes, "kv_blocks": dict(self.kv_blocks), "energy_j": self.energy_j}
+
+    async def _look_on(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(EVERY_S)
+
+    def _look(self) -> None:
+        rss_bytes = sum(_rss_bytes(process) for process in _family(os.getpid()))
+        if rss_bytes:
+            self.rss_bytes = max(self.rss_bytes or 0, rss_bytes)
+        for role, engine in self._engines.items():
+            blocks = getattr(engine, "blocks_in_use", None)
+            if isinstance(blocks, int):
+                self.kv_blocks[role] = max(self.kv_blocks.get(role, 0), blocks)
+
+
+def gpu_energy_j() -> float | None:
+    """Energy that all GPUs have taken since their drivers were loaded, joules; None where NVML does not tell."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        try:
+            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles)) / 1000.0
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+
+
+def _family(process: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield process
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # it may end while it is looked at
+            for child in children.read_text(encoding="ascii").split():
+                yield from _family(int(child))
+
+
+def _rss_bytes(process: int) -> int:
+    try:
+        fields = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
