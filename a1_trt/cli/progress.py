@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from a1_trt.cli.output import is_live, note, percent
 from a1_trt.types import Result
@@ -97,3 +97,58 @@ class StepsView:
         self._bar.update(self._task, completed=n_done, description=step)
         if not self._live:
             note(f"[{n_done}/{self._n_steps}] {step} {state}")
+
+
+class CountView:
+    """Shows how many of something are done, on standard error.
+
+    Args:
+        what: What is counted, in the plural.
+        n_total: How many there are, where that is known.
+    """
+
+    def __init__(self, what: str, n_total: int | None = None) -> None:
+        self._live = is_live()
+        self._what = what
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task(what, total=n_total)
+        self._n_done = 0
+        self._last_line_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.update(self._task, completed=self._n_done, refresh=True)
+        self._bar.stop()
+
+    def step(self) -> None:
+        """One more is done; cheap enough for millions."""
+        self._n_done += 1
+        if not self._n_done % 256:
+            self._show()
+
+    def show(self, n_done: int, n_total: int) -> None:
+        """So many are done, of so many."""
+        self._n_done = n_done
+        self._bar.update(self._task, total=n_total)
+        self._show()
+
+    def _show(self) -> None:
+        self._bar.update(self._task, completed=self._n_done)
+        now_s = time.monotonic()
+        if not self._live and now_s - self._last_line_s > _LINE_EVERY_S:
+            self._last_line_s = now_s
+            total = self._bar.tasks[self._task].total
+            note(f"{self._n_done:,}{f' of {total:,.0f}' if total else ''} {self._what}")

@@ -7,8 +7,10 @@
     fleet.py flow.py        engines behind queues, and what samples do next: the scheduler's rules, on lengths
     simulation.py bounds.py one run, and what no schedule can beat
     request.py words.py     from a command line to a run
+    speculation.py          token-level speculative decoding, as an engine
     sweep.py plan.py        many runs; the cheapest layout for a load
-    fit.py                  constants of an engine, from the timeline of a real run
+    recorded.py fit.py      constants of an engine, from the timeline of a real run
+    engines.py documents.py JSON files that are read and written
     listing.py              what the barrier between problems costs, from recorded durations alone
     text.py                 scripts as text, for the real scheduler and strategies in virtual time
     paper.py                the paper's table

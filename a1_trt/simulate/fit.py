@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
-from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.simulate.documents import read_document
+from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.simulate.recorded import RecordedRun, Replay
 from a1_trt.types import Role
@@ -192,9 +191,10 @@ def fit_runs(
     if on_step:
         on_step(n_most, n_most)
     documents = [predict(run, constants, model.coupling).document(held_out=run in unseen) for run in [*seen, *unseen]]
+    in_flight: dict[Role, int] = {role: max(run.in_flight(role) for run in runs) for role in ROLES}
     ratios = _ratios(documents, [run.strategy for run in unseen])
     return {
-        "engines": _engines(constants, runs, model.shared),
+        "engines": engines_document(plans_of(constants, in_flight), model.shared),
         "constants": {role: asdict(said) for role, said in constants.items()},
         "shared_processor": model.shared,
         "loss": loss,
@@ -282,21 +282,6 @@ def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role]) -> dict[Rol
     return found
 
 
-def _engines(constants: Mapping[Role, Constants], runs: Sequence[RecordedRun], shared: bool) -> dict[str, Any]:
-    in_flight: dict[Role, int] = {role: max(run.in_flight(role) for run in runs) for role in ROLES}
-    plans = plans_of(constants, in_flight)
-    document: dict[str, Any] = {"shared_processor": shared}
-    for role in ROLES:
-        plan = plans[role]
-        document[role] = {
-            "costs": asdict(plan.costs),
-            "limits": asdict(plan.limits),
-            "engines": plan.n_engines,
-            "max_in_flight": plan.max_in_flight,
-        }
-    return document
-
-
 def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> list[dict[str, Any]]:
     """Mean makespans of each two strategies, over each other; of runs that were held out, where there are any."""
     means: dict[str, tuple[float, float]] = {}
@@ -324,37 +309,3 @@ def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> 
 def _largest(documents: Sequence[Mapping[str, Any]], *, held_out: bool) -> float | None:
     errors = [abs(item["makespan_s"]["error"]) for item in documents if item["held_out"] == held_out]
     return max(errors, default=None)
-
-
-def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
-    """Engines that `fit` wrote, and whether they share one processor.
-
-    Raises:
-        InvalidRequestError: The file holds none.
-    """
-    document = read_document(path, "engines")
-    if isinstance(document, dict) and isinstance(document.get("engines"), dict):
-        document = document["engines"]
-    try:
-        plans: dict[Role, EnginePlan] = {}
-        for role in ROLES:
-            said = document[role]
-            costs = EngineCosts(**{name: _cost(value) for name, value in said["costs"].items()})
-            limits = EngineLimits(**{field.name: said["limits"][field.name] for field in fields(EngineLimits)})
-            plans[role] = EnginePlan(costs, limits, int(said["engines"]), int(said["max_in_flight"]))
-        return plans, bool(document["shared_processor"])
-    except A1Error:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRequestError(
-            f"{path} holds no engines ({type(error).__name__}: {error})",
-            field="engines",
-            remedy="write them with 'a1-trt simulate fit RUN.json --output FILE'",
-        ) from None
-
-
-def _cost(value: Any) -> float:
-    cost = float(value)
-    if not 0 <= cost < 1e6:
-        raise ValueError(f"{value!r} is no cost")
-    return cost

@@ -16,14 +16,12 @@ replays its decisions, unless a controller is asked to decide anew; sync-rank al
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from a1_trt.conformal import OnlineCalibration
-from a1_trt.conformal.online import Category, category_of
+from a1_trt.conformal import Candidate, Category, Controller, category_of, make_controller
 from a1_trt.scheduler.seeds import uniform
 from a1_trt.simulate.fleet import Fleet, FleetCall
 from a1_trt.simulate.scripts import Script, Workload
@@ -89,7 +87,7 @@ class Flow:
         arrivals: When each problem comes, seconds; all at 0 when None.
         decisions: Replay recorded decisions where there are any, or decide anew.
         category: Which past scores a new one is ranked among.
-        first_scores: Scores of first turns, from which "published" takes its fixed threshold.
+        controller: Decides where no decision is replayed; the package's own when None.
         on_sample: Told of every sample that is over.
     """
 
@@ -104,7 +102,7 @@ class Flow:
         arrivals: Sequence[float] | None = None,
         decisions: Decisions = "recorded",
         category: Category = "turn",
-        first_scores: Sequence[float] = (),
+        controller: Controller | None = None,
         on_sample: Callable[[], object] | None = None,
     ) -> None:
         self.tally = Tally()
@@ -116,8 +114,7 @@ class Flow:
         self._arrivals = arrivals or [0.0] * len(workload.scripts)
         self._replays = decisions == "recorded"
         self._category = category
-        self._calibration = OnlineCalibration()
-        self._fixed = sorted(first_scores)
+        self._controller = controller or make_controller()
         self._on_sample = on_sample
         self._problems: dict[int, _Problem] = {}
         self._arrived: list[int] = []
@@ -274,13 +271,17 @@ class Flow:
         self._decide(sample, takeover)
 
     def _is_strange(self, sample: _Sample) -> bool:
-        said, score = self._parameters, sample.script.score(sample.turn)
-        if self._strategy == "published":
-            return bool(self._fixed) and bisect_left(self._fixed, score) >= (1 - said.alpha) * len(self._fixed)
-        identity = str(sample.problem)
-        u = uniform(said.seed, identity, sample.index, sample.turn)
-        category = category_of(self._category, sample.turn, identity)
-        return self._calibration.judge(score, category, u) <= said.alpha
+        said, identity = self._parameters, str(sample.problem)
+        candidate = Candidate(
+            sample.script.score(sample.turn),
+            category_of(self._category, sample.turn, identity),
+            identity,
+            said.alpha,
+            uniform(said.seed, identity, sample.index, sample.turn),
+        )
+        decision = self._controller.decide(candidate)
+        self._controller.update(candidate, decision)
+        return decision.takeover
 
     def _rank(self, problem: _Problem) -> None:
         """The classical rule: of the segments of a turn the strangest alpha are taken over."""

@@ -11,8 +11,9 @@ from a1_trt.adapters.simulated.roofline import Assumptions
 from a1_trt.config import Pair
 from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
+from a1_trt.simulate.engines import engine_document
 from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
-from a1_trt.simulate.flow import STRATEGIES, Decisions
+from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.scripts import Lengths, Workload, draw
 from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
@@ -43,7 +44,8 @@ class Request:
         in_flight: Most calls in flight of an engine, by role.
         concurrency: Problems at work at once; as the strategy has it when None.
         load_per_min: Problems a minute that come by chance; all at once when None.
-        decisions: Replay what was recorded, or decide anew.
+        controller: Decides, by name; when None a trace's own decisions are replayed, and others are made as the pair
+            says.
         lengths: Distributions of a drawn workload.
         chars_per_token: Of a trace.
         assumptions: Changes of simulation.toml.
@@ -64,7 +66,7 @@ class Request:
     in_flight: Mapping[Role, int] = field(default_factory=dict)
     concurrency: int | None = None
     load_per_min: float | None = None
-    decisions: Decisions = "recorded"
+    controller: str | None = None
     lengths: Lengths = field(default_factory=Lengths)
     chars_per_token: float = CHARS_PER_TOKEN
     assumptions: Mapping[str, float] = field(default_factory=dict)
@@ -112,18 +114,9 @@ class Prepared:
             "parameters": asdict(said),
             "workload": {"name": self.workload.name, **self.workload.about},
             "layout": self.layout.document() if self.layout else None,
-            "engines": {role: _engine_document(self.plans[role]) for role in ROLES},
+            "engines": {role: engine_document(self.plans[role]) for role in ROLES},
             "assumptions": asdict(Assumptions.stated(self.request.assumptions)),
         }
-
-
-def _engine_document(plan: EnginePlan) -> dict[str, Any]:
-    return {
-        "costs": asdict(plan.costs),
-        "limits": asdict(plan.limits),
-        "engines": plan.n_engines,
-        "max_in_flight": plan.max_in_flight,
-    }
 
 
 def prepare(request: Request) -> Prepared:
@@ -148,15 +141,18 @@ def prepare(request: Request) -> Prepared:
         strategy = "target-only"
         plans = {**plans, "target": request.speculation.plan(plans["draft"], plans["target"])}
         workload = request.speculation.workload(workload)
+    controller = request.controller or ("published" if strategy == "published" else pair.conformal.controller)
     settings = Settings(
         parameters,
         strategy,
         concurrency=request.concurrency,
         arrivals=poisson(len(workload.scripts), request.load_per_min, request.seed) if request.load_per_min else None,
-        decisions=request.decisions,
+        decisions="recorded" if request.controller is None else "controller",
         category=pair.conformal.category,
+        controller=controller,
+        controlled=pair.conformal.settings(parameters.n_samples),
         coupling="shared" if request.coupled or (layout and layout.colocated) else "none",
-        first_scores=_first_scores(workload) if strategy == "published" else (),
+        first_scores=_first_scores(workload) if controller in ("published", "static") else (),
     )
     return Prepared(request, pair, plans, workload, settings, layout)
 
@@ -166,7 +162,7 @@ def _parameters(request: Request, pair: Pair) -> Parameters:
     if request.n_samples is not None:
         given["n_samples"] = request.n_samples
     given["seed"] = request.seed
-    replayed = request.trace is not None and request.decisions == "recorded"
+    replayed = request.trace is not None and request.controller is None
     if request.strategy == "published" or replayed:
         # The published code scores every segment, those with an answer, too.
         given.setdefault("verify_answers", True)

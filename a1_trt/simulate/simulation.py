@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from a1_trt.conformal.online import Category
+from a1_trt.conformal import Category, ControllerSettings, category_of, make_controller
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
 from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
@@ -31,7 +31,9 @@ class Settings:
         decisions: Replay what was recorded, or decide anew.
         category: Which past scores a new one is ranked among.
         coupling: "shared": the engines of both roles share one processor.
-        first_scores: Scores of first turns for the fixed threshold of "published".
+        controller: Name of the controller that decides where nothing is replayed.
+        controlled: What it is told.
+        first_scores: Scores of first turns for the controllers "published" and "static".
     """
 
     parameters: Parameters = field(default_factory=Parameters)
@@ -41,6 +43,8 @@ class Settings:
     decisions: Decisions = "recorded"
     category: Category = "turn"
     coupling: Literal["none", "shared"] = "none"
+    controller: str = "two-level"
+    controlled: ControllerSettings = field(default_factory=ControllerSettings)
     first_scores: Sequence[float] = ()
 
     def __post_init__(self) -> None:
@@ -194,6 +198,7 @@ def simulate(
             on_call(call)
 
     fleet = Fleet(plans, coupling=settings.coupling, on_call=told)
+    scores = {category_of("turn", 0, ""): settings.first_scores} if settings.first_scores else None
     flow = Flow(
         fleet,
         workload,
@@ -203,7 +208,7 @@ def simulate(
         arrivals=settings.arrivals,
         decisions=settings.decisions,
         category=settings.category,
-        first_scores=settings.first_scores,
+        controller=make_controller(settings.controller, settings.controlled, calibration_scores=scores),
         on_sample=on_sample,
     )
     makespan_s = flow.run()

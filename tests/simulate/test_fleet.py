@@ -7,6 +7,7 @@ import pytest
 
 from a1_trt.adapters.simulated import EngineCosts, EngineLimits, SimulatedEngine
 from a1_trt.config import make_pair
+from a1_trt.conformal import make_controller
 from a1_trt.session import Session
 from a1_trt.simulate.fleet import EnginePlan, Fleet
 from a1_trt.simulate.flow import Flow
@@ -22,7 +23,7 @@ IN_FLIGHT = {"draft": 9, "target": 3}
 
 def pair():
     roles = {role: {"model": role, "prompt": "{problem}", "max_in_flight": IN_FLIGHT[role]} for role in IN_FLIGHT}
-    return make_pair({"name": "p", **roles, "conformal": {"category": "turn"}})
+    return make_pair({"name": "p", **roles, "conformal": {"controller": "growing"}})
 
 
 def for_real(workload, parameters):
@@ -54,7 +55,8 @@ def for_real(workload, parameters):
 def by_fleet(workload, parameters, strategy, concurrency=None):
     plans = {role: EnginePlan(COSTS[role], LIMITS, max_in_flight=IN_FLIGHT[role]) for role in COSTS}
     fleet = Fleet(plans)
-    flow = Flow(fleet, workload, parameters, strategy, concurrency=concurrency)
+    controller = make_controller("growing")
+    flow = Flow(fleet, workload, parameters, strategy, concurrency=concurrency, controller=controller)
     end_s = flow.run()
     counters = [fleet.batches(role)[0].counters for role in COSTS]
     counts = flow.tally.counts

@@ -1,0 +1,133 @@
+"""The paper's table, simulated: what its settings would give on stated GPUs, beside what it reports.
+
+Two ways of running the target alone are compared with, for the paper does not say which it means: as its published
+code does, eight calls at a time and one problem after another, and with all problems in flight, as any server would.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
+from a1_trt.simulate.request import Request, prepare
+from a1_trt.simulate.scripts import Lengths
+from a1_trt.simulate.simulation import Outcome
+
+MOST = {"speedup": 56.7, "throughput": 4.14}
+"""Gains that the paper's abstract reports at most; for which pair and data it does not say."""
+
+
+def paper_settings() -> dict[str, Any]:
+    """The stated settings and workloads, with where they are from.
+
+    Example:
+        >>> [dataset["name"] for dataset in paper_settings()["datasets"]]
+        ['MATH100', 'AMC23', 'AIME24', 'AIME25']
+    """
+    return tomllib.loads(resources.files(__package__).joinpath("paper.toml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way of running the table's problems."""
+
+    strategy: str
+    in_flight: Mapping[str, int]
+    concurrency: int | None
+
+
+def _ways(said: Mapping[str, Any]) -> dict[str, _Way]:
+    both = {"draft": said["draft_in_flight"], "target": said["target_in_flight"]}
+    wide = {"draft": 256, "target": 256}
+    return {
+        "target-only, one by one": _Way("target-only", {"target": said["alone_in_flight"]}, 1),
+        "target-only, all at once": _Way("target-only", wide, None),
+        "sync-rank": _Way("sync-rank", both, 1),
+        "published": _Way("published", both, 1),
+        "a1": _Way("a1", both, None),
+        "a1, 256 in flight": _Way("a1", wide, None),
+    }
+
+
+def paper_table(
+    gpu: str = "H100", seed: int = 0, *, on_run: Callable[[int, int], object] | None = None
+) -> dict[str, Any]:
+    """Simulate every dataset every way.
+
+    Args:
+        gpu: Kind of GPU; one for the draft and two for the target.
+        seed: Seed of the workloads.
+        on_run: Told how many simulations are done, and how many there are.
+
+    Raises:
+        ConfigError: There is no such GPU, or the models do not fit it.
+    """
+    document = paper_settings()
+    said, datasets = document["settings"], document["datasets"]
+    layout = Layout(parse_gpus(gpu)[0], RoleLayout(said["draft_gpus"], 1), RoleLayout(1, said["target_gpus"]))
+    ways = _ways(said)
+    rows, done = [], 0
+    for dataset in datasets:
+        outcomes: dict[str, Outcome] = {}
+        for name, way in ways.items():
+            outcomes[name] = _outcome(said, dataset, way, layout, seed)
+            done += 1
+            if on_run:
+                on_run(done, len(datasets) * len(ways))
+        rows.append(_row(dataset, outcomes))
+    return {
+        "simulated": True,
+        "layout": layout.document(),
+        "settings": said,
+        "seed": seed,
+        "paper_at_most": MOST,
+        "rows": rows,
+    }
+
+
+def _outcome(said: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Outcome:
+    ratio = dataset["alone_tokens"] / dataset["draft_tokens"]
+    request = Request(
+        said["pair"],
+        strategy=way.strategy,
+        n_problems=dataset["problems"],
+        n_samples=said["samples"],
+        seed=seed,
+        layout=layout,
+        parameters={
+            "max_turns": said["max_turns"],
+            "draft_tokens": said["segment_tokens"],
+            "target_tokens": said["segment_tokens"],
+            "alpha": said["alpha"],
+        },
+        in_flight=way.in_flight,  # type: ignore[arg-type]
+        concurrency=way.concurrency,
+        lengths=Lengths(median_tokens=dataset["draft_tokens"], spread=dataset["spread"], alone_ratio=ratio),
+    )
+    return prepare(request).run()
+
+
+def _row(dataset: Mapping[str, Any], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    makespans = {name: outcome.makespan_s for name, outcome in outcomes.items()}
+    bases = ("target-only, one by one", "target-only, all at once", "sync-rank")
+    return {
+        "dataset": dataset["name"],
+        "problems": dataset["problems"],
+        "assumed": {key: dataset[key] for key in ("alone_tokens", "draft_tokens", "spread")},
+        "paper": dataset["paper"],
+        "makespan_s": makespans,
+        "speedup": {
+            name: {base: makespans[base] / makespans[name] for base in bases}
+            for name in ("published", "a1", "a1, 256 in flight")
+        },
+        "rejection_rate": {name: outcome.rejection_rate for name, outcome in outcomes.items()},
+        "tokens": {
+            name: {role: outcome.tally.counts[f"{role}_tokens"] for role in ("draft", "target")}
+            for name, outcome in outcomes.items()
+        },
+        "utilisation": {name: outcome.utilisation for name, outcome in outcomes.items()},
+    }
