@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ max_in_flight = 4
 [draft.sampling]
 segment_tokens = 16
 [target]
-model = "owner/large"
+model = "Qwen/QwQ-32B"
 engine = "tensorrt_llm"
 max_in_flight = 2
 [target.sampling]
@@ -55,7 +56,7 @@ class Machine:
         self.pid_file = root / "pid"
         self.hub = root / "hub"
         self.pair_file = root / "pair" / "pair.toml"
-        for directory in (root / "pair" / "small", self.hub / "owner" / "large"):
+        for directory in (root / "pair" / "small", self.hub / "Qwen" / "QwQ-32B"):
             directory.mkdir(parents=True)
             (directory / "config.json").write_text(json.dumps(CONFIG))
             (directory / "model.safetensors").write_bytes(b"weights")
@@ -90,6 +91,7 @@ class Machine:
         info = self.root / "site" / f"tensorrt_llm-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tensorrt_llm\nVersion: {version}\n")
+        importlib.invalidate_caches()
 
     def calls(self) -> list[list[str]]:
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
@@ -112,6 +114,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     made = Machine(tmp_path)
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.delenv("FAKE_FAULT", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return made

@@ -285,8 +285,8 @@ def test_an_unknown_model_is_refused_by_its_key():
 def test_a_quantised_checkpoint_is_taken_as_it_is(machine):
     (machine.root / "pair" / "small" / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
     machine.write_pair("")
-    (machine.hub / "owner" / "large").rename(machine.root / "pair" / "large")
-    machine.pair_file.write_text(machine.pair_file.read_text().replace("owner/large", "large"))
+    (machine.hub / "Qwen" / "QwQ-32B").rename(machine.root / "pair" / "large")
+    machine.pair_file.write_text(machine.pair_file.read_text().replace("Qwen/QwQ-32B", "large"))
     plan = make_plan(machine.pair, "pytorch", GpuSpec.parse("h100-80g"))
     assert plan.quantization["draft"] == "fp8"
     assert not [step for step in plan.steps if step.name == "quantize"]

@@ -1,0 +1,427 @@
+"""Builds: the real code drives strict stand-ins of TensorRT-LLM's programs, which fail, hang and lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from a1_trt.build.check import check, read_manifest
+from a1_trt.build.manifest import installed_version
+from a1_trt.build.plan import GpuSpec, make_plan
+from a1_trt.build.run import run
+from a1_trt.errors import BuildError, ConfigError
+
+STEPS = [
+    ("convert_checkpoint.py", "draft"),
+    ("trtllm-build", "draft"),
+    ("hf", "target"),
+    ("convert_checkpoint.py", "target"),
+    ("trtllm-build", "target"),
+]
+
+
+@pytest.fixture
+def build(machine, h100s):
+    """Build the machine's pair; gives the manifest and what was said of each step."""
+
+    def call(profile="tensorrt", gpu=None, here=None, **given):
+        said = []
+        plan = make_plan(machine.pair, profile, gpu or h100s, output=machine.root / "out")
+        plan = dataclasses.replace(plan, **given)
+        manifest = run(
+            plan, here or gpu or h100s, installed_version(), lambda now: said.append((now.step.title, now.state))
+        )
+        return manifest, said
+
+    return call
+
+
+def output(machine):
+    return machine.root / "out"
+
+
+def finished_looking(directory):
+    """What somebody could take for an engine, a checkpoint or a finished build."""
+    return sorted(
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.name in ("manifest.json", "config.json", "settings.json") or path.suffix == ".engine"
+    )
+
+
+def test_compiled_engines_are_built_in_order_and_recorded(machine, build):
+    manifest, said = build()
+    assert machine.calls() == [list(step) for step in STEPS]
+    assert [state for _, state in said] == ["started", "done"] * len(STEPS)
+    assert manifest == json.loads((output(machine) / "manifest.json").read_text())
+    assert set(manifest["files"]) == {
+        f"{role}/{name}" for role in ("draft", "target") for name in ("config.json", "rank0.engine")
+    }
+    assert (manifest["tensorrt_llm"], manifest["gpu"]["name"]) == ("1.2.1", "h100-80g")
+    assert [step["step"] for step in manifest["steps"]] == [title for title, state in said if state == "done"]
+    assert not list(output(machine).rglob("*.partial"))
+    assert "$ trtllm-build" in (output(machine) / "logs" / "target-build.log").read_text()
+    assert check(output(machine), machine.pair, GpuSpec.parse("2 x h100-80g")).problems == []
+
+
+def test_a_finished_build_is_not_done_again(machine, build):
+    first, _ = build()
+    n_calls = len(machine.calls())
+    again, said = build()
+    assert again == first
+    assert {state for _, state in said} == {"skipped"}
+    assert len(machine.calls()) == n_calls
+
+
+@pytest.mark.parametrize("how", ["fail", "half", "empty"])
+@pytest.mark.parametrize(("tool", "role"), STEPS)
+def test_a_failed_step_leaves_nothing_that_looks_finished_and_is_taken_up_again(
+    machine, build, monkeypatch, tool, role, how
+):
+    monkeypatch.setenv("FAKE_FAULT", json.dumps({"tool": tool, "role": role, "how": how}))
+    with pytest.raises(BuildError) as caught:
+        build()
+    error = caught.value
+    assert tool in error.command
+    assert error.log is not None
+    assert os.path.isfile(error.log)  # noqa: PTH113
+    assert error.remedy
+    if how == "fail":
+        assert "CUDA out of memory" in error.message
+    done = STEPS[: STEPS.index((tool, role))]
+    assert not (output(machine) / "manifest.json").exists()
+    for other in finished_looking(output(machine)):
+        folder = other.split("/")[0]
+        made = {"convert_checkpoint.py": "converted", "hf": "checkpoints"}
+        assert any(folder == made.get(t, r) and r in other for t, r in done) or "checkpoints" in other
+    with pytest.raises(BuildError, match="has not ended"):
+        read_manifest(output(machine))
+    monkeypatch.delenv("FAKE_FAULT")
+    machine.calls_file.unlink()
+    build()
+    assert machine.calls() == [list(step) for step in STEPS[len(done) :]]
+    assert check(output(machine), machine.pair, GpuSpec.parse("2 x h100-80g")).ok
+
+
+def test_a_changed_checkpoint_is_converted_and_compiled_again(machine, build):
+    build()
+    machine.calls_file.unlink()
+    (machine.root / "pair" / "small" / "model.safetensors").write_bytes(b"other weights")
+    _, said = build()
+    assert machine.calls() == [["convert_checkpoint.py", "draft"]]  # the converted files came out the same
+    assert said[-1] == ("target-build", "skipped")
+
+
+def test_a_changed_pair_compiles_again_what_it_changes(machine, build):
+    build()
+    machine.calls_file.unlink()
+    machine.pair_file.write_text(machine.pair_file.read_text().replace("max_in_flight = 2", "max_in_flight = 3"))
+    manifest, _ = build()
+    assert machine.calls() == [["trtllm-build", "target"]]
+    assert manifest["settings"]["target"]["--max_batch_size"] == 3
+
+
+def test_an_engine_that_was_touched_is_built_again(machine, build):
+    build()
+    (output(machine) / "draft" / "rank0.engine").unlink()
+    machine.calls_file.unlink()
+    build()
+    assert machine.calls() == [["trtllm-build", "draft"]]
+
+
+def test_engines_are_spread_as_the_plan_says(machine, build):
+    machine.write_pair("tensor_parallel = 2")
+    manifest, _ = build()
+    assert {"target/rank0.engine", "target/rank1.engine"} <= set(manifest["files"])
+    assert manifest["placement"]["target"] == [[0, 1]]
+
+
+def test_the_llm_api_is_quantised_configured_and_warmed_up(machine, build):
+    machine.write_pair('quantization = "fp8"')
+    manifest, said = build("pytorch")
+    assert [title for title, state in said if state == "done"] == [
+        "draft-configure",
+        "draft-warm-up",
+        "target-fetch",
+        "target-quantize",
+        "target-configure",
+        "target-warm-up",
+    ]
+    report = json.loads((output(machine) / "warm-up" / "target" / "report.json").read_text())
+    assert report["n_scored_tokens"] == report["n_generated_tokens"] > 0
+    assert json.loads((output(machine) / "target" / "settings.json").read_text()) == manifest["settings"]["target"]
+
+
+def test_the_warm_up_says_what_is_wrong(machine, build):
+    # The vocabulary of the checkpoint does not fit the head that the double makes of it.
+    path = machine.root / "pair" / "small" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": ["GPT2LMHeadModel"]}))
+    with pytest.raises(BuildError) as caught:
+        build("pytorch")
+    assert caught.value.field == "draft-warm-up"
+    assert not (output(machine) / "manifest.json").exists()
+
+
+def test_a_pair_in_its_own_place_runs_what_was_built(machine, h100s):
+    machine.write_pair("")
+    plan = make_plan(machine.pair, "pytorch", h100s)
+    run(plan, h100s, "1.2.1")
+    assert machine.pair.model_path("target") == machine.pair_file.parent / "pytorch" / "target"
+
+
+class TestRefusals:
+    def refused(self, build, **given):
+        with pytest.raises((BuildError, ConfigError)) as caught:
+            build(**given)
+        assert caught.value.remedy
+        return caught.value
+
+    @pytest.mark.parametrize("here", ["a100-80gx2", "h100-80g", "h200-141gx2"])
+    def test_other_gpus_or_fewer(self, build, here):
+        assert self.refused(build, here=GpuSpec.parse(here)).field == "gpu"
+
+    def test_too_little_memory_for_the_plan(self, build):
+        error = self.refused(build, fits=False, short_gib=3.5)
+        assert (error.field, "3.5 GiB" in error.message) == ("gpu", True)
+
+    def test_gpus_with_less_memory_than_planned(self, build, h100s):
+        small = GpuSpec(dataclasses.replace(h100s.gpu, memory_gib=40.0), 2)
+        assert self.refused(build, here=small).field == "gpu"
+
+    @pytest.mark.parametrize(
+        ("version", "profile"), [("1.3.0rc11", "tensorrt"), ("1.0.0", "pytorch"), ("1.4.0", "pytorch")]
+    )
+    def test_other_versions(self, machine, build, version, profile):
+        machine.install(version)
+        error = self.refused(build, profile=profile)
+        assert (error.field, version in error.message) == ("version", True)
+
+    def test_no_tensorrt_llm(self, machine, build):
+        for file in (machine.root / "site").glob("*/METADATA"):
+            file.unlink()
+            file.parent.rmdir()
+        assert self.refused(build).field == "version"
+
+    def test_a_missing_checkpoint(self, machine, build):
+        (machine.root / "pair" / "small" / "config.json").rename(machine.root / "elsewhere")
+        assert self.refused(build).field == "draft.model"
+
+    def test_a_missing_program(self, machine, build):
+        (machine.root / "bin" / "trtllm-build").unlink()
+        error = self.refused(build)
+        assert (error.field, "container" in error.remedy) == ("tools", True)
+
+    def test_a_foreign_directory(self, machine, build):
+        output(machine).mkdir()
+        (output(machine) / "rank0.engine").write_bytes(b"theirs")
+        assert self.refused(build).field == "output"
+        assert [path.name for path in output(machine).iterdir()] == ["rank0.engine"]
+
+    def test_a_file_in_the_way(self, machine, build):
+        output(machine).write_text("")
+        assert self.refused(build).field in ("output", "directory")
+
+    @pytest.mark.parametrize(
+        ("field", "given"),
+        [("profile", {"profile": "pytorch"}), ("pair", {"pair": "other"}), ("fingerprint", {"fingerprint": "0"})],
+    )
+    def test_engines_of_another_build(self, build, field, given):
+        build()
+        error = self.refused(build, **given)
+        assert error.field == field
+        assert "never mixed" in error.remedy
+
+    def test_engines_of_another_version(self, machine, build):
+        build()
+        machine.install("1.2.0")
+        assert self.refused(build).field == "tensorrt_llm"
+
+    def test_engines_for_another_gpu(self, machine, build):
+        build()
+        assert self.refused(build, gpu=GpuSpec.parse("2 x a100-80g")).field == "gpu"
+
+    def test_a_damaged_record(self, machine, build):
+        build()
+        (output(machine) / ".build.json").write_text("{")
+        assert self.refused(build).field == ".build.json"
+
+
+def test_a_damaged_stamp_only_repeats_its_step(machine, build):
+    build()
+    (output(machine) / ".steps" / "draft-build.json").write_text("{")
+    machine.calls_file.unlink()
+    build()
+    assert machine.calls() == [["trtllm-build", "draft"]]
+
+
+class TestCheck:
+    def problems(self, machine, gpu="2 x h100-80g", pair=True):
+        found = check(output(machine), machine.pair if pair else None, GpuSpec.parse(gpu))
+        assert all(error.remedy for error in found.problems)
+        return [error.field for error in found.problems]
+
+    def test_nothing_is_wrong_after_a_build(self, machine, build):
+        build()
+        assert self.problems(machine) == []
+
+    @pytest.mark.parametrize("text", [b"rank 1", b"longer than it was", b""])
+    def test_changed_engines(self, machine, build, text):
+        build()
+        (output(machine) / "draft" / "rank0.engine").write_bytes(text)
+        assert self.problems(machine) == ["draft/rank0.engine"]
+
+    def test_missing_and_foreign_engines(self, machine, build):
+        build()
+        (output(machine) / "target" / "rank0.engine").rename(output(machine) / "target" / "rank7.engine")
+        assert self.problems(machine) == ["target/rank0.engine", "target/rank7.engine"]
+
+    def test_other_gpus(self, machine, build):
+        build()
+        assert self.problems(machine, gpu="2 x a100-80g") == ["gpu"]
+        assert self.problems(machine, gpu="h100-80g") == ["gpu"]
+
+    def test_another_version(self, machine, build):
+        build()
+        machine.install("1.2.0")
+        assert self.problems(machine) == ["version"]
+
+    def test_another_pair(self, machine, build):
+        build()
+        machine.pair_file.write_text(machine.pair_file.read_text().replace('name = "tiny"', 'name = "other"'))
+        assert self.problems(machine) == ["pair"]
+
+    def test_a_pair_that_has_changed(self, machine, build):
+        build()
+        machine.pair_file.write_text(machine.pair_file.read_text().replace("max_in_flight = 2", "max_in_flight = 3"))
+        assert self.problems(machine) == ["target.--max_batch_size"]
+
+    def test_a_record_that_points_elsewhere(self, machine, build):
+        build()
+        path = output(machine) / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["files"]["../pair/pair.toml"] = {"bytes": 1, "sha256": "0"}
+        path.write_text(json.dumps(manifest))
+        assert self.problems(machine) == ["../pair/pair.toml"]
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema": 1}', '{"schema": 99}'])
+    def test_a_damaged_manifest(self, machine, build, text):
+        build()
+        (output(machine) / "manifest.json").write_text(text)
+        with pytest.raises(BuildError):
+            check(output(machine))
+
+    @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("x")])
+    def test_no_engines_at_all(self, tmp_path, make):
+        make(tmp_path / "engines")
+        with pytest.raises(BuildError) as caught:
+            check(tmp_path / "engines")
+        assert caught.value.remedy
+
+
+def a1_trt(*arguments, wait=True):
+    command = [sys.executable, "-c", "from a1_trt.cli import main; main()", "engine", *map(str, arguments)]
+    if not wait:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def wait_for(condition, what, limit_s=60.0):
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class TestCommand:
+    def test_build_check_and_show(self, machine):
+        done = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["manifest"]["profile"] == "tensorrt"
+        assert "target-build done" in done.stderr
+        checked = a1_trt("check", output(machine), "--pair", machine.pair_file, "--json")
+        assert (checked.returncode, json.loads(checked.stdout)["problems"]) == (0, [])
+        assert "1.2.1" in a1_trt("show", output(machine)).stdout
+        (output(machine) / "manifest.json").unlink()
+        half = a1_trt("check", output(machine), "--json")
+        said = json.loads(half.stdout)
+        assert (half.returncode, said["ok"], said["problems"][0]["field"]) == (5, False, "manifest")
+
+    def test_ctrl_c_ends_the_program_and_leaves_a_build_to_go_on_with(self, machine, monkeypatch):
+        monkeypatch.setenv("FAKE_FAULT", json.dumps({"tool": "trtllm-build", "role": "draft", "how": "hang"}))
+        process = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt", wait=False)
+        wait_for(machine.pid_file.exists, "the hanging step")
+        other = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt")
+        assert other.returncode == 5
+        assert "another build is running" in other.stderr
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert not alive(int(machine.pid_file.read_text()))
+        assert not (output(machine) / "draft").exists()
+        assert not list(output(machine).rglob("*.partial"))
+        monkeypatch.delenv("FAKE_FAULT")
+        machine.calls_file.unlink()
+        assert a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt").returncode == 0
+        assert machine.calls()[0] == ["trtllm-build", "draft"]
+
+    def test_a_killed_build_goes_on(self, machine, monkeypatch):
+        monkeypatch.setenv("FAKE_FAULT", json.dumps({"tool": "trtllm-build", "role": "target", "how": "hang"}))
+        process = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt", wait=False)
+        wait_for(lambda: machine.pid_file.exists() and machine.pid_file.read_text(), "the hanging step")
+        process.kill()
+        process.communicate(timeout=60)
+        os.kill(int(machine.pid_file.read_text()), signal.SIGKILL)  # nobody was left to end it
+        assert not (output(machine) / "target").exists()
+        assert a1_trt("check", output(machine)).returncode == 5
+        monkeypatch.delenv("FAKE_FAULT")
+        machine.calls_file.unlink()
+        assert a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt").returncode == 0
+        assert machine.calls() == [["trtllm-build", "target"]]
+
+    @pytest.mark.parametrize(("gpu", "status"), [("2 x h100-80g", 0), ("l4-24g", 5)])
+    @pytest.mark.parametrize("profile", ["tensorrt", "pytorch"])
+    def test_plans_for_programs(self, machine, monkeypatch, profile, gpu, status):
+        monkeypatch.delenv("FAKE_GPUS")  # a plan needs none
+        done = a1_trt("plan", "qwen2.5-7b-instruct_qwq-32b", "--profile", profile, "--gpu", gpu, "--json")
+        said = json.loads(done.stdout)
+        assert done.returncode == status, done.stderr
+        assert said["fits"] == (status == 0)
+        assert {"draft", "target", "gpu"} == set(said["memory_gib"])
+        assert all(isinstance(word, str) for argv in said["commands"] for word in argv)
+        assert set(said["settings"]) == {"draft", "target"}
+        assert isinstance(said["warnings"], list)
+        assert not output(machine).exists()
+
+    def test_plans_for_people(self, machine):
+        done = a1_trt("plan", machine.pair_file)
+        assert done.returncode == 0, done.stderr
+        for wanted in ("on 2 x h100-80g", "weights", "max_num_tokens", "hf download Qwen/QwQ-32B", "takeovers"):
+            assert wanted in done.stdout
+
+    def test_the_script_is_one_that_a_shell_runs(self, machine):
+        script = a1_trt("plan", machine.pair_file, "--profile", "tensorrt", "--output", output(machine), "--script")
+        done = subprocess.run(["sh"], input=script.stdout, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert (output(machine) / "target" / "rank0.engine").is_file()
+        assert machine.calls() == [list(step) for step in STEPS]
+
+    def test_the_cpu_build_still_needs_an_output(self, machine):
+        done = a1_trt("build", machine.root / "pair" / "small")
+        assert done.returncode == 2
+        assert "output" in done.stderr
