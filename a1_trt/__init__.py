@@ -52,17 +52,16 @@ from a1_trt.types import (
 
 if TYPE_CHECKING:
     from a1_trt.client import AsyncClient, Client, Progress
-    from a1_trt.conformal.calibration import CalibrationSet
-    from a1_trt.conformal.online import OnlineCalibration
+    from a1_trt.conformal import CalibrationSet, make_controller
     from a1_trt.session import Session, open_session
 
 _LAZY = {
     "AsyncClient": "a1_trt.client",
-    "CalibrationSet": "a1_trt.conformal.calibration",
+    "CalibrationSet": "a1_trt.conformal",
     "Client": "a1_trt.client",
-    "OnlineCalibration": "a1_trt.conformal.online",
     "Progress": "a1_trt.client",
     "Session": "a1_trt.session",
+    "make_controller": "a1_trt.conformal",
     "open_session": "a1_trt.session",
 }
 
@@ -86,7 +85,6 @@ __all__ = [
     "EngineUnavailable",
     "Event",
     "InvalidRequestError",
-    "OnlineCalibration",
     "Pair",
     "Parameters",
     "Problem",
@@ -107,6 +105,7 @@ __all__ = [
     "__version__",
     "list_pairs",
     "load_pair",
+    "make_controller",
     "open_session",
 ]
 

@@ -16,11 +16,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from a1_trt.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
 from a1_trt.locations import built_directory, find_model, find_pair
 from a1_trt.types import Admission, Parameters, Role
 
 SCHEMA = 1
+
+ControllerName = Literal[
+    "two-level",
+    "growing",
+    "mondrian",
+    "window",
+    "exponential",
+    "per-problem",
+    "aci",
+    "static",
+    "published",
+    "random",
+    "counter",
+]
+ScoreName = Literal["perplexity", "mean_nll", "tail_nll", "worst_nll", "window_nll", "root_nll", "rise_nll"]
 
 
 class _Strict(BaseModel):
@@ -99,23 +115,56 @@ class Conformal(_Strict):
 
     Args:
         alpha: Rejection rate: the share of scored segments that the target takes over.
-        score: Nonconformity score.
+        controller: What holds the rate; see `a1_trt.conformal.CONTROLLERS`.
+        score: Nonconformity score; see `a1_trt.conformal.SCORES`.
         category: Which past scores a new one is ranked among: all ("none"), those of its turn bucket ("turn") or of
             its problem ("problem").
-        online: Scores enter the calibration set while inference goes on.
+        horizon: Problems over which the rate must hold, each counted as one decision a sample. A short horizon gives
+            hard problems no more takeovers than easy ones.
+        debt: Takeovers that the running count may be off by, at most; 0.035 of the horizon's decisions when None, no
+            limit when 0.
+        window: Length of the sliding window ("window"), decisions of a category.
+        half_life: Decisions of a category after which a score counts for half ("exponential").
+        prior: Scores that a category's pool stands for within a problem ("per-problem").
+        exact_budget: Exactly round(alpha n_samples) takeovers among the samples of a turn.
+        max_takeovers: Most takeovers that wait or are in flight at once, over all problems.
         smoothed: Smoothed p-values, exactly uniform under exchangeability.
+        store: "exact", or "histogram": the same memory for any number of scores.
         on_score_error: What happens to a segment that could not be scored; accepting it silently is not on offer.
-        calibration: Scores to start from, written by ``a1-trt calibrate run`` (relative to the pair file); with
-            ``online = false`` the only ones that count.
+        calibration: File of decisions to start from, written by ``a1-trt calibrate run`` or by an earlier run with
+            `keep` (relative to the pair file). For "static" and "published" they are the only scores that count.
+        keep: Add this run's decisions to that file as they are made; it is made if it is not there.
     """
 
     alpha: float = Field(default=0.4, gt=0.0, lt=1.0)
-    score: Literal["perplexity", "mean_nll", "tail_nll"] = "perplexity"
-    category: Literal["none", "turn", "problem"] = "turn"
-    online: bool = True
+    controller: ControllerName = "two-level"
+    score: ScoreName = "perplexity"
+    category: Category = "turn"
+    horizon: float = Field(default=12.5, gt=0.0, le=1e9)
+    debt: float | None = Field(default=None, ge=0.0)
+    window: int = Field(default=1000, ge=1, le=10_000_000)
+    half_life: float = Field(default=500.0, ge=1.0)
+    prior: float = Field(default=16.0, ge=0.0)
+    exact_budget: bool = False
+    max_takeovers: int | None = Field(default=None, ge=1)
     smoothed: bool = True
+    store: Literal["exact", "histogram"] = "exact"
     on_score_error: Literal["takeover", "fail"] = "takeover"
     calibration: str | None = None
+    keep: bool = False
+
+    def settings(self, n_samples: int) -> ControllerSettings:
+        """What the controller is told, for problems of `n_samples` samples."""
+        return ControllerSettings(
+            horizon=max(1.0, self.horizon * n_samples),
+            debt=self.debt,
+            window=self.window,
+            half_life=self.half_life,
+            prior=self.prior,
+            exact_budget=self.exact_budget,
+            smoothed=self.smoothed,
+            store=self.store,
+        )
 
 
 class Scheduling(_Strict):
@@ -212,6 +261,7 @@ class Pair(_Strict):
             admission=self.scheduler.admission,
             on_score_error=self.conformal.on_score_error,
             takeover_from=self.scheduler.takeover_from,
+            exact_budget=self.conformal.exact_budget,
         )
 
     def fingerprint(self) -> str:

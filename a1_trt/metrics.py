@@ -9,6 +9,8 @@ from typing import Any
 from a1_trt.types import Event, ProblemFinished, Role, SampleEnd, SampleFinished, SegmentScored, SegmentWritten
 
 N_BINS = 10
+LIMITS = ("debt", "budget", "cap")
+"""Hard limits that can overrule a controller."""
 _ROLES: tuple[Role, ...] = ("draft", "target")
 
 
@@ -18,6 +20,7 @@ class Metrics:
 
     Args:
         segments: Segments written per role; likewise `tokens`.
+        forced: Decisions per hard limit that overruled the controller.
         ends: Samples per reason of their end.
         p_values: Scored segments per tenth of the p-value, int[10]; flat when the scores are exchangeable.
 
@@ -34,6 +37,7 @@ class Metrics:
     scored: int = 0
     takeovers: int = 0
     problems: int = 0
+    forced: Counter[str] = field(default_factory=Counter)
     ends: Counter[SampleEnd] = field(default_factory=Counter)
     p_values: list[int] = field(default_factory=lambda: [0] * N_BINS)
 
@@ -50,6 +54,8 @@ class Metrics:
         elif isinstance(event, SegmentScored):
             self.scored += 1
             self.takeovers += event.takeover
+            if event.forced:
+                self.forced[event.forced] += 1
             self.p_values[min(int(event.p_value * N_BINS), N_BINS - 1)] += 1
         elif isinstance(event, SampleFinished):
             self.ends[event.end] += 1
@@ -64,6 +70,7 @@ class Metrics:
             "tokens": {role: self.tokens[role] for role in _ROLES},
             "scored": self.scored,
             "takeovers": self.takeovers,
+            "forced": {limit: self.forced[limit] for limit in LIMITS},
             "scored_tokens": self.scored_tokens,
             "problems": self.problems,
             "samples": {end.value: self.ends[end] for end in SampleEnd},

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from a1_trt.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
 from a1_trt.config import Pair
-from a1_trt.conformal import SCORES, OnlineCalibration
+from a1_trt.conformal import SCORES, Controller
 from a1_trt.driver import Driver
 from a1_trt.engine import Engine, Tokenizer, TokenLedger
-from a1_trt.errors import CalibrationError, Cancelled, EngineUnavailable
+from a1_trt.errors import Cancelled, EngineUnavailable
 from a1_trt.metrics import Metrics
 from a1_trt.reasoning import prompts
 from a1_trt.scheduler import Scheduler
@@ -30,7 +30,8 @@ class Session:
     Args:
         pair: The pair.
         engines: One engine per role; the session closes them.
-        calibration: Scores to start from; empty when None.
+        controller: Decides about takeovers; the pair's own, without any past, when None.
+        writer: Keeps the decisions; the session closes it.
         call_timeout_s: Longest time of one call to an engine, seconds.
 
     Example:
@@ -44,21 +45,22 @@ class Session:
         pair: Pair,
         engines: Mapping[Role, Engine],
         *,
-        calibration: OnlineCalibration | None = None,
+        controller: Controller | None = None,
+        writer: CalibrationWriter | None = None,
         call_timeout_s: float = 600.0,
     ) -> None:
         said = pair.conformal
         self.pair = pair
-        self.calibration = (
-            OnlineCalibration(online=said.online, smoothed=said.smoothed) if calibration is None else calibration
-        )
+        self.controller = controller_of(pair) if controller is None else controller
+        self._writer = writer
         self.metrics = Metrics()
         self.engines = engines
         self._scheduler = Scheduler(
-            self.calibration,
+            self.controller if writer is None else Recorded(self.controller, writer.append),
             SCORES[said.score],
             {role: pair.role(role).max_in_flight for role in ROLES},
             category=said.category,
+            max_takeovers=said.max_takeovers,
         )
         self._driver = Driver(
             self._scheduler, engines, ledgers_of(pair, engines), self._on_event, call_timeout_s=call_timeout_s
@@ -119,7 +121,7 @@ class Session:
             **self.metrics.snapshot(),
             "calls_in_flight": {role: self._scheduler.n_in_flight(role) for role in ROLES},
             "calls_waiting": {role: len(self._scheduler.waiting[role]) for role in ROLES},
-            "calibration_size": len(self.calibration),
+            "calibration_size": len(self.controller),
         }
 
     async def aclose(self) -> None:
@@ -132,6 +134,8 @@ class Session:
         await self._driver.aclose()
         for engine in self.engines.values():
             await engine.aclose()
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.close)
 
     def _on_event(self, number: int, event: Event) -> None:
         self.metrics.fold(event)
@@ -145,7 +149,7 @@ async def open_session(
     *,
     url: str | None = None,
     replicas: Mapping[Role, Sequence[str]] | None = None,
-    calibration: OnlineCalibration | None = None,
+    controller: Controller | None = None,
 ) -> Session:
     """A session on the pair's engines.
 
@@ -155,16 +159,21 @@ async def open_session(
             this process.
         replicas: Addresses of a role's replicas, ``host:port`` or ``host:port/model``, where it has several or is not
             at `url`. With a `url`, the addresses that the pair gives (``[serving]``) come before these.
-        calibration: Scores to start from; those of the pair's calibration file, if it names one, when None.
+        controller: Decides about takeovers; when None the pair's own, in the state of the pair's calibration file.
 
     Raises:
         CalibrationError: The calibration file cannot be read, or belongs to another pair.
         ConfigError: A model is missing or cannot be loaded.
         EngineUnavailable: The server cannot be reached.
     """
-    if calibration is None:
-        calibration = stored_calibration(pair)
-    return Session(pair, await open_engines(pair, url=url, replicas=replicas), calibration=calibration)
+    controller, writer = _controlled(pair) if controller is None else (controller, None)
+    try:
+        engines = await open_engines(pair, url=url, replicas=replicas)
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        raise
+    return Session(pair, engines, controller=controller, writer=writer)
 
 
 async def open_engines(
@@ -188,27 +197,17 @@ async def open_engines(
     return engines
 
 
-def stored_calibration(pair: Pair) -> OnlineCalibration | None:
-    """The scores in the pair's calibration file, if it names one.
-
-    Raises:
-        CalibrationError: It cannot be read, or belongs to another pair.
-    """
+def _controlled(pair: Pair) -> tuple[Controller, CalibrationWriter | None]:
+    """The pair's controller with its past, and the writer that keeps its future if the pair wants that."""
     path = pair.calibration_path()
-    if path is None:
-        return None
+    if path is None or not pair.conformal.keep:
+        return controller_of(pair, stored_log(pair)), None
+    writer = CalibrationWriter(path, provenance_of(pair))
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CalibrationError(
-            f"{path} cannot be read: {error}",
-            field="conformal.calibration",
-            remedy="write it with 'a1-trt calibrate run', or leave the key out",
-        ) from None
-    said = pair.conformal
-    return OnlineCalibration.from_document(
-        document, pair.fingerprint(), score=said.score, online=said.online, smoothed=said.smoothed
-    )
+        return controller_of(pair, writer.log), writer
+    except BaseException:
+        writer.close()
+        raise
 
 
 async def _local(pair: Pair, role: Role) -> Engine:

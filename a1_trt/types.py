@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Literal
 
 from a1_trt.errors import A1Error
@@ -32,6 +33,16 @@ class Problem:
     id: str = "0"
     answer: str | None = None
 
+    @property
+    def key(self) -> str:
+        """Names the problem by its text, whatever id a caller gives it.
+
+        Example:
+            >>> Problem("What is 1 + 1?").key == Problem("What is  1 + 1? ", id="other").key
+            True
+        """
+        return blake2b(" ".join(self.text.split()).encode(), digest_size=8).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -51,6 +62,8 @@ class Parameters:
         strategy: "a1", or one model alone: "target_only", "draft_only".
         admission: "async", or "barrier": the samples of a problem advance turn by turn together (the baseline).
         on_score_error: What happens to a segment that could not be scored; it is never accepted silently.
+        exact_budget: Take over exactly round(alpha n_samples) of the samples of a turn, rather than that many on
+            average; at most that many in turns which some samples did not live to see.
         takeover_from: Where the target goes on in a rejected segment: at its "end" (the published method, nothing is
             thrown away), or before the first token that surprised it ("surprise"; see `Logprobs.calm_text`).
     """
@@ -68,6 +81,7 @@ class Parameters:
     admission: Admission = "async"
     on_score_error: Literal["takeover", "fail"] = "takeover"
     takeover_from: Literal["end", "surprise"] = "end"
+    exact_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +199,14 @@ class Turn:
         score: Nonconformity score of the draft's segment; None where it was not scored.
         p_value: Its conformal p-value in (0, 1].
         takeover: Whether the target took over.
+        forced: The hard limit that overruled the controller, if one did.
     """
 
     segments: tuple[Segment, ...]
     score: float | None = None
     p_value: float | None = None
     takeover: bool = False
+    forced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +236,7 @@ class Usage:
         draft_calls: Draft calls made; likewise `score_calls`, `takeover_calls`.
         n_scored: Segments scored.
         n_takeovers: Scored segments that the target took over.
+        n_forced: Decisions in which a hard limit overruled the controller.
         n_score_errors: Segments that could not be scored.
         n_stopped: Samples stopped early because the vote was settled.
     """
@@ -232,6 +249,7 @@ class Usage:
     takeover_calls: int = 0
     n_scored: int = 0
     n_takeovers: int = 0
+    n_forced: int = 0
     n_score_errors: int = 0
     n_stopped: int = 0
 
@@ -285,6 +303,7 @@ class SegmentScored:
     score: float
     p_value: float
     takeover: bool
+    forced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from a1_trt.types import (
     Usage,
 )
 
+_DECISION = ("score", "p_value", "takeover", "forced")
+
 _NAMES: dict[type, str] = {
     SegmentWritten: "segment",
     SegmentScored: "score",
@@ -106,6 +108,7 @@ def _trajectory_to_dict(trajectory: Trajectory) -> dict[str, Any]:
                 "score": turn.score,
                 "p_value": turn.p_value,
                 "takeover": turn.takeover,
+                "forced": turn.forced,
             }
             for turn in trajectory.turns
         ],
@@ -114,7 +117,7 @@ def _trajectory_to_dict(trajectory: Trajectory) -> dict[str, Any]:
 
 def _trajectory_from_dict(document: dict[str, Any]) -> Trajectory:
     turns = tuple(
-        Turn(tuple(map(_segment_from_dict, turn["segments"])), turn["score"], turn["p_value"], turn["takeover"])
+        Turn(tuple(map(_segment_from_dict, turn["segments"])), **{key: turn[key] for key in _DECISION})
         for turn in document["turns"]
     )
     said = document["error"]

@@ -1,24 +1,40 @@
-"""Conformal calibration: scores, p-values, categories and sets. Pure: values in, values out.
+"""Conformal control: scores, p-values, categories, and controllers that hold a rejection rate. Values in, values out.
 
-The mathematics, with what it does and does not guarantee, is in ``docs/statistics.md``.
+The mathematics, with what it does and does not guarantee, is in ``docs/statistics.md``. Nothing here needs the rest of
+the package, an engine or a clock.
 """
 
 from a1_trt.conformal.calibration import CalibrationSet, Evaluation, kolmogorov, p_value_of_counts
-from a1_trt.conformal.online import SCHEMA, Category, OnlineCalibration, budget_alpha, category_of
-from a1_trt.conformal.scores import SCORES, check_score, mean_nll, perplexity, tail_nll
+from a1_trt.conformal.categories import Category, budget_alpha, category_of
+from a1_trt.conformal.controllers import (
+    CONTROLLERS,
+    Candidate,
+    Controller,
+    ControllerSettings,
+    Decision,
+    make_controller,
+)
+from a1_trt.conformal.scores import SCORES, Score, check_score, mean_nll, perplexity, tail_nll
 from a1_trt.conformal.sets import ordinal_rank, prediction_set, rejection_set, worst
+from a1_trt.conformal.stores import Histogram
 
 __all__ = [
-    "SCHEMA",
+    "CONTROLLERS",
     "SCORES",
     "CalibrationSet",
+    "Candidate",
     "Category",
+    "Controller",
+    "ControllerSettings",
+    "Decision",
     "Evaluation",
-    "OnlineCalibration",
+    "Histogram",
+    "Score",
     "budget_alpha",
     "category_of",
     "check_score",
     "kolmogorov",
+    "make_controller",
     "mean_nll",
     "ordinal_rank",
     "p_value_of_counts",

@@ -92,6 +92,17 @@ class CalibrationSet:
         """
         self._scores.add(check_score(score))
 
+    def remove(self, score: float) -> None:
+        """Let one such score leave; it must be there.
+
+        Example:
+            >>> calibration = CalibrationSet.from_scores([1.0, 2.0, 2.0])
+            >>> calibration.remove(2.0)
+            >>> calibration.scores
+            (1.0, 2.0)
+        """
+        self._scores.remove(check_score(score))
+
     def count(self, score: float) -> tuple[int, int]:
         """How many scores are greater than this one, and how many equal it.
 
@@ -170,7 +181,7 @@ class CalibrationSet:
         )
 
 
-def p_value_of_counts(greater: int, equal: int, n: int, *, u: float | None = None) -> float:
+def p_value_of_counts(greater: float, equal: float, n: float, *, u: float | None = None) -> float:
     """The p-value of a score among n, of which `greater` are greater and `equal` are equal to it.
 
     Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -18,17 +19,20 @@ from a1_trt.errors import CalibrationError, ScoreShapeError
 _ROUNDING = 1e-6
 """A log-prob may be this far above 0, where an engine's softmax rounds; it then counts as 0."""
 
+_WINDOW_TOKENS = 32
+
 _MAX = sys.float_info.max
 
 _LARGEST_NLL = 709.0
 """The largest whole number whose exp is finite."""
 
 
-def mean_nll(logprobs: Sequence[float]) -> float:
+def mean_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Mean negative log-likelihood per token, in nats.
 
     Args:
         logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
 
     Raises:
         ScoreShapeError: There is no log-prob, or one is not finite or above 0.
@@ -41,13 +45,14 @@ def mean_nll(logprobs: Sequence[float]) -> float:
     return math.fsum(losses) / len(losses)
 
 
-def perplexity(logprobs: Sequence[float]) -> float:
+def perplexity(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Perplexity, the exp of `mean_nll`: 1 for a segment that the target would have written without doubt.
 
     It is capped at exp(709), about 8e307, to stay a finite number; segments beyond tie with each other.
 
     Args:
         logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
 
     Raises:
         ScoreShapeError: There is no log-prob, or one is not finite or above 0.
@@ -59,11 +64,12 @@ def perplexity(logprobs: Sequence[float]) -> float:
     return math.exp(min(mean_nll(logprobs), _LARGEST_NLL))
 
 
-def tail_nll(logprobs: Sequence[float]) -> float:
+def tail_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Mean negative log-likelihood of the worst tenth of the tokens (rounded up, so at least one), in nats.
 
     Args:
         logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
 
     Raises:
         ScoreShapeError: There is no log-prob, or one is not finite or above 0.
@@ -77,10 +83,100 @@ def tail_nll(logprobs: Sequence[float]) -> float:
     return math.fsum(losses[:n_tail]) / n_tail
 
 
-SCORES: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType(
-    {"mean_nll": mean_nll, "perplexity": perplexity, "tail_nll": tail_nll}
+def worst_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
+    """Negative log-likelihood of the worst token, in nats.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> worst_nll([-0.1, -5.0, -0.1])
+        5.0
+    """
+    return max(_losses(logprobs))
+
+
+def window_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
+    """Largest mean negative log-likelihood of 32 consecutive tokens (of all, in a shorter segment), in nats.
+
+    One bad sentence in a long segment is not averaged away.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> window_nll([-0.0] * 100 + [-2.0] * 32 + [-0.0] * 100)
+        2.0
+    """
+    losses = _losses(logprobs)
+    length = min(_WINDOW_TOKENS, len(losses))
+    sums = [0.0, *accumulate(losses)]
+    return max(after - before for before, after in zip(sums, sums[length:], strict=False)) / length
+
+
+def root_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
+    """Negative log-likelihood of the segment over the square root of its length, in nats.
+
+    Between the sum, in which long segments are strange for being long, and the mean, in which short ones spread most.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: Unused.
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> root_nll([-1.0] * 4)
+        2.0
+    """
+    losses = _losses(logprobs)
+    return math.fsum(losses) / math.sqrt(len(losses))
+
+
+def rise_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
+    """`mean_nll` less its mean over the same sample's earlier segments, in nats; `mean_nll` itself in the first turn.
+
+    What is usual for this problem and this chain is taken out; first turns want a category of their own.
+
+    Args:
+        logprobs: Natural-log probability of each segment token, float64[n_tokens].
+        earlier: `mean_nll` of the sample's earlier segments that were scored, float64[n_earlier].
+
+    Raises:
+        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+
+    Example:
+        >>> rise_nll([-1.0, -3.0], [0.5, 1.5])
+        1.0
+    """
+    own = mean_nll(logprobs)
+    return own - math.fsum(earlier) / len(earlier) if earlier else own
+
+
+Score = Callable[[Sequence[float], Sequence[float]], float]
+"""A score of a segment's log-probs, and of `mean_nll` of the same sample's earlier segments."""
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "mean_nll": mean_nll,
+        "perplexity": perplexity,
+        "rise_nll": rise_nll,
+        "root_nll": root_nll,
+        "tail_nll": tail_nll,
+        "window_nll": window_nll,
+        "worst_nll": worst_nll,
+    }
 )
-"""Every score by the name that a pair file calls it."""
+"""Every score by the name that a pair file calls it; to add one, write its function and name it here."""
 
 
 def check_score(score: Any) -> float:

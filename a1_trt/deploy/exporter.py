@@ -15,6 +15,7 @@ _COUNTERS = {
     "a1_tokens_total": "Tokens, by role and kind: generated or scored",
     "a1_scored_total": "Segments scored by the target",
     "a1_takeovers_total": "Scored segments that the target took over",
+    "a1_forced_total": "Decisions in which a hard limit overruled the controller, by limit",
     "a1_stopped_samples_total": "Samples stopped because the vote could not change any more",
     "a1_problems_total": "Problems solved",
 }
@@ -60,6 +61,8 @@ class Exporter:
         self._count("a1_tokens_total", snapshot["scored_tokens"], role="target", kind="scored")
         self._count("a1_scored_total", snapshot["scored"])
         self._count("a1_takeovers_total", snapshot["takeovers"])
+        for limit, count in snapshot["forced"].items():
+            self._count("a1_forced_total", count, limit=limit)
         self._count("a1_stopped_samples_total", snapshot["samples"]["stopped"])
         self._count("a1_problems_total", snapshot["problems"])
         self._set("a1_calibration_size", snapshot["calibration_size"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from a1_trt.conformal import Candidate, Category, category_of
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError
 from a1_trt.reasoning.answers import boxed, take_back
+from a1_trt.scheduler.seeds import uniform
 from a1_trt.scheduler.states import Signal, State
-from a1_trt.types import Call, CallKind, Logprobs, Parameters, SampleEnd, Segment, Strategy
+from a1_trt.types import Call, CallKind, Logprobs, Parameters, Problem, SampleEnd, Segment, Strategy
 
 Verdict = tuple[Signal, SampleEnd | None]
 """What happens to a sample, and why it ends where it does."""
@@ -27,6 +29,21 @@ def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
         return 0
     tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
     return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
+
+
+def candidate(
+    problem: Problem, sample: int, turn: int, score: float, category: Category, parameters: Parameters
+) -> Candidate:
+    """What the controller is asked about a scored segment."""
+    budget = round(parameters.alpha * parameters.n_samples)
+    return Candidate(
+        score=score,
+        category=category_of(category, turn, problem.key),
+        problem=problem.key,
+        alpha=parameters.alpha,
+        u=uniform(parameters.seed, problem.id, sample, turn),
+        quota=(turn, budget, parameters.n_samples) if parameters.exact_budget else None,
+    )
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:

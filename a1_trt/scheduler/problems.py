@@ -32,6 +32,7 @@ class Sample:
         turn: The turn it is in, from 0.
         turns: The turns that are over.
         opened: Number of segments before the current turn.
+        losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
     """
 
     state: State
@@ -39,9 +40,11 @@ class Sample:
     turn: int = 0
     turns: list[Turn] = field(default_factory=list)
     opened: int = 0
+    losses: list[float] = field(default_factory=list)
     score: float | None = None
     p_value: float | None = None
     takeover: bool = False
+    forced: str | None = None
     end: SampleEnd | None = None
     error: A1Error | None = None
 
@@ -58,11 +61,12 @@ class Sample:
     def close_turn(self) -> None:
         """Book the current turn and open the next one."""
         if len(self.segments) > self.opened:
-            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover))
+            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover, self.forced))
         self.opened = len(self.segments)
         self.turn += 1
         self.score = self.p_value = None
         self.takeover = False
+        self.forced = None
 
     def trajectory(self, index: int) -> Trajectory:
         """The finished chain as a value."""

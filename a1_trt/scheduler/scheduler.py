@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 
-from a1_trt.conformal.online import Category, OnlineCalibration, category_of
+from a1_trt.conformal import Category, Controller, Decision, Score, mean_nll
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError, ScoreShapeError
 from a1_trt.reasoning.votes import is_settled
 from a1_trt.scheduler import policy
 from a1_trt.scheduler.problems import Sample, Work
-from a1_trt.scheduler.seeds import call_seed, uniform
+from a1_trt.scheduler.seeds import call_seed
 from a1_trt.scheduler.states import Signal, State, advance
 from a1_trt.types import (
     Call,
@@ -52,15 +52,17 @@ class Scheduler:
     """Decides which calls to make; see the package's docstring.
 
     Args:
-        calibration: Turns scores into p-values; shared by all problems.
+        controller: Decides which segments are taken over; shared by all problems.
         score: Nonconformity score of a segment's log-probs.
         limits: Most calls in flight per role.
         category: Which past scores a new one is ranked among: "none", "turn" or "problem".
+        max_takeovers: Most takeovers that wait or are in flight at once (they hold KV cache in the target); a segment
+            beyond is accepted, and counted as forced.
         max_samples: Most samples at work at once.
 
     Example:
-        >>> from a1_trt.conformal import OnlineCalibration, perplexity
-        >>> scheduler = Scheduler(OnlineCalibration(), perplexity, {"draft": 2, "target": 1})
+        >>> from a1_trt.conformal import make_controller, perplexity
+        >>> scheduler = Scheduler(make_controller(), perplexity, {"draft": 2, "target": 1})
         >>> number = scheduler.add(Problem("What is 1 + 1?"), Parameters(n_samples=3))
         >>> [call.kind for call in scheduler.schedule().start]  # two slots for three samples
         ['draft', 'draft']
@@ -68,19 +70,21 @@ class Scheduler:
 
     def __init__(
         self,
-        calibration: OnlineCalibration,
-        score: Callable[[Sequence[float]], float],
+        controller: Controller,
+        score: Score,
         limits: Mapping[Role, int],
         *,
         category: Category = "turn",
+        max_takeovers: int | None = None,
         max_samples: int = 100_000,
     ) -> None:
-        self.calibration = calibration
+        self.controller = controller
         self.limits = dict(limits)
         self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
         self.in_flight: dict[int, Call] = {}
         self._score = score
         self._category = category
+        self._max_takeovers = max_takeovers
         self._max_samples = max_samples
         self._works: dict[int, Work] = {}
         self._cancel: list[int] = []
@@ -199,24 +203,40 @@ class Scheduler:
         self, work: Work, sample: Sample, call: Call, logprobs: Logprobs, events: list[Event]
     ) -> policy.Verdict:
         try:
-            score = self._score(logprobs.values)
+            score = self._score(logprobs.values, sample.losses)
+            sample.losses.append(mean_nll(logprobs.values))
         except ScoreShapeError as error:
             sample.error = error
             work.counts["n_score_errors"] += 1
             return policy.unscored(work.parameters)
-        parameters, problem = work.parameters, work.problem
-        u = uniform(parameters.seed, problem.id, call.key.sample, call.turn)
-        category = category_of(self._category, call.turn, problem.id)
-        p_value = self.calibration.judge(score, category, u)
-        sample.score, sample.p_value, sample.takeover = score, p_value, p_value <= parameters.alpha
+        decision = self._judge(work, call, score)
+        sample.score, sample.p_value = score, decision.p_value
+        sample.takeover, sample.forced = decision.takeover, decision.forced
         work.counts["n_scored"] += 1
         work.counts["scored_tokens"] += len(logprobs.values)
-        work.counts["n_takeovers"] += sample.takeover
-        events.append(SegmentScored(call.key.sample, call.turn, score, p_value, sample.takeover))
+        work.counts["n_takeovers"] += decision.takeover
+        work.counts["n_forced"] += decision.forced is not None
+        events.append(
+            SegmentScored(call.key.sample, call.turn, score, decision.p_value, decision.takeover, decision.forced)
+        )
         if not sample.takeover:
-            return policy.after_turn(sample.text, call.segments[-1], call.turn, parameters)
-        sample.segments = policy.rewound(sample.segments, logprobs, parameters)
+            return policy.after_turn(sample.text, call.segments[-1], call.turn, work.parameters)
+        sample.segments = policy.rewound(sample.segments, logprobs, work.parameters)
         return Signal.REJECTED, None
+
+    def _judge(self, work: Work, call: Call, score: float) -> Decision:
+        """Ask the controller, unless there is no room for a takeover, and tell it what was decided."""
+        candidate = policy.candidate(work.problem, call.key.sample, call.turn, score, self._category, work.parameters)
+        decision = self.controller.decide(candidate)
+        if decision.takeover and self._max_takeovers is not None and self._n_takeovers() >= self._max_takeovers:
+            decision = replace(decision, takeover=False, forced="cap")
+        self.controller.update(candidate, decision)
+        return decision
+
+    def _n_takeovers(self) -> int:
+        """Takeovers that wait or are in flight."""
+        calls = (*self.in_flight.values(), *self.waiting["target"])
+        return sum(call.kind == "takeover" for call in calls)
 
     def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:
         """Move a sample on and ask for its next call; a finished one may settle the vote."""

@@ -6,7 +6,7 @@ limits of calls in flight and stopping rule; each keeps past scores of its own.
 
 from a1_trt.strategies.arrivals import Arrivals
 from a1_trt.strategies.recipes import STRATEGIES
-from a1_trt.strategies.running import OnProgress, Run, fresh_calibration, recipe_of, run
+from a1_trt.strategies.running import OnProgress, Run, fresh_controller, recipe_of, run
 from a1_trt.strategies.stage import Recipe, Stage
 from a1_trt.strategies.timeline import CallRecord, Decision, RecordedEngine, SampleTime, Timeline
 
@@ -22,7 +22,7 @@ __all__ = [
     "SampleTime",
     "Stage",
     "Timeline",
-    "fresh_calibration",
+    "fresh_controller",
     "recipe_of",
     "run",
 ]

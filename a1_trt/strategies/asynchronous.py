@@ -14,7 +14,7 @@ from a1_trt.types import Problem, ProblemFinished, Result
 @asynccontextmanager
 async def in_session(stage: Stage) -> AsyncIterator[Solve]:
     """All problems in one session, which share the calls in flight and the calibration."""
-    async with Session(stage.pair, stage.engines, calibration=stage.calibration) as session:
+    async with Session(stage.pair, stage.engines, controller=stage.controller) as session:
 
         async def solve(index: int, problem: Problem) -> Result:
             # A session numbers problems in the order in which they are given to it, and nothing comes between here

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from a1_trt.conformal.online import category_of
-from a1_trt.scheduler import Signal
-from a1_trt.scheduler.seeds import uniform
+from a1_trt.scheduler import Signal, policy
 from a1_trt.strategies.chain import Chain, Team, being, together
 
 Rule = Callable[[Team, list[Chain]], None]
@@ -37,11 +35,17 @@ def by_threshold(team: Team, chains: list[Chain]) -> None:
     """The conformal rule of a1, in the order of the samples."""
     stage = team.hands.stage
     for chain in chains:
-        sample, turn = chain.key.sample, chain.sample.turn
-        u = uniform(team.parameters.seed, team.problem.id, sample, turn)
-        category = category_of(stage.pair.conformal.category, turn, team.problem.id)
-        p_value = stage.calibration.judge(chain.score, category, u)
-        team.judge(chain, takeover=p_value <= team.parameters.alpha, p_value=p_value)
+        asked = policy.candidate(
+            team.problem,
+            chain.key.sample,
+            chain.sample.turn,
+            chain.score,
+            stage.pair.conformal.category,
+            team.parameters,
+        )
+        decision = stage.controller.decide(asked)
+        stage.controller.update(asked, decision)
+        team.judge(chain, takeover=decision.takeover, p_value=decision.p_value)
 
 
 async def _draft(team: Team) -> None:

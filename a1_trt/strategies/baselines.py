@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 
 from a1_trt.conformal import CalibrationSet, perplexity
-from a1_trt.conformal.online import category_of
 from a1_trt.reasoning.answers import normalise
 from a1_trt.scheduler import Signal
 from a1_trt.scheduler.seeds import uniform
 from a1_trt.strategies.chain import Chain, Hands, Team, together
 from a1_trt.types import Logprobs, Result
 
-FIRST_TURN = category_of("turn", 0, "")
 N_CALIBRATION_PROBLEMS = 4
 RATING_THRESHOLD = 7
 """SpecReason's own default: a step rated below it is written anew."""
@@ -42,26 +40,23 @@ async def published(team: Team, threshold: CalibrationSet) -> None:
 
 
 async def first_turn_scores(hands: Hands) -> CalibrationSet:
-    """Scores of first segments: those of the calibration, or, where it has none, of the first problems of the run.
+    """Scores of the first segments of the first problems of the run.
 
-    The published code draws them offline, from the very problems that it then tests on; so does the second way, which
-    leaves them in the calibration.
+    As in the published code, these are problems that it is then tested on.
     """
-    stage = hands.stage
+    scores: list[float] = []
 
     async def first_segment(team: Team, chain: Chain) -> None:
         await team.draft(chain)
         if chain.signal is Signal.WRITTEN:
             await team.score(chain)
         if chain.signal is Signal.WRITTEN:
-            stage.calibration.judge(chain.score, FIRST_TURN, u=0.5)
+            scores.append(chain.score)
 
-    if not stage.calibration.sizes().get(FIRST_TURN):
-        for index, problem in enumerate(stage.problems[:N_CALIBRATION_PROBLEMS]):
-            team = Team(index, problem, stage.parameters, hands)
-            await together(*(first_segment(team, chain) for chain in team.chains))
-            hands.forget(team)
-    scores = stage.calibration.to_document("", ())["categories"].get(FIRST_TURN, ())
+    for index, problem in enumerate(hands.stage.problems[:N_CALIBRATION_PROBLEMS]):
+        team = Team(index, problem, hands.stage.parameters, hands)
+        await together(*(first_segment(team, chain) for chain in team.chains))
+        hands.forget(team)
     return CalibrationSet.from_scores(scores)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from a1_trt.conformal import SCORES
+from a1_trt.conformal import SCORES, mean_nll
 from a1_trt.driver import Caller
 from a1_trt.errors import A1Error, ScoreShapeError
 from a1_trt.reasoning.votes import is_settled
@@ -158,7 +158,8 @@ class Team:
             self.work.counts["n_score_errors"] += 1
             self._failed(chain, call, outcome)
             return
-        chain.logprobs, chain.sample.score = outcome, self.hands.score(outcome.values)
+        chain.logprobs, chain.sample.score = outcome, self.hands.score(outcome.values, chain.sample.losses)
+        chain.sample.losses.append(mean_nll(outcome.values))
         self.work.counts["n_scored"] += 1
         self.work.counts["scored_tokens"] += len(outcome.values)
 

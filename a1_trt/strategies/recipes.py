@@ -72,15 +72,22 @@ async def _best_of_n(stage: Stage) -> AsyncIterator[Solve]:
 
 
 _A1 = Recipe("asynchronous, by conformal p-values; as the pair says", in_session, parameters={"strategy": "a1"})
+
+
+def _a1_by(controller: str, said: str) -> Recipe:
+    return replace(_A1, summary=f"a1, {said}", conformal={"controller": controller})
+
+
 _ALONE = {"strategy": "target_only"}
 _NO_STOP = {"early_stop": False}
 
 STRATEGIES: Mapping[str, Recipe] = MappingProxyType(
     {
         "a1": _A1,
-        "a1-marginal": replace(_A1, summary="a1, one calibration set for all scores", conformal={"category": "none"}),
-        "a1-per-turn": replace(_A1, summary="a1, a calibration set per turn bucket", conformal={"category": "turn"}),
-        "a1-per-problem": replace(_A1, summary="a1, a calibration set per problem", conformal={"category": "problem"}),
+        "a1-marginal": _a1_by("growing", "one growing calibration set for all scores"),
+        "a1-per-turn": _a1_by("mondrian", "a growing calibration set per turn bucket"),
+        "a1-per-problem": _a1_by("per-problem", "a calibration set per problem, shrunk to that of all"),
+        "a1-adaptive": _a1_by("two-level", "levels that adapt per turn bucket and over all"),
         "a1-no-stop": replace(
             _A1, summary="a1 without stopping when the vote is settled", parameters={**_A1.parameters, **_NO_STOP}
         ),
@@ -102,7 +109,6 @@ STRATEGIES: Mapping[str, Recipe] = MappingProxyType(
             "the published asynchronous code: static first-turn threshold, 16 draft and 4 target calls",
             _published,
             parameters={"takeover_from": "end", "verify_answers": False},
-            conformal={"online": True, "smoothed": False},
             one_at_a_time=True,
         ),
         "target-only": Recipe("self-consistency of the target", in_session, parameters=_ALONE),

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+from a1_trt.calibration import controller_of, stored_log
 from a1_trt.config import Pair
-from a1_trt.conformal import OnlineCalibration
+from a1_trt.conformal import Controller
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.session import stored_calibration
 from a1_trt.strategies.arrivals import Arrivals
 from a1_trt.strategies.recipes import STRATEGIES
 from a1_trt.strategies.stage import Recipe, Solve, Stage
@@ -65,11 +65,10 @@ def recipe_of(name: str) -> Recipe:
     return STRATEGIES[name]
 
 
-def fresh_calibration(name: str, pair: Pair) -> OnlineCalibration:
-    """The scores with which a strategy starts: those the pair has stored, else none. No two strategies share them."""
+def fresh_controller(name: str, pair: Pair) -> Controller:
+    """The controller with which a strategy starts: with the past that the pair has stored, and never shared."""
     adapted = _adapted(pair, recipe_of(name))
-    said = adapted.conformal
-    return stored_calibration(adapted) or OnlineCalibration(online=said.online, smoothed=said.smoothed)
+    return controller_of(adapted, stored_log(adapted))
 
 
 async def run(
@@ -82,7 +81,7 @@ async def run(
     arrivals: Arrivals,
     seed: int,
     on_progress: OnProgress | None = None,
-    calibration: OnlineCalibration | None = None,
+    controller: Controller | None = None,
 ) -> Run:
     """Solve problems by one strategy. Works in virtual time, too.
 
@@ -95,7 +94,7 @@ async def run(
         arrivals: When they arrive.
         seed: Seed of all sampling, in place of the parameters' own.
         on_progress: Told of every problem that is done.
-        calibration: Past scores of this strategy, which go on growing; those of `fresh_calibration` when None.
+        controller: Decides about takeovers, and goes on learning; `fresh_controller` when None.
 
     Raises:
         InvalidRequestError: There is no such strategy.
@@ -120,7 +119,7 @@ async def run(
         pair=_adapted(pair, recipe),
         engines=recorded(engines, timeline),
         parameters=replace(parameters, seed=seed, **recipe.parameters),
-        calibration=fresh_calibration(name, pair) if calibration is None else calibration,
+        controller=fresh_controller(name, pair) if controller is None else controller,
         timeline=timeline,
         problems=tuple(problems),
     )

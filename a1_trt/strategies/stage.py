@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a1_trt.config import Pair
-from a1_trt.conformal import OnlineCalibration
+from a1_trt.conformal import Controller
 from a1_trt.engine import Engine
 from a1_trt.strategies.timeline import Timeline
 from a1_trt.types import Parameters, Problem, Result, Role
@@ -25,7 +25,7 @@ class Stage:
         pair: The pair.
         engines: Its engines, recorded.
         parameters: How each problem is to be solved.
-        calibration: Past scores of this strategy alone.
+        controller: Decides about takeovers; of this strategy alone.
         timeline: Where it tells what happens.
         problems: All problems of the run.
     """
@@ -33,7 +33,7 @@ class Stage:
     pair: Pair
     engines: Mapping[Role, Engine]
     parameters: Parameters
-    calibration: OnlineCalibration
+    controller: Controller
     timeline: Timeline
     problems: tuple[Problem, ...]
 

@@ -1,0 +1,107 @@
+"""Hard limits around any controller: they hold for every sequence of scores, and say when they acted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from a1_trt.conformal.controllers.candidate import Candidate, Controller, Decision
+
+_MOST_ALPHAS = 64
+_MOST_PROBLEMS = 10_000
+
+
+class _Limit:
+    """A controller around another one."""
+
+    def __init__(self, inner: Controller) -> None:
+        self._inner = inner
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def sizes(self) -> dict[str, int]:
+        """Those of the controller inside."""
+        return self._inner.sizes()
+
+
+class Debt(_Limit):
+    """Keeps the running sum d of (takeover - alpha) within [-D, D].
+
+    A takeover that would bring d above D is not made, and an acceptance that would bring it below -D becomes a
+    takeover. Both cannot be asked at once, since they are 1 apart and D >= 1/2. Hence, for any sequence at all, the
+    overall rate is within D / T of alpha and that of any window of W decisions within 2 D / W.
+
+    Args:
+        inner: The controller inside.
+        most: D, at least 0.5.
+
+    Example:
+        >>> from a1_trt.conformal.controllers.baselines import Chance
+        >>> controller = Debt(Chance(), most=0.5)
+        >>> asked = Candidate(score=1.0, category="all", problem="p", alpha=0.4, u=0.1)
+        >>> controller.decide(asked)  # one takeover would be 0.6 too many
+        Decision(p_value=0.1, level=0.4, takeover=False, forced='debt')
+    """
+
+    def __init__(self, inner: Controller, most: float) -> None:
+        super().__init__(inner)
+        self._most = most
+        self._debts: OrderedDict[float, float] = OrderedDict()
+
+    def decide(self, candidate: Candidate) -> Decision:
+        """As inside, unless the sum would leave its bounds."""
+        decision = self._inner.decide(candidate)
+        debt = self._debts.get(candidate.alpha, 0.0)
+        if decision.takeover and debt + 1.0 - candidate.alpha > self._most:
+            return replace(decision, takeover=False, forced="debt")
+        if not decision.takeover and debt - candidate.alpha < -self._most:
+            return replace(decision, takeover=True, forced="debt")
+        return decision
+
+    def update(self, candidate: Candidate, decision: Decision) -> None:
+        """Add to the sum."""
+        self._debts[candidate.alpha] = self._debts.get(candidate.alpha, 0.0) + decision.takeover - candidate.alpha
+        self._debts.move_to_end(candidate.alpha)
+        if len(self._debts) > _MOST_ALPHAS:
+            self._debts.popitem(last=False)
+        self._inner.update(candidate, decision)
+
+
+class Budget(_Limit):
+    """Exactly B takeovers among the m samples of a problem's turn, without waiting for any of them.
+
+    With `used` takeovers among the `seen` samples so far, take over when p <= (B - used) / (m - seen): the last ones
+    are forced either way. For independent uniform p-values each sample is taken over with probability B / m. Where
+    samples have ended before the turn, fewer than m are seen, and then at most B are taken over.
+
+    It replaces the level of the controller inside, whose p-value it uses; candidates without a quota pass.
+    """
+
+    def __init__(self, inner: Controller) -> None:
+        super().__init__(inner)
+        self._spent: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
+
+    def decide(self, candidate: Candidate) -> Decision:
+        """Take over while the budget of the turn lasts."""
+        decision = self._inner.decide(candidate)
+        if candidate.quota is None:
+            return decision
+        turn, budget, n_samples = candidate.quota
+        used, seen = self._spent.get((candidate.problem, turn), (0, 0))
+        level = (budget - used) / max(n_samples - seen, 1)
+        takeover = decision.p_value <= level and used < budget
+        forced = "budget" if takeover != decision.takeover else decision.forced
+        return Decision(decision.p_value, level, takeover, forced)
+
+    def update(self, candidate: Candidate, decision: Decision) -> None:
+        """Count what is spent; a turn whose samples have all been seen starts anew for the next caller."""
+        if candidate.quota is not None:
+            turn, _, n_samples = candidate.quota
+            key = candidate.problem, turn
+            used, seen = self._spent.pop(key, (0, 0))
+            if seen + 1 < n_samples:
+                self._spent[key] = (used + decision.takeover, seen + 1)
+            if len(self._spent) > _MOST_PROBLEMS:
+                self._spent.popitem(last=False)
+        self._inner.update(candidate, decision)
