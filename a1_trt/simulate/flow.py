@@ -286,7 +286,7 @@ class Flow:
     def _rank(self, problem: _Problem) -> None:
         """The classical rule: of the segments of a turn the strangest alpha are taken over."""
         ranked, problem.ranked = sorted(problem.ranked, key=lambda item: (-item[0], item[1])), []
-        budget = max(1, round(self._parameters.alpha * len(ranked)))
+        budget = round(self._parameters.alpha * len(ranked))
         worst = {item[1] for item in ranked[:budget]}
         for _, index, sample in sorted(ranked, key=lambda item: item[1]):
             self._count(sample, index in worst)

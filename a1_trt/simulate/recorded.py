@@ -1,18 +1,20 @@
 """Calls that a real run recorded, and the same calls again in the simulator.
 
-A recorded run is whatever JSON object has a list "calls" with the fields of a call (`a1_trt.strategies`): role, kind,
-problem, sample, turn, wanted_s, started_s, ended_s, n_prompt_tokens, n_new_tokens, n_scored_tokens and, where calls can
-be cut short, end. The name of its strategy stands beside the calls or above them.
+A recorded run is whatever JSON object has a list "calls", as the cells of `a1-trt bench compare` and the files of
+`a1-trt simulate run --calls` do: objects with the fields of a call (`a1_trt.strategies`): role, kind, problem, sample,
+turn, wanted_s, started_s, ended_s, n_prompt_tokens, n_new_tokens, n_scored_tokens and, where calls can be cut short,
+end; or lists of these in the order of "call_fields". Strategy, slots and plan stand beside the calls or above them.
 
 Replaying keeps what each call waited for: the call before it in its chain; under a barrier all calls of its problem's
-earlier phases; and a problem waits for its turn where the record never had more than so many at work.
+earlier phases; and a problem for its turn, where the record never had more than so many at work, or for its arrival,
+where they came by chance.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,8 @@ MAX_CALLS = 5_000_000
 _PHASE = {"draft": 0, "score": 1, "takeover": 2}
 _NUMBERS = ("problem", "sample", "turn", "n_prompt_tokens", "n_new_tokens", "n_scored_tokens")
 _TIMES = ("wanted_s", "started_s", "ended_s")
+_BESIDE = ("strategy", "slots", "plan", "call_fields")
+_DEEPEST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,17 @@ class RecordedRun:
 
     Args:
         strategy: Its name.
-        repeat: Number of the repeat, from 0.
+        repeat: Number of the run among those of its strategy, from 0.
         calls: Its calls, by start.
+        slots: Most calls in flight by role, where that was written down.
+        is_open: Problems came by chance, whoever was still at work.
     """
 
     strategy: str
     repeat: int
     calls: tuple[RecordedCall, ...]
+    slots: Mapping[str, int] = field(default_factory=dict)
+    is_open: bool = False
 
     @property
     def makespan_s(self) -> float:
@@ -78,13 +86,15 @@ class RecordedRun:
         return most_at_once([(start, end) for start, end in spans.values()])
 
     def in_flight(self, role: Role) -> int:
-        """Most calls of a role in flight at once."""
+        """Most calls of a role that may be in flight; those that ever were, where that was not written down."""
+        if role in self.slots and self.strategy != "published":
+            return self.slots[role]
         return most_at_once([(call.started_s, call.ended_s) for call in self.calls if call.role == role])
 
     @property
     def has_barrier(self) -> bool:
         """Whether the samples of a problem wait for each other."""
-        return self.strategy.replace("_", "-").startswith("sync") or self.strategy == "barrier"
+        return self.strategy.startswith("sync") or "barrier" in self.strategy
 
 
 def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
@@ -109,12 +119,12 @@ def read_runs(path: Path) -> list[RecordedRun]:
         InvalidRequestError: There is none, or a call is not as it should be.
     """
     runs: list[RecordedRun] = []
-    seen: dict[str, int] = {}
-    for strategy, calls in _timelines(read_document(path, "run"), "run"):
-        recorded = _calls(calls)
+    for above, calls in _timelines(read_document(path, "run"), {}):
+        recorded = _calls(calls, above.get("call_fields"))
         if recorded:
-            runs.append(RecordedRun(strategy, seen.get(strategy, 0), recorded))
-            seen[strategy] = seen.get(strategy, 0) + 1
+            strategy = str(above.get("strategy") or "run")
+            repeat = sum(run.strategy == strategy for run in runs)
+            runs.append(RecordedRun(strategy, repeat, recorded, _slots(above), _is_open(above)))
     if not runs:
         raise InvalidRequestError(
             f"{path} holds no calls", field="run", remedy="record a run with 'a1-trt bench compare ... --json FILE'"
@@ -124,28 +134,41 @@ def read_runs(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def _timelines(document: Any, name: str, depth: int = 0) -> Iterator[tuple[str, list[Any]]]:
-    """Lists of calls with the name of the strategy they belong to."""
-    if depth > 12:
+def _timelines(
+    document: Any, above: Mapping[str, Any], depth: int = 0
+) -> Iterator[tuple[Mapping[str, Any], list[Any]]]:
+    """Lists of calls, with everything that stands beside them and above."""
+    if depth > _DEEPEST or not isinstance(document, list | dict):
         return
     if isinstance(document, list):
         for item in document:
-            if isinstance(item, dict | list):
-                yield from _timelines(item, name, depth + 1)
-    elif isinstance(document, dict):
-        name = str(document.get("strategy") or document.get("arm") or name)
-        calls = document.get("calls")
-        if isinstance(calls, list) and calls and isinstance(calls[0], dict) and "started_s" in calls[0]:
-            yield name, calls
-        for key, value in document.items():
-            if key != "calls" and isinstance(value, dict | list):
-                inner = key if key not in ("runs", "repeats", "strategies", "timeline", "results", "arms") else name
-                yield from _timelines(value, inner, depth + 1)
+            yield from _timelines(item, above, depth + 1)
+        return
+    known = {**above, **{key: value for key, value in document.items() if key in _BESIDE}}
+    calls = document.get("calls")
+    if isinstance(calls, list) and calls:
+        yield known, calls
+    for key, value in document.items():
+        if key != "calls":
+            yield from _timelines(value, known, depth + 1)
 
 
-def _calls(items: list[Any]) -> tuple[RecordedCall, ...]:
+def _slots(above: Mapping[str, Any]) -> dict[str, int]:
+    slots = above.get("slots")
+    if not isinstance(slots, dict):
+        return {}
+    return {role: slots[role] for role in ROLES if isinstance(slots.get(role), int) and slots[role] > 0}
+
+
+def _is_open(above: Mapping[str, Any]) -> bool:
+    plan = above.get("plan")
+    return isinstance(plan, dict) and plan.get("rate_per_s") is not None
+
+
+def _calls(items: list[Any], names: Any) -> tuple[RecordedCall, ...]:
     good, cut = [], []
-    for item in items:
+    for given in items:
+        item = dict(zip(names, given, strict=False)) if isinstance(given, list) and isinstance(names, list) else given
         call = _call(item)
         if item.get("end", "done") == "done":
             good.append(call)
@@ -229,6 +252,7 @@ class Replay:
             self._prompts[call.role, call.problem] = min(prompt, call.n_prompt_tokens)
             order[call.problem] = min(order.get(call.problem, call.wanted_s), call.wanted_s)
         self._waiting = sorted(order, key=lambda problem: (order[problem], problem))
+        self._arrived_s = order
         self._left: dict[int, int] = {}
         self._keys: dict[int, list[tuple[int, ...]]] = {}
         for key in self._chains:
@@ -237,7 +261,11 @@ class Replay:
 
     def makespan_s(self) -> float:
         """Simulate; returns the end of the last call, seconds."""
-        self._admit()
+        if self._run.is_open:
+            for problem in self._waiting:
+                self._fleet.at(self._arrived_s[problem], lambda problem=problem: self._open(problem))  # type: ignore[misc]
+        else:
+            self._admit()
         return self._fleet.run()
 
     def _phases(self, key: tuple[int, ...]) -> list[list[int]]:
@@ -252,10 +280,12 @@ class Replay:
 
     def _admit(self) -> None:
         while self._waiting and len(self._left) < self._concurrency:
-            problem = self._waiting.pop(0)
-            self._left[problem] = len(self._keys[problem])
-            for key in self._keys[problem]:
-                self._next(key, 0)
+            self._open(self._waiting.pop(0))
+
+    def _open(self, problem: int) -> None:
+        self._left[problem] = len(self._keys[problem])
+        for key in self._keys[problem]:
+            self._next(key, 0)
 
     def _next(self, key: tuple[int, ...], step: int) -> None:
         steps = self._steps[key]
@@ -263,7 +293,8 @@ class Replay:
             self._left[key[0]] -= 1
             if not self._left[key[0]]:
                 del self._left[key[0]]
-                self._admit()
+                if not self._run.is_open:
+                    self._admit()
             return
         remaining = [len(steps[step])]
 
