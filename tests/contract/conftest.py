@@ -126,7 +126,7 @@ def tensorrt_llm(scorer: str) -> Iterator[Subject]:
                 tokenizer=installed.CharacterTokenizer(),
                 end_ids=frozenset([0]),
                 scorer=scorer,
-                logits_bytes=20 * 301 * 128 * 4,
+                n_scores=20,
             )
 
         with asyncio.Runner() as runner:

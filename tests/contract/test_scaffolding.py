@@ -6,6 +6,7 @@ import asyncio
 import copy
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -50,7 +51,8 @@ class Script:
 
     def __init__(self, texts: Any, score: Any = -1.0) -> None:
         self.texts, self.score = texts, score
-        self.in_flight = self.most = 0
+        self.busy = Counter[str]()
+        self.most = Counter[str]()
         self.forgotten: list[tuple[int, int]] = []
         self.made: list[str] = []
 
@@ -58,8 +60,8 @@ class Script:
         self.forgotten.append((problem, n_samples))
 
     async def make(self, call: Any) -> Any:
-        self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
+        self.busy[call.role] += 1
+        self.most |= self.busy
         self.made.append(call.kind)
         try:
             await asyncio.sleep(0)
@@ -70,7 +72,7 @@ class Script:
                 await asyncio.sleep(30)
             return text if isinstance(text, EngineError) else Segment(call.role, text or "x", 1)
         finally:
-            self.in_flight -= 1
+            self.busy[call.role] -= 1
 
 
 async def engines_of(model: Path) -> dict[Any, TensorRtLlmEngine]:
@@ -110,7 +112,7 @@ def test_requests_share_the_scheduler_and_its_limits(a1: Any) -> None:
         assert all(len(output.cur_output.result.trajectories) == 4 for output in outputs)
         n_scored = sum(output.cur_output.result.usage.n_scored for output in outputs)
         assert n_scored == 8 * 4 * 3
-        assert script.most == 5
+        assert script.most == {"draft": 3, "target": 2}
         assert sorted(script.forgotten) == [(number, 4) for number in range(8)]
         assert board.is_finished
 
@@ -122,7 +124,7 @@ def test_a_settled_vote_stops_the_other_samples(a1: Any) -> None:
         script = Script(lambda call: r"\boxed{7}" if call.key.sample < 3 else None)
         async with asyncio.timeout(10):
             result = await framework(a1, script, scheduler()).generate_async("problem")
-        assert script.in_flight == 0
+        assert script.busy.total() == 0
         return result.cur_output
 
     output = asyncio.run(scenario())
@@ -212,11 +214,11 @@ def test_giving_a_request_up_stops_its_work(a1: Any) -> None:
         llm = framework(a1, script, board)
         llm.generate_async("problem")
         await asyncio.sleep(0.01)
-        assert script.in_flight == 4
+        assert script.busy.total() == 4
         for request in list(llm.requests):
             request.cancel()
         await asyncio.sleep(0.01)
-        assert script.in_flight == 0
+        assert script.busy.total() == 0
 
     asyncio.run(scenario())
 

@@ -14,7 +14,7 @@ import pytest
 
 from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine, canary
 from a1_trt.adapters.tensorrt_llm.failures import typed_error
-from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, read_settings
+from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, planned_scores, read_settings
 from a1_trt.adapters.tensorrt_llm.scorers import (
     AdditionalOutputScorer,
     ContextLogitsScorer,
@@ -120,7 +120,7 @@ async def careless(model: Path, scorer: Any) -> canary.CanaryReport:
         shape=ModelShape("Qwen2ForCausalLM", 128, 300),
         scorer=scorer,
         end_ids=frozenset([0]),
-        logits_bytes=1 << 30,
+        n_scores=1000,
     )
     try:
         return await canary.run(engine, version="1.2.1", vocabulary=128)
@@ -183,10 +183,10 @@ def test_closing_awaits_scores_and_aborts_the_rest(model: Path) -> None:
 
 
 def test_logits_of_prompts_never_need_more_memory_than_is_set_aside(model: Path) -> None:
-    room = 3 * 301 * 128 * 4
+    room = 3 * 300 * 128 * 4
 
     async def scenario() -> None:
-        async with opened(model, scorer="context_logits", logits_bytes=room) as engine:
+        async with opened(model, scorer="context_logits", n_scores=3) as engine:
             scores = [engine.score(TOKENS[: 5 + i], TOKENS[5 + i : 140]) for i in range(20)]
             texts = [engine.generate(TOKENS[i:90], max_tokens=4, temperature=0.0, seed=0) for i in range(20)]
             outcomes = await asyncio.gather(*scores, *texts)
@@ -200,7 +200,7 @@ def test_logits_of_prompts_never_need_more_memory_than_is_set_aside(model: Path)
 
 def test_more_logits_than_there_is_memory_for_end_the_double(model: Path) -> None:
     async def scenario() -> None:
-        async with opened(model, scorer="context_logits", logits_bytes=1 << 30) as engine:
+        async with opened(model, scorer="context_logits", n_scores=1000) as engine:
             await asyncio.gather(*(engine.score(TOKENS[: 5 + i], TOKENS[5 + i : 140]) for i in range(20)))
 
     with installed.tensorrt_llm(gpu_logits_bytes=10 * 100 * 128 * 4), pytest.raises(EngineError, match="memory"):
@@ -316,6 +316,16 @@ def test_damaged_settings_of_a_built_engine_are_a_typed_error(model: Path) -> No
     assert caught.value.remedy
     (model / "settings.json").write_text(json.dumps({"model": "x", "max_seq_len": 5}), encoding="utf-8")
     assert read_settings(str(model)) == {"model": "x", "max_seq_len": 5}
+
+
+def test_the_scores_at_once_are_those_that_a_build_set_memory_aside_for(model: Path) -> None:
+    assert planned_scores(str(model)) == 1
+    record = model.parent / "manifest.json"
+    record.write_text(json.dumps({"max_scoring_requests": 7}), encoding="utf-8")
+    assert planned_scores(str(model)) == 7
+    record.write_text('{"max_scoring_requests": "many"}', encoding="utf-8")
+    with pytest.raises(ConfigError):
+        planned_scores(str(model))
 
 
 def test_a_draft_generates_and_does_not_score(model: Path) -> None:

@@ -21,7 +21,14 @@ from typing import Any
 from a1_trt.adapters.tensorrt_llm import canary
 from a1_trt.adapters.tensorrt_llm.requests import Requests
 from a1_trt.adapters.tensorrt_llm.room import Room
-from a1_trt.adapters.tensorrt_llm.runtime import ModelShape, open_llm, read_settings, served_shape, tensorrt_llm
+from a1_trt.adapters.tensorrt_llm.runtime import (
+    ModelShape,
+    open_llm,
+    planned_scores,
+    read_settings,
+    served_shape,
+    tensorrt_llm,
+)
 from a1_trt.adapters.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer, Tail, choose
 from a1_trt.adapters.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
@@ -62,16 +69,14 @@ class TensorRtLlmEngine(Engine):
         shape: ModelShape,
         scorer: Scorer | None,
         end_ids: frozenset[int],
-        logits_bytes: int | None = None,
+        n_scores: int = 1,
     ) -> None:
         self._tokenizer = tokenizer
         self._role: Role = role
         self._shape = shape
         self._scorer = scorer
         self._requests = Requests(llm, role, end_ids)
-        held = scorer.held_bytes(shape.max_context_tokens + 1) if scorer else 0
-        # Less than one whole context would leave requests waiting for ever.
-        self._room = Room(max(logits_bytes or 0, held))
+        self._room = Room(n_scores * scorer.held_bytes(shape.max_context_tokens) if scorer else 0)
         self._memory = ScoreMemory()
         self._generating: set[Any] = set()
         self._scoring: set[asyncio.Task[Any]] = set()
@@ -89,7 +94,7 @@ class TensorRtLlmEngine(Engine):
         tokenizer: Tokenizer | None = None,
         end_ids: frozenset[int] | None = None,
         scorer: str = "auto",
-        logits_bytes: int | None = None,
+        n_scores: int = 1,
         check: bool = True,
     ) -> TensorRtLlmEngine:
         """Load a model, and for a target check that its scores are right; takes minutes.
@@ -101,8 +106,8 @@ class TensorRtLlmEngine(Engine):
             tokenizer: The model's tokenizer; the checkpoint's own, by transformers, when None.
             end_ids: Tokens that end a text; the checkpoint's own when None.
             scorer: "auto", "additional_output" or "context_logits".
-            logits_bytes: GPU memory set aside for the logits of prompts, with "context_logits"; that of one whole
-                context when None, which is also the least.
+            n_scores: How many whole contexts the GPU memory set aside for the logits of prompts can hold, with
+                "context_logits"; other requests wait.
             check: Run the canary on a target.
 
         Raises:
@@ -128,7 +133,7 @@ class TensorRtLlmEngine(Engine):
             shape=shape,
             scorer=chosen,
             end_ids=end_ids or frozenset(),
-            logits_bytes=logits_bytes,
+            n_scores=n_scores,
         )
         if chosen is not None and check:
             await engine._pass_canary(version)
@@ -142,11 +147,12 @@ class TensorRtLlmEngine(Engine):
             ConfigError: As for `open`.
             EngineError: As for `open`.
         """
-        settings = await asyncio.to_thread(read_settings, str(pair.model_path(role)))
-        limit = pair.role(role).max_context_tokens
-        if limit is not None:
-            settings["max_seq_len"] = min(limit + 1, settings.get("max_seq_len") or limit + 1)
-        return await cls.open(settings, role=role)
+        said, model = pair.role(role), str(pair.model_path(role))
+        settings = await asyncio.to_thread(read_settings, model)
+        if said.max_context_tokens is not None:
+            limit = said.max_context_tokens + 1
+            settings["max_seq_len"] = min(limit, settings.get("max_seq_len") or limit)
+        return await cls.open(settings, role=role, scorer=said.gpu.scoring, n_scores=planned_scores(model))
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -12,6 +12,8 @@ from a1_trt.errors import ConfigError
 
 SETTINGS_FILE = "settings.json"
 """In the directory of a built engine: the keyword arguments of `LLM`."""
+_MANIFEST = "manifest.json"
+"""Beside the directories of a build's engines: what the build was for."""
 _MAX_NUM_TOKENS = 8192
 """Its default in `LLM`."""
 _CLASSES = {
@@ -107,6 +109,26 @@ def read_settings(model: str) -> dict[str, Any]:
             f"{path} cannot be read ({_last_line(error)})",
             path=str(path),
             field="model",
+            remedy="build the engine again with 'a1-trt engine build'",
+        ) from None
+
+
+def planned_scores(model: str) -> int:
+    """Scores at once that a build set memory aside for; 1 where there is no record of one.
+
+    Raises:
+        ConfigError: The record is damaged.
+    """
+    path = Path(model).parent / _MANIFEST
+    if not path.is_file():
+        return 1
+    try:
+        return max(int(json.loads(path.read_text(encoding="utf-8")).get("max_scoring_requests") or 1), 1)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({_last_line(error)})",
+            path=str(path),
+            field="max_scoring_requests",
             remedy="build the engine again with 'a1-trt engine build'",
         ) from None
 
