@@ -1,142 +1,144 @@
-"""Looks at a live server: is it ready, and does it serve what a pair needs?"""
+"""Looks at a model repository: does it have everything that it needs, and nothing that is wrong?
+
+::
+
+    findings.py      what was found, as data
+    config_rules.py  a config.pbtxt, field by field
+    model_rules.py   what each model has to be
+    container_rules.py  compose.yaml and kubernetes.yaml
+    probe.py         a live server
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from pathlib import Path
 from typing import Any
 
-import grpc
-import httpx
-from google.protobuf.json_format import MessageToDict
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
+from a1_trt.config import load_pair
+from a1_trt.deploy.config_rules import parse
+from a1_trt.deploy.container_rules import container_findings
+from a1_trt.deploy.findings import Finding, Report
+from a1_trt.deploy.hosting import PROFILES
+from a1_trt.deploy.model_rules import (
+    own_findings,
+    parameters_of,
+    scheduler_findings,
+    their_findings,
+    their_warnings,
+)
 from a1_trt.deploy.render import MODELS
-from a1_trt.deploy.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS, Tensor
-from a1_trt.errors import DeployError, EngineUnavailable
+from a1_trt.deploy.repository import MANIFEST, changed, read_manifest
+from a1_trt.errors import A1Error, DeployError
 
-_OWN_STATUS = (400, 404)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelReport:
-    """What one model says about itself.
-
-    Args:
-        name: Its name.
-        backend: Its backend, such as "python" or "tensorrtllm".
-        decoupled: It may send any number of responses, and wants a stream.
-        max_batch_size: Largest batch; 0 where requests have no batch dimension.
-        max_queue_size: Most requests that wait; 0 is no limit.
-        optional_absent: Optional tensors of ours that it does not have.
-    """
-
-    name: str
-    backend: str
-    decoupled: bool
-    max_batch_size: int
-    max_queue_size: int
-    optional_absent: tuple[str, ...]
+_ENGINE = re.compile(r"(draft|target)(_\d+)?")
+_MOST_BYTES = 1 << 20
+_URL = re.compile(r"(grpc|https?)://(\[[0-9a-fA-F:]+\]|[^/\s:\[\]]+)(:(\d{1,5}))?/?")
 
 
-def check(url: str, models: tuple[str, ...] = MODELS, *, timeout_s: float = 10.0) -> tuple[ModelReport, ...]:
-    """Check that a server is ready and that its models have the tensors that are wanted of them.
+def check(directory: Path) -> Report:
+    """Check a repository against what its models need.
 
     Args:
-        url: ``grpc://host:port`` (or without ``grpc://``), or ``http://host:port``.
-        models: The models to look at, of "a1", "draft" and "target".
-        timeout_s: Longest time of one question to the server, seconds.
+        directory: What 'a1-trt deploy render' wrote, or a repository made by hand.
 
     Raises:
-        EngineUnavailable: Nothing answers at `url`.
-        DeployError: A model is not there or not ready, or lacks a tensor; `field` names the tensor.
+        DeployError: There is no such directory.
 
     Example:
-        >>> [report.name for report in check("127.0.0.1:8001")]  # doctest: +SKIP
-        ['a1', 'draft', 'target']
+        >>> check(Path("triton_models")).ok  # doctest: +SKIP
+        True
     """
-    web = url.startswith(("http://", "https://"))
-    config = _config_over_http if web else _config_over_grpc
-    return tuple(_checked(name, config(url.removeprefix("grpc://").rstrip("/"), name, timeout_s)) for name in models)
-
-
-def _checked(model: str, config: dict[str, Any]) -> ModelReport:
-    inputs, outputs = (A1_INPUTS, A1_OUTPUTS) if model == "a1" else (ENGINE_INPUTS, ENGINE_OUTPUTS)
-    absent = []
-    for kind, tensors in (("input", inputs), ("output", outputs)):
-        served = {tensor["name"]: tensor for tensor in config.get(kind, [])}
-        for tensor in tensors:
-            if tensor.name not in served and tensor.optional:
-                absent.append(tensor.name)
-            else:
-                _check_tensor(model, kind, tensor, served.get(tensor.name))
-    queue = config.get("dynamic_batching", {}).get("default_queue_policy", {})
-    return ModelReport(
-        model,
-        config.get("backend", ""),
-        bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
-        int(config.get("max_batch_size", 0)),
-        int(queue.get("max_queue_size", 0)),
-        tuple(absent),
-    )
-
-
-def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] | None) -> None:
-    remedy = "serve the repository that 'a1-trt deploy render' writes"
-    if served is None:
-        raise DeployError(f"model {model} has no {kind} {wanted.name}", model=model, field=wanted.name, remedy=remedy)
-    said = (served["data_type"], tuple(int(size) for size in served["dims"]))
-    if said != (f"TYPE_{wanted.data_type}", wanted.dims):
+    if not directory.is_dir():
         raise DeployError(
-            f"{kind} {wanted.name} of model {model} is {said[0]} {list(said[1])}, "
-            f"not TYPE_{wanted.data_type} {list(wanted.dims)}",
-            model=model,
-            field=wanted.name,
-            remedy=remedy,
+            f"there is no directory {directory}", field="directory", remedy="make one with 'a1-trt deploy render'"
         )
+    report = Report(str(directory))
+    folders = sorted(path.name for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
+    report.models = tuple(name for name in folders if name == "a1" or _ENGINE.fullmatch(name))
+    for name in MODELS:
+        if name not in report.models:
+            report.problems.append(Finding(name, "model", "missing", f"there is no model {name}"))
+    configs = {name: _config(directory / name, report) for name in report.models}
+    report.profile = _profile(directory, configs, report)
+    for name, config in configs.items():
+        if config is not None:
+            _check_model(name, directory / name, config, report)
+    _check_pair(configs, report)
+    report.problems += container_findings(directory)
+    for name in folders:
+        if name not in report.models and (directory / name / "config.pbtxt").is_file():
+            report.warnings.append(Finding(name, "model", "extra", f"{name} is not one of ours", "see that it loads"))
+    report.warnings += [
+        Finding("", name, "changed", f"{name} is not as it was rendered", "render again, if that was not meant")
+        for name in changed(directory)
+    ]
+    return report
 
 
-def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
-    with grpc.insecure_channel(url) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        try:
-            ready = stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready
-            if not ready:
-                raise _not_ready(url, model)
-            said = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s).config
-        except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
-                raise _not_ready(url, model) from None
-            raise _silent(url, error.details()) from None
-    found: dict[str, Any] = MessageToDict(said, preserving_proto_field_name=True)
-    return found
-
-
-def _config_over_http(url: str, model: str, timeout_s: float) -> dict[str, Any]:
+def _config(folder: Path, report: Report) -> Any:
+    path = folder / "config.pbtxt"
     try:
-        # Straight to the server: a proxy of the environment does not know it.
-        with httpx.Client(timeout=timeout_s, trust_env=False) as http:
-            ready = http.get(f"{url}/v2/models/{model}/ready")
-            said = http.get(f"{url}/v2/models/{model}/config")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _silent(url, str(error)) from None
-    if ready.status_code in _OWN_STATUS or said.status_code in _OWN_STATUS:
-        raise _not_ready(url, model)
-    if ready.status_code != 200 or said.status_code != 200:
-        raise _silent(url, f"HTTP status {said.status_code}")
-    found: dict[str, Any] = said.json()
-    return found
+        text = path.read_text(encoding="utf-8") if path.stat().st_size <= _MOST_BYTES else None
+    except (OSError, UnicodeDecodeError):
+        text = None
+    if text is None:
+        report.problems.append(Finding(folder.name, "config.pbtxt", "missing", "config.pbtxt is missing or unreadable"))
+        return None
+    config, findings = parse(folder.name, text)
+    report.problems += findings
+    return config
 
 
-def _not_ready(url: str, model: str) -> DeployError:
-    return DeployError(
-        f"the server at {url} has no model {model} that is ready",
-        model=model,
-        field="model",
-        remedy="see the server's log, or start one with 'a1-trt serve PAIR'",
-    )
+def _profile(directory: Path, configs: dict[str, Any], report: Report) -> str | None:
+    """What the manifest says, or what the models look like; both have to agree."""
+    said = read_manifest(directory).get("profile")
+    if (directory / MANIFEST).is_file() and said not in PROFILES:
+        report.problems.append(Finding("", MANIFEST, "parse", f"{MANIFEST} cannot be read, or names no profile"))
+        said = None
+    engines = {name: config for name, config in configs.items() if name != "a1" and config is not None}
+    looks = {name: _looks_like(config) for name, config in engines.items()}
+    profile: str | None = said or next(iter(looks.values()), None)
+    for name, look in looks.items():
+        if look != profile:
+            message = f"the model is one of profile {look}, the repository of {profile}"
+            report.problems.append(Finding(name, "backend", "value", message))
+    return profile
 
 
-def _silent(url: str, why: str | None) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"no Triton server answers at {url} ({why})", field="url", remedy="start one with 'a1-trt serve PAIR'"
-    )
+def _looks_like(config: Any) -> str:
+    said = parameters_of(config)
+    if config.backend == "tensorrtllm" or "gpt_model_type" in said or len(config.input) > 40:
+        return "tensorrt"
+    return "pytorch" if "engine" in said or "gpu_device_ids" in said else "cpu"
+
+
+def _check_model(name: str, folder: Path, config: Any, report: Report) -> None:
+    if name == "a1":
+        report.problems += scheduler_findings(folder, config, frozenset(report.models))
+        return
+    if _looks_like(config) == "tensorrt":
+        report.problems += their_findings(name, folder, config)
+        report.warnings += their_warnings(name, config)
+        return
+    report.problems += own_findings(name, name.split("_")[0], _looks_like(config), folder, config)
+
+
+def _check_pair(configs: dict[str, Any], report: Report) -> None:
+    """One pair for all, which says where it is served."""
+    named = {name: parameters_of(config).get("pair") for name, config in configs.items() if config is not None}
+    pairs = {pair for pair in named.values() if pair}
+    if len(pairs) > 1:
+        report.problems.append(Finding("", "pair", "value", f"the models name different pairs: {sorted(pairs)}"))
+    for pair in pairs:
+        try:
+            url = load_pair(pair).serving.url
+        except A1Error:
+            continue  # told with the model that names it
+        found = _URL.fullmatch(url)
+        if not found or (found[4] and not 0 < int(found[4]) < 65536):
+            report.problems.append(
+                Finding(
+                    "", "serving.url", "address", f"{url!r} is no address", "write grpc://host:port in the pair file"
+                )
+            )

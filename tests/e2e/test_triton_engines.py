@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
 from a1_trt.adapters.triton import TritonEngine
-from a1_trt.deploy.check import check
+from a1_trt.deploy.probe import probe
 from a1_trt.errors import (
     Cancelled,
     ContextLengthError,
@@ -120,8 +120,8 @@ def test_http_generates_as_well(server, prompt, role):
 
 
 def test_check_finds_all_models_over_both_protocols(server):
-    reports = check(f"grpc://{server.grpc_url}")
-    assert check(server.http_url) == reports
+    reports = probe(f"grpc://{server.grpc_url}")
+    assert probe(server.http_url) == reports
     assert [(report.name, report.decoupled) for report in reports] == [
         ("a1", True),
         ("draft", False),
@@ -133,14 +133,14 @@ def test_check_finds_all_models_over_both_protocols(server):
 @pytest.mark.parametrize("protocol", ["grpc_url", "http_url"])
 def test_check_says_which_model_is_missing(server, protocol):
     with pytest.raises(DeployError) as caught:
-        check(getattr(server, protocol), ("nothing",))
+        probe(getattr(server, protocol), ("nothing",))
     assert caught.value.model == "nothing"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:1", "grpc://127.0.0.1:1", "http://127.0.0.1:1"])
 def test_check_says_when_nothing_answers(url):
     with pytest.raises(EngineUnavailable) as caught:
-        check(url)
+        probe(url)
     assert caught.value.field == "url"
     assert caught.value.remedy
 

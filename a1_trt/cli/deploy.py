@@ -1,0 +1,188 @@
+"""a1-trt deploy render | check"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from a1_trt.cli.options import json_option
+from a1_trt.cli.output import note, say_json
+from a1_trt.config import Pair, load_pair
+from a1_trt.errors import A1Error, ConfigError, DeployError, InvalidRequestError
+from a1_trt.types import Role
+
+if TYPE_CHECKING:
+    from a1_trt.deploy.findings import Report
+    from a1_trt.deploy.hosting import Hosting, Profile
+
+_FAILED = DeployError.exit_code
+
+
+@click.group()
+def deploy() -> None:
+    """Write model repositories for Triton, and check them.
+
+    \b
+    Examples:
+      a1-trt deploy render reference --profile cpu --output triton_models
+      a1-trt deploy render qwen2.5-7b-instruct_qwq-32b --profile pytorch --gpu h100-80gx2 --output served
+      a1-trt deploy check served --url grpc://127.0.0.1:8001
+    """
+
+
+@deploy.command()
+@click.argument("pair")
+@click.option(
+    "--profile",
+    type=click.Choice(["cpu", "pytorch", "tensorrt"]),
+    default="cpu",
+    show_default=True,
+    help="What stands behind draft and target.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write to."
+)
+@click.option("--gpu", metavar="NAME[xN]", help="GPUs to size for; those of this machine when not given.")
+@click.option(
+    "--for",
+    "platform",
+    type=click.Choice(["compose", "kubernetes"]),
+    default="compose",
+    show_default=True,
+    help="One server that holds everything, or one for each copy of a model.",
+)
+@click.option("--force", is_flag=True, help="Replace files that were not rendered, or were changed since.")
+@json_option
+def render(
+    pair: str, profile: Profile, output: Path, gpu: str | None, platform: Any, force: bool, as_json: bool
+) -> None:
+    """Write the Triton model repository of PAIR, and for GPUs the files that put it into containers.
+
+    cpu: this project's CPU engine. pytorch: TensorRT-LLM's LLM API behind this project's own model. tensorrt: compiled
+    engines behind TensorRT-LLM's own model (TensorRT-LLM up to 1.2.1).
+
+    \b
+    Examples:
+      a1-trt deploy render reference --output triton_models
+      a1-trt deploy render mine --profile tensorrt --gpu h100-80gx2 --output served
+      a1-trt deploy render mine --profile pytorch --gpu h100-80gx8 --for kubernetes --output cluster --json
+    """
+    from a1_trt.deploy.render import render as write
+
+    loaded = load_pair(pair)
+    hosting, about = _hosting(loaded, profile, gpu)
+    written = write(loaded, output, profile=profile, hosting=hosting, platform=platform, force=force)
+    if as_json:
+        names = [str(path.relative_to(output)) for path in written]
+        say_json({"pair": loaded.name, "profile": profile, "output": str(output), **about, "files": names})
+        return
+    for warning in about["warnings"]:
+        note(f"warning: {warning}")
+    click.echo(f"{output}: {len(written)} files for {loaded.name}, profile {profile}")
+    click.echo(f"check it: a1-trt deploy check {output}")
+
+
+@deploy.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--url", help="Also ask the server at grpc://HOST:PORT that serves it.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds."
+)
+@json_option
+@click.pass_context
+def check(context: click.Context, directory: Path, url: str | None, timeout_s: float, as_json: bool) -> None:
+    """Check the model repository in DIRECTORY, field by field; with --url, also the server that serves it.
+
+    The server has to be ready, to have the tensors that are wanted of it, and to do a little work in time: a token of
+    each model, scores that are the same alone and in company, a problem. Exit status 6 when anything is wrong.
+
+    \b
+    Examples:
+      a1-trt deploy check triton_models
+      a1-trt deploy check served --url grpc://127.0.0.1:8001 --json
+    """
+    from a1_trt.deploy.check import check as look
+
+    report = look(directory)
+    live = _live(report, url, timeout_s) if url else None
+    if as_json:
+        say_json({**report.as_dict(), **({"live": live} if live else {})})
+    else:
+        _say(report, live)
+    context.exit(0 if report.ok else _FAILED)
+
+
+def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Role, Hosting] | None, dict[str, Any]]:
+    """Which GPUs hold what, and what to say about it; nothing for a CPU."""
+    if profile == "cpu":
+        if gpu:
+            raise InvalidRequestError("profile cpu has no GPUs", field="gpu", remedy="leave out --gpu")
+        return None, {"warnings": []}
+    from a1_trt.build.plan import GpuSpec, make_plan
+    from a1_trt.deploy.hosting import Hosting, usual_hosting
+
+    try:
+        plan = make_plan(pair, profile, GpuSpec.parse(gpu) if gpu else GpuSpec.detect())
+    except ConfigError as error:
+        if gpu:
+            raise
+        why = f"sizes are not planned ({error.message}): TensorRT-LLM's own are used; give --gpu"
+        return usual_hosting(pair, profile), {"gpu": None, "warnings": [why]}
+    if not plan.fits:
+        raise DeployError(
+            f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing",
+            field="gpu",
+            remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
+        )
+    roles: tuple[Role, Role] = ("draft", "target")
+    hosting = {
+        role: Hosting(
+            plan.placement[role].replicas,
+            plan.sizes[role].max_batch_size,
+            settings=plan.settings[role] if profile == "pytorch" else {},
+            parameters=plan.runtime[role],
+        )
+        for role in roles
+    }
+    places = {role: [list(gpus) for gpus in hosting[role].replicas] for role in roles}
+    return hosting, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
+
+
+def _live(report: Report, url: str, timeout_s: float) -> dict[str, Any]:
+    """What the server at `url` says and does; what is wrong with it goes into the report."""
+    from a1_trt.deploy.canary import run_canary
+    from a1_trt.deploy.findings import Finding
+    from a1_trt.deploy.probe import probe
+
+    models, canaries = [], []
+    for name in report.models:
+        try:
+            (said,) = probe(url, (name,), timeout_s=timeout_s)
+            models.append(asdict(said))
+            if not url.startswith(("http://", "https://")):
+                canaries.append(asdict(asyncio.run(run_canary(url, name, timeout_s=timeout_s))))
+        except A1Error as error:
+            finding = Finding(name, error.field or "", "live", error.message, error.remedy or "see the server's log")
+            report.problems.append(finding)
+    if url.startswith(("http://", "https://")):
+        report.warnings.append(Finding("", "url", "live", "no work was asked for over HTTP", "give a grpc:// address"))
+    return {"url": url, "models": models, "canaries": canaries}
+
+
+def _say(report: Report, live: dict[str, Any] | None) -> None:
+    for finding in report.warnings:
+        note(f"warning: {finding}")
+    for finding in report.problems:
+        note(f"{finding.code}: {finding}")
+    for each in (live or {}).get("canaries", ()):
+        score = each["score_difference"]
+        more = "" if score is None else f", scores differ by at most {score:.4f}"
+        click.echo(f"{each['model']}: answered in {each['seconds']:.3f} s{more}")
+    n = len(report.problems)
+    verdict = "nothing is wrong" if report.ok else f"{n} problem{'s' if n > 1 else ''}"
+    click.echo(f"{report.directory}: profile {report.profile}, models {', '.join(report.models) or 'none'}: {verdict}")
