@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from a1_trt.bench.cells import CALL_FIELDS, DECISION_FIELDS, cell_of
 from a1_trt.bench.document import KIND, SCHEMA, settings_of, summarise, write_document
+from a1_trt.bench.pasts import Pasts
 from a1_trt.bench.watch import Watch
 from a1_trt.config import Pair
-from a1_trt.conformal import OnlineCalibration
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.strategies import Arrivals, fresh_calibration, recipe_of, run
+from a1_trt.strategies import Arrivals, recipe_of, run
 from a1_trt.types import Parameters, Problem, Result, Role
 
 OnProgress = Callable[[str, int, int, "Result | A1Error"], object]
@@ -32,7 +32,7 @@ class Plan:
         strategies: Names out of `a1_trt.strategies.STRATEGIES`; the first is compared with each of the others.
         n_samples: Numbers of samples; every one is a setting of its own.
         max_turns: Longest chains, in turns; likewise.
-        repeats: How often all is done, each time with the next seed and with fresh calibrations.
+        repeats: How often all is done, each time with the next seed and with fresh controllers.
         blocks: Parts that the problems are dealt out into; in each, the strategies take turns.
         seed: Seed of the first repeat.
         n_in_flight: Closed loop: problems at work at once.
@@ -79,7 +79,7 @@ class Comparison:
 
     The problems are dealt out into blocks; in every block each strategy solves it, in an order that is turned round
     from block to block, so that a machine which grows faster or slower, and a cache that an earlier strategy has
-    warmed, favour none throughout. Each strategy has a calibration of its own, which lives through the blocks of a
+    warmed, favour none throughout. Each strategy has a controller of its own, which lives through the blocks of a
     repeat.
 
     Args:
@@ -125,7 +125,7 @@ class Comparison:
             **(about or {}),
             "cells": [],
         }
-        self._calibrations: dict[str, OnlineCalibration] = {}
+        self._pasts = Pasts(pair)
         if before is not None:
             self._go_on(before)
 
@@ -157,7 +157,7 @@ class Comparison:
         before: dict[str, Any] | None = None
         for cell in left:
             if before is not None and _group(before) != _group(cell):
-                self._calibrations.clear()
+                self._pasts.forget()
             before = cell
             self.document["cells"].append(await self._measured(cell, done, on_progress))
             self._keep_state(cell)
@@ -205,7 +205,7 @@ class Comparison:
                 arrivals=self._plan.arrivals(cell["repeat"]),
                 seed=self._plan.seed + cell["repeat"],
                 on_progress=tell,
-                calibration=self._calibration(name),
+                controller=self._pasts.controller(name),
             )
         if not found.results and isinstance(found.outcomes[0], A1Error):
             raise found.outcomes[0]
@@ -220,18 +220,9 @@ class Comparison:
             arrivals = Arrivals(n_in_flight=len(problems))
             await run(name, self._pair, self._engines, problems, parameters, arrivals=arrivals, seed=_WARM_UP_SEED)
 
-    def _calibration(self, name: str) -> OnlineCalibration:
-        if name not in self._calibrations:
-            self._calibrations[name] = fresh_calibration(name, self._pair)
-        return self._calibrations[name]
-
     def _keep_state(self, cell: Mapping[str, Any]) -> None:
-        """The calibrations go into the document, too: going on must not start them anew."""
-        fingerprint = self._pair.fingerprint()
-        self.document["state"] = {
-            "group": list(_group(cell)),
-            "calibrations": {name: each.to_document(fingerprint, ()) for name, each in self._calibrations.items()},
-        }
+        """What the controllers have seen goes into the document, too: going on must not start them anew."""
+        self.document["state"] = {"group": list(_group(cell)), "decisions": self._pasts.to_document()}
 
     def _go_on(self, before: Mapping[str, Any]) -> None:
         for key in ("fingerprint", "plan", "parameters", "problems", "slots"):
@@ -244,13 +235,8 @@ class Comparison:
         self.document["cells"] = list(before["cells"])
         left = next((cell for cell in self._cells() if not self._done(cell)), None)
         state = before.get("state")
-        if left is None or state is None or state["group"] != list(_group(left)):
-            return
-        for name, document in state["calibrations"].items():
-            fresh = fresh_calibration(name, self._pair)
-            self._calibrations[name] = OnlineCalibration.from_document(
-                document, self._pair.fingerprint(), online=fresh.online, smoothed=fresh.smoothed
-            )
+        if left is not None and state is not None and state["group"] == list(_group(left)):
+            self._pasts.restore(state["decisions"])
 
 
 def order_of(names: Sequence[str], turn: int) -> list[str]:
@@ -283,7 +269,7 @@ def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _group(cell: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Cells of a group share calibrations."""
+    """Cells of a group share controllers."""
     return cell["n_samples"], cell["max_turns"], cell["repeat"]
 
 

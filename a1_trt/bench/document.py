@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}", path=str(path), field="json", remedy="choose another place"
         ) from None

@@ -11,9 +11,10 @@ import pytest
 from a1_trt import virtual_time
 from a1_trt.adapters.simulated import CharacterTokenizer, RandomText, SimulatedEngine
 from a1_trt.config import Pair, make_pair
+from a1_trt.conformal import make_controller
 from a1_trt.errors import ConfigError, EngineError, InvalidRequestError
-from a1_trt.strategies import STRATEGIES, Arrivals, Run, fresh_calibration, run
-from a1_trt.strategies.baselines import N_CALIBRATION_PROBLEMS, doubt
+from a1_trt.strategies import STRATEGIES, Arrivals, Run, fresh_controller, run
+from a1_trt.strategies.baselines import doubt
 from a1_trt.types import Parameters, Problem, Result, SampleEnd
 
 PROBLEMS = [Problem(f"What is {n}?", f"p{n}", "42") for n in range(6)]
@@ -181,38 +182,30 @@ def test_rank_takes_over_its_budget_and_the_worst() -> None:
         assert not taken or not kept or min(taken) >= max(kept)
 
 
-def test_the_threshold_decides_like_a1_when_the_calibration_is_frozen() -> None:
-    config = pair()
-    frozen = config.model_copy(update={"conformal": config.conformal.model_copy(update={"online": False})})
-    scores = solved("a1").decisions
+def test_the_threshold_decides_like_a1_when_the_scores_to_rank_among_are_fixed() -> None:
+    seen = [decision.score for decision in solved("a1").decisions]
 
     def decided(name: str) -> dict[tuple[int, int, int], bool]:
-        calibration = fresh_calibration(name, config)
-        for each in scores:
-            calibration.judge(each.score, "turn 1", 0.5)
-        calibration.online = False
-        said = solved(name, config=frozen, calibration=calibration)
+        static = make_controller("static", calibration_scores={"turn 1": seen})
+        said = solved(name, controller=static)
         return {(d.problem, d.sample, d.turn): d.takeover for d in said.decisions}
 
     assert decided("sync-threshold") == decided("a1") == decided("a1-barrier")
 
 
-def test_each_strategy_starts_with_scores_of_its_own() -> None:
-    one, other = (fresh_calibration("a1", pair()) for _ in range(2))
-    solved("a1", calibration=one)
+def test_each_strategy_starts_with_a_controller_of_its_own() -> None:
+    one, other = (fresh_controller("a1", pair()) for _ in range(2))
+    solved("a1", controller=one)
     assert len(one) > 0
     assert len(other) == 0
 
 
-def test_the_published_threshold_comes_from_first_turns_and_stays() -> None:
-    calibration = fresh_calibration("published", pair())
-    first = solved("published", calibration=calibration)
-    n_scores = len(calibration)
-    assert list(calibration.sizes()) == ["turn 1"]
-    assert n_scores <= N_CALIBRATION_PROBLEMS * PARAMETERS.n_samples
-    again = solved("published", calibration=calibration)
-    assert len(calibration) == n_scores
-    assert [d.takeover for d in again.decisions] == [d.takeover for d in first.decisions]
+def test_the_published_threshold_is_static() -> None:
+    said = solved("published")
+    order = sorted(said.decisions, key=lambda decision: decision.score)
+    taken = [decision.takeover for decision in order]
+    assert taken == sorted(taken)
+    assert {True, False} == set(taken)
 
 
 def test_random_takes_over_at_rate_alpha_and_scores_nothing() -> None:
