@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
+from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine, TransformersTokenizer
 from a1_trt.config import make_pair
 from a1_trt.conformal import SCORES, make_controller
 from a1_trt.driver import Caller
@@ -131,7 +132,8 @@ def test_a_settled_vote_stops_the_other_samples(a1: Any) -> None:
     ends = [trajectory.end for trajectory in output.result.trajectories]
     assert ends == [SampleEnd.ANSWERED] * 3 + [SampleEnd.STOPPED]
     assert output.result.answer == "7"
-    assert output.text == r"\boxed{7}"
+    assert output.outputs[0].text == output.text == r"\boxed{7}"
+    assert output.outputs[0].answer == "7"
 
 
 def test_a_barrier_holds_the_samples(a1: Any) -> None:
@@ -221,6 +223,24 @@ def test_giving_a_request_up_stops_its_work(a1: Any) -> None:
         assert script.busy.total() == 0
 
     asyncio.run(scenario())
+
+
+def test_the_example_of_the_page_runs(
+    a1: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a tokenizer of ours: transformers is not among the packages that tests need."""
+    role = f'engine = "tensorrt_llm"\nmodel = "{installed.checkpoint(tmp_path / "model")}"\n[{{0}}.sampling]'
+    limits = "[scheduler]\nn_samples = 3\nmax_turns = 2"
+    parts = [f"[{name}]\n{role.format(name)}\nsegment_tokens = 9" for name in ("draft", "target")]
+    (tmp_path / "pair.toml").write_text("\n".join(['name = "p"', limits, *parts]), encoding="utf-8")
+    tokenizer = installed.CharacterTokenizer()
+    tokenizer.end_ids = frozenset([0])
+    monkeypatch.setattr(TransformersTokenizer, "load", lambda _: tokenizer)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    (example,) = [found for found in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ScaffoldingLlm" in found]
+    exec(compile(example, "example", "exec"), {"__name__": "example"})  # noqa: S102  our own page
+    assert capsys.readouterr().out.strip()
 
 
 def test_without_the_framework_the_package_cannot_be_imported() -> None:

@@ -44,6 +44,7 @@ class CharacterTokenizer:
     """A token for each ASCII character; 0 ends a text."""
 
     fingerprint = "characters"
+    end_ids: frozenset[int] = frozenset()
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         return [ord(character) for character in text]

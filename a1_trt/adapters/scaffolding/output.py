@@ -16,11 +16,13 @@ class A1Completion:
         text: The chain.
         token_ids: Ids that its writers gave; of more than one tokenizer where draft and target have different ones.
         finish_reason: Why the sample ended.
+        answer: The problem's answer, by vote of all samples.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     finish_reason: str | None = None
+    answer: str | None = None
     index: int = 0
     cumulative_logprob: float | None = None
     logprobs: tuple[float, ...] = ()
@@ -49,9 +51,9 @@ class A1Output:
     def of(cls, result: Result) -> A1Output:
         """The output of a result."""
         voted = [one for one in result.trajectories if one.answer and normalise(one.answer) == result.answer]
-        return cls(result, tuple(_completion(one) for one in (voted or result.trajectories)[:1]))
+        return cls(result, tuple(_completion(one, result.answer) for one in (voted or result.trajectories)[:1]))
 
 
-def _completion(chain: Trajectory) -> A1Completion:
+def _completion(chain: Trajectory, answer: str | None) -> A1Completion:
     ids = tuple(token for turn in chain.turns for segment in turn.segments for token in segment.token_ids)
-    return A1Completion(chain.text, ids, chain.end.value, chain.sample)
+    return A1Completion(chain.text, ids, chain.end.value, answer, chain.sample)
