@@ -14,11 +14,13 @@ import a1_trt
 from a1_trt.cli.bench import bench
 from a1_trt.cli.calibrate import calibrate
 from a1_trt.cli.demo import demo
+from a1_trt.cli.deploy import deploy
 from a1_trt.cli.engine import engine
 from a1_trt.cli.pair import pair
 from a1_trt.cli.serve import serve
 from a1_trt.cli.simulate import simulate
 from a1_trt.cli.solve import solve
+from a1_trt.cli.traces import traces
 from a1_trt.errors import A1Error, Cancelled
 
 __all__ = ["main"]
@@ -69,5 +71,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, solve, serve, pair, engine, calibrate, bench, simulate):
+for command in (demo, solve, serve, deploy, pair, engine, calibrate, bench, simulate, traces):
     main.add_command(command)
