@@ -10,6 +10,7 @@ import numpy as np
 
 from a1_trt.replay import WINDOW, Replay, rolling_rate
 from a1_trt.replay.clusters import band
+from a1_trt.replay.held_out import HeldOut
 from a1_trt.replay.rates import report
 from a1_trt.report.style import COLOURS, new_figure
 
@@ -89,3 +90,13 @@ def p_value_histogram(ax: Any, p_values: Any, n_bins: int = 20) -> None:
     ax.hist(p_values, bins=n_bins, range=(0, 1), density=True, color=COLOURS[0], alpha=0.7)
     ax.axhline(1.0, color="0.5", linewidth=0.8)
     ax.set(title="p-values; the band is that of independent ones", xlabel="p", ylabel="density", xlim=(0, 1))
+
+
+def held_out_figure(found: HeldOut) -> Figure:
+    """Rates of held-out scores by category, and the histogram of their p-values."""
+    figure, axes = new_figure(1, 2, width=9.0, height=3.2)
+    left, right = axes[0]
+    _draw_rates(left, found.report()["rates"], found.alpha)
+    left.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
+    p_value_histogram(right, found.p_values)
+    return figure
