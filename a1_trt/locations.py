@@ -92,3 +92,19 @@ def find_model(model: str, pair_file: Path | None, field: str) -> Path:
             remedy="give a model directory or a .gguf file, or build it with 'a1-trt engine build'",
         )
     return path
+
+
+def find_checkpoint(model: str, pair_file: Path | None, role: str) -> str:
+    """Where the Hugging Face checkpoint of a role is: its directory, or what a build fetched, or else its id.
+
+    Example:
+        >>> find_checkpoint("Qwen/QwQ-32B", None, "target")
+        'Qwen/QwQ-32B'
+    """
+    base = pair_file.resolve().parent if pair_file else Path()
+    found = [base / Path(model).expanduser()]
+    if pair_file is not None:
+        found += [
+            built_directory(pair_file.resolve(), profile) / "checkpoints" / role for profile in ("pytorch", "tensorrt")
+        ]
+    return next((str(path) for path in found if path.is_dir()), model)

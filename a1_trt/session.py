@@ -14,6 +14,7 @@ from a1_trt.conformal import SCORES, Controller
 from a1_trt.driver import Driver
 from a1_trt.engine import Engine, Tokenizer, TokenLedger
 from a1_trt.errors import Cancelled, EngineUnavailable
+from a1_trt.locations import find_checkpoint
 from a1_trt.metrics import Metrics
 from a1_trt.reasoning import prompts
 from a1_trt.scheduler import Scheduler
@@ -253,13 +254,15 @@ async def _remote(pair: Pair, role: Role, addresses: Sequence[str]) -> Engine:
 
 def _text_side(pair: Pair, role: Role) -> tuple[Tokenizer, int, list[int]]:
     """What stays here of a model that is elsewhere: its tokenizer, its longest context, the tokens that end a text."""
-    said, path = pair.role(role), pair.model_path(role)
+    said = pair.role(role)
     if said.engine == "tensorrt_llm":
         from a1_trt.adapters.tensorrt_llm import ModelShape, TransformersTokenizer
 
-        checkpoint = TransformersTokenizer.load(str(path))
-        most = said.max_context_tokens or ModelShape.read(str(path)).max_context_tokens
+        place = find_checkpoint(said.model, pair.path, role)
+        checkpoint = TransformersTokenizer.load(place)
+        most = said.max_context_tokens or ModelShape.read(place).max_context_tokens
         return checkpoint, most, sorted(checkpoint.end_ids)
+    path = pair.model_path(role)
     from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
 
     compiled = OpenVinoTokenizer.load(path)

@@ -58,7 +58,7 @@ class A1Model:
         said = model_parameters(model_config)
         copies = {role: said[f"{role}_models"].split(",") for role in ROLES if said.get(f"{role}_models")}
         try:
-            return cls(load_pair(said["pair"]), pb, copies)
+            return cls(_limited(load_pair(said["pair"]), said), pb, copies)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
 
@@ -104,6 +104,17 @@ class A1Model:
     async def _aclose(self) -> None:
         if self._session is not None:
             await self._session.aclose()
+
+
+def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:
+    """The pair, with contexts no longer than those that its engines are built for."""
+    changed: dict[str, Any] = {}
+    for role in ROLES:
+        built = said.get(f"{role}_context_tokens")
+        if built:
+            limit = min(int(built), pair.role(role).max_context_tokens or int(built))
+            changed[role] = pair.role(role).model_copy(update={"max_context_tokens": limit})
+    return pair.model_copy(update=changed)
 
 
 def _own_url(pair: Pair) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from a1_trt.config import Pair
@@ -21,6 +21,7 @@ class Hosting:
     Args:
         replicas: The GPUs of each copy of the model.
         max_batch_size: Most requests at once in a copy.
+        max_context_tokens: Longest prompt plus generation that it is built for; the model's own when None.
         settings: Keyword arguments of `tensorrt_llm.LLM` (profile "pytorch").
         parameters: Parameters of the `tensorrt_llm` model that differ from their usual text (profile "tensorrt").
 
@@ -31,6 +32,7 @@ class Hosting:
 
     replicas: tuple[tuple[int, ...], ...]
     max_batch_size: int
+    max_context_tokens: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -40,7 +42,7 @@ class Hosting:
 
     def alone(self) -> Hosting:
         """One copy that sees no GPUs but its own, as in a container of its own."""
-        return Hosting((tuple(range(len(self.replicas[0]))),), self.max_batch_size, self.settings, self.parameters)
+        return replace(self, replicas=(tuple(range(len(self.replicas[0]))),))
 
 
 def usual_hosting(pair: Pair, profile: Profile) -> dict[Role, Hosting]:

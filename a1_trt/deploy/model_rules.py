@@ -21,6 +21,7 @@ from a1_trt.errors import A1Error
 _DEVICES = re.compile(r"\d+(,\d+)*(;\d+(,\d+)*)*")
 _DOCUMENTED = {"recv_poll_period_ms"}
 """Parameters of tensorrt_llm that its documentation names and its template does not have."""
+_A1_OPTIONS = ("draft_models", "target_models", "draft_context_tokens", "target_context_tokens")
 _MOST_BYTES = 1 << 20
 
 
@@ -35,7 +36,7 @@ def scheduler_findings(directory: Path, config: Any, models: frozenset[str]) -> 
     yield from tensor_findings("a1", "input", A1_INPUTS, config.input)
     yield from tensor_findings("a1", "output", A1_OUTPUTS, config.output)
     said = parameters_of(config)
-    yield from _keys("a1", said, needed={"pair"}, allowed={"pair", "draft_models", "target_models"})
+    yield from _keys("a1", said, needed={"pair"}, allowed={"pair", *_A1_OPTIONS})
     yield from _pair_findings("a1", said)
     for role in ("draft", "target"):
         copies = {name for name in models if re.fullmatch(rf"{role}(_\d+)?", name)}
@@ -43,6 +44,9 @@ def scheduler_findings(directory: Path, config: Any, models: frozenset[str]) -> 
         if copies and named != copies:
             names, there = ", ".join(sorted(named)), ", ".join(sorted(copies))
             yield Finding("a1", f"{role}_models", "value", f"a1 calls {names}, the repository has {there}")
+        limit = said.get(f"{role}_context_tokens", "1")
+        if not re.fullmatch(r"[1-9]\d{0,8}", limit):
+            yield Finding("a1", f"{role}_context_tokens", "value", f"{role}_context_tokens is {limit!r}, not a number")
     yield from _source_findings("a1", directory, "a1")
 
 

@@ -80,7 +80,7 @@ def files(
         return {**_a1_files(reference, {}), **_own_files("draft", reference), **_own_files("target", reference)}
     hosts = dict(hosting or usual_hosting(pair, profile))
     one_server = {role: host if platform == "compose" else host.alone() for role, host in hosts.items()}
-    found = _a1_files(reference, {role: list(host.models(role)) for role, host in one_server.items()})
+    found = _a1_files(reference, one_server)
     for role, host in one_server.items():
         for model, gpus in host.models(role).items():
             if profile == "tensorrt":
@@ -108,9 +108,14 @@ def source(name: str) -> str:
     return resources.files("a1_trt.deploy.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _a1_files(reference: str, models: Mapping[Role, list[str]]) -> dict[str, str]:
+def _a1_files(reference: str, hosts: Mapping[Role, Hosting]) -> dict[str, str]:
     policy = "# One instance: two would be two processes, each with a calibration of its own.\n"
-    copies = {f"{role}_models": ",".join(names) for role, names in models.items() if len(names) > 1}
+    copies = {f"{role}_models": ",".join(host.models(role)) for role, host in hosts.items() if len(host.replicas) > 1}
+    limits = {
+        f"{role}_context_tokens": str(host.max_context_tokens)
+        for role, host in hosts.items()
+        if host.max_context_tokens
+    }
     config = config_text(
         "a1",
         backend="python",
@@ -118,7 +123,7 @@ def _a1_files(reference: str, models: Mapping[Role, list[str]]) -> dict[str, str
         policy=policy + "model_transaction_policy { decoupled: true }\n",
         inputs=A1_INPUTS,
         outputs=A1_OUTPUTS,
-        parameters={"pair": reference, **copies},
+        parameters={"pair": reference, **copies, **limits},
     )
     return {"a1/config.pbtxt": config, "a1/1/model.py": source("a1")}
 
