@@ -79,7 +79,7 @@ def weights(model: ModelDimensions, split: Split, quantization: Quantization) ->
     ends = model.n_embedding_parameters * 2.0
     head = 0.0 if model.tied else ends / split.tensor
     text = (
-        f"{model.n_layer_parameters / 1e9:.1f}e9 weights x {WEIGHT_BYTES[quantization]:.3g} bytes ({quantization})"
+        f"{_count(model.n_layer_parameters)} weights x {WEIGHT_BYTES[quantization]:.3g} bytes ({quantization})"
         f" / {split.n_gpus} GPUs, embedding and head in 16 bits"
     )
     return MemoryRow("", "weights", (layers + ends + head) / GIB, text)
@@ -133,3 +133,7 @@ def kv_bytes_per_token(model: ModelDimensions, split: Split, kv_cache_dtype: str
     """Keys and values of a token on each GPU, bytes; more GPUs than heads hold heads twice."""
     value = 1.0 if kv_cache_dtype == "fp8" else 2.0
     return model.kv_bytes_per_token(value) / split.pipeline / min(split.tensor, model.n_kv_heads)
+
+
+def _count(n: int) -> str:
+    return f"{n / 1e9:.1f}e9" if n >= 1e8 else f"{n / 1e6:.2g}e6"

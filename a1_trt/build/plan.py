@@ -35,6 +35,11 @@ __all__ = ["GpuSpec", "Plan", "make_plan"]
 
 ROLES: tuple[Role, Role] = ("draft", "target")
 _COUNTS = (1, 2, 4, 8)
+_NEEDS = {
+    "fp8": "compute capability 8.9 (Ada, Hopper) or more",
+    "nvfp4": "compute capability 10.0 (Blackwell) or more",
+    "int4_awq": "compute capability 8.0 to 9.0 (Ampere, Ada, Hopper)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +192,13 @@ def _choices(pair: Pair, role: Role, gpu: Gpu, model: ModelDimensions) -> list[Q
     able: list[Quantization] = ["none"]
     able += ["fp8"] if gpu.has_fp8 else []
     able += ["nvfp4"] if gpu.has_nvfp4 else []
-    able += ["int4_awq"]
+    able += ["int4_awq"] if gpu.has_int4_awq else []
     if model.quantization is not None:
         return [_quantized_already(pair, role, model, said)]
     if said == "auto":
         return able
     if said not in able:
-        needs = {"fp8": "compute capability 8.9 (Ada, Hopper)", "nvfp4": "compute capability 10.0 (Blackwell)"}[said]
+        needs = _NEEDS[said]
         raise ConfigError(
             f"{role}.gpu.quantization is {said!r}, which needs {needs}; {gpu.name} has {gpu.sm / 10:.1f}",
             path=str(pair.path),

@@ -103,9 +103,9 @@ def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) ->
         why += f" x {factor:g}, as each model reads the other's text with a tokenizer of its own"
     if wanted <= limit:
         return wanted, why
-    if limit < PROMPT_TOKENS + turn:
+    if limit <= 2 * turn:
         raise ConfigError(
-            f"{models[role].name} reads {limit} tokens, too few for a prompt and one turn of {turn}",
+            f"{models[role].name} reads {limit} tokens, too few for a prompt and turns of {turn}",
             path=str(pair.path),
             field=f"{role}.model",
             remedy="choose another model, or a smaller segment_tokens",

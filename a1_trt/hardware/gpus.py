@@ -52,6 +52,11 @@ class Gpu:
         """Whether it multiplies NVFP4 (Blackwell and later)."""
         return self.sm >= 100
 
+    @property
+    def has_int4_awq(self) -> bool:
+        """Whether TensorRT-LLM has kernels of 4-bit weights with 16-bit arithmetic for it (Ampere, Ada, Hopper)."""
+        return 80 <= self.sm < 100
+
 
 @dataclass(frozen=True, slots=True)
 class GpuSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from a1_trt.errors import ConfigError
 
 _MAX_CONFIG_BYTES = 2**20
+_MAX_TOKENIZER_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _from_checkpoint(model: str, place: Path) -> ModelDimensions:
         said = _json(path)
         said = said.get("text_config", said)
         said = {**said, "architecture": said["architectures"][0], "quantization": _quantization(place, said)}
+        said["tokenizer"] = _tokenizer(place)
         return _read(model, said, str(path))
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ConfigError(
@@ -128,6 +131,14 @@ def _json(path: Path) -> Any:
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise ValueError(f"it is larger than {_MAX_CONFIG_BYTES} bytes")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _tokenizer(place: Path) -> str | None:
+    """A name that two checkpoints share when their tokenizers are the same file."""
+    path = place / "tokenizer.json"
+    if not path.is_file() or path.stat().st_size > _MAX_TOKENIZER_BYTES:
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _quantization(place: Path, said: dict[str, Any]) -> str | None:

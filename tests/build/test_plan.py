@@ -127,6 +127,7 @@ SPECS = st.builds(GpuSpec, st.sampled_from(sorted(known_gpus().values(), key=str
 )
 def test_whatever_the_pair_a_plan_is_sound(draft, target, spec, profile, n_draft, n_target, quantization, scoring, kv):
     gpu = {"quantization": quantization, "kv_cache_dtype": kv}
+    gpu["quantization"] = "none" if quantization == "int4_awq" and not spec.gpu.has_int4_awq else quantization
     pair = make_pair(
         {
             "name": "p",
@@ -243,13 +244,20 @@ def test_a_fraction_of_ones_own_is_held_to_the_same_rules(fraction, fits):
 
 @pytest.mark.parametrize(
     ("gpu", "quantization", "needs"),
-    [("a100-80g", "fp8", "8.9"), ("h100-80g", "nvfp4", "10.0"), ("a10-24g", "fp8", "8.9"), ("l4-24g", "nvfp4", "10.0")],
+    [
+        ("a100-80g", "fp8", "8.9"),
+        ("a10-24g", "fp8", "8.9"),
+        ("h100-80g", "nvfp4", "10.0"),
+        ("l4-24g", "nvfp4", "10.0"),
+        ("b200-180g", "int4_awq", "8.0 to 9.0"),
+    ],
 )
 def test_quantisation_that_the_gpu_cannot_do_is_refused(gpu, quantization, needs):
     with pytest.raises(ConfigError, match=needs) as caught:
         make_plan(pair_of(target_gpu={"quantization": quantization}), "pytorch", GpuSpec.parse(gpu))
     assert caught.value.field == "target.gpu.quantization"
-    assert "int4_awq" in caught.value.remedy
+    assert quantization not in caught.value.remedy
+    assert "auto" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("gpu", "quantization"), [("h100-80g", "fp8"), ("l4-24g", "fp8"), ("b200-180g", "nvfp4")])
@@ -292,3 +300,45 @@ def test_a_quantised_checkpoint_is_taken_as_it_is(machine):
     assert not [step for step in plan.steps if step.name == "quantize"]
     with pytest.raises(ConfigError, match="quantised already"):
         make_plan(machine.pair, "tensorrt", GpuSpec.parse("h100-80g"))
+
+
+def test_a_context_that_is_short_is_used_as_it_is():
+    plan = make_plan(load_pair("reference"), "pytorch", GpuSpec.parse("l4-24g"))
+    assert plan.fits
+    assert plan.sizes["draft"].max_seq_len == 1024
+    assert "made for 1024" in plan.sizes["draft"].why["max_seq_len"]
+    assert not any("tokenizers" in text for text in plan.warnings)  # both directories hold the same
+
+
+def test_a_context_without_room_for_turns_is_refused():
+    with pytest.raises(ConfigError, match="too few"):
+        make_plan(
+            make_pair(
+                {
+                    "name": "p",
+                    "draft": {"model": "Qwen/Qwen2.5-7B-Instruct", "sampling": {"segment_tokens": 16384}},
+                    "target": {"model": "Qwen/QwQ-32B"},
+                }
+            ),
+            "pytorch",
+            GpuSpec.parse("l4-24g"),
+        )
+
+
+def test_a_longer_context_than_the_models_is_refused():
+    pair = make_pair(
+        {
+            "name": "p",
+            "draft": {"model": "Qwen/Qwen2.5-7B-Instruct", "max_context_tokens": 40000},
+            "target": {"model": "Qwen/QwQ-32B"},
+        }
+    )
+    with pytest.raises(ConfigError) as caught:
+        make_plan(pair, "pytorch", GpuSpec.parse("8 x h100-80g"))
+    assert caught.value.field == "draft.max_context_tokens"
+
+
+def test_the_environment_changes_a_plan(monkeypatch):
+    monkeypatch.setenv("A1_TRT_TARGET__GPU__QUANTIZATION", "fp8")
+    plan = make_plan(load_pair("r1-distill-qwen-1.5b_qwq-32b"), "pytorch", GpuSpec.parse("2 x h100-80g"))
+    assert plan.quantization["target"] == "fp8"
