@@ -49,5 +49,6 @@ class Pasts:
         for name, kept in document.items():
             controller = self.controller(name)
             for candidate, decision in kept:
-                *said, quota = candidate
-                controller.update(Candidate(*said, quota=quota and tuple(quota)), Decision(*decision))
+                score, category, problem, alpha, u, quota = candidate
+                seen = Candidate(score, category, problem, alpha, u, quota and tuple(quota))
+                controller.update(seen, Decision(*decision))
