@@ -318,6 +318,13 @@ def test_damaged_settings_of_a_built_engine_are_a_typed_error(model: Path) -> No
     assert read_settings(str(model)) == {"model": "x", "max_seq_len": 5}
 
 
+def test_a_built_engine_has_the_shape_of_its_checkpoint(model: Path, tmp_path: Path) -> None:
+    built = tmp_path / "built" / "target"
+    built.mkdir(parents=True)
+    (built / "settings.json").write_text(json.dumps({"model": str(model), "max_seq_len": 9}), encoding="utf-8")
+    assert ModelShape.read(str(built)) == ModelShape.read(str(model)) == ModelShape("Qwen2ForCausalLM", 128, 512)
+
+
 def test_the_scores_at_once_are_those_that_a_build_set_memory_aside_for(model: Path) -> None:
     assert planned_scores(str(model)) == 1
     record = model.parent / "manifest.json"

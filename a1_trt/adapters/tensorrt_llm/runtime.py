@@ -73,11 +73,12 @@ class ModelShape:
 
     @classmethod
     def read(cls, checkpoint: str) -> ModelShape:
-        """Read the config.json in a checkpoint's directory.
+        """Read the config.json in the directory of a checkpoint, or of the one that a built engine is of.
 
         Raises:
             ConfigError: There is none, or it does not say.
         """
+        checkpoint = checkpoint_of(checkpoint)
         try:
             document = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
             said = document.get("text_config", document)
@@ -89,6 +90,15 @@ class ModelShape:
                 field="model",
                 remedy="give the directory of a Hugging Face checkpoint; 'a1-trt engine build' makes one",
             ) from None
+
+
+def checkpoint_of(model: str) -> str:
+    """The checkpoint that a built engine's directory is of; any other directory is one itself.
+
+    Raises:
+        ConfigError: The engine's settings are damaged.
+    """
+    return str(read_settings(model).get("model", model)) if (Path(model) / SETTINGS_FILE).is_file() else model
 
 
 def read_settings(model: str) -> dict[str, Any]:

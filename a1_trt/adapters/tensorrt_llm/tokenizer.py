@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from a1_trt.adapters.tensorrt_llm.runtime import checkpoint_of
 from a1_trt.errors import ConfigError
 
 
@@ -29,7 +30,10 @@ class TransformersTokenizer:
 
     @classmethod
     def load(cls, checkpoint: str) -> TransformersTokenizer:
-        """The tokenizer of a checkpoint: a directory, or an id on the Hugging Face hub. No code of it is run.
+        """The tokenizer of a checkpoint, or of a built engine; no code in it is run.
+
+        Args:
+            checkpoint: A directory, or an id on the Hugging Face hub.
 
         Raises:
             ConfigError: It is missing or damaged, or transformers is not installed.
@@ -42,6 +46,7 @@ class TransformersTokenizer:
                 field="engine",
                 remedy="it comes with TensorRT-LLM: run in NVIDIA's container (docs/gpu.md)",
             ) from None
+        checkpoint = checkpoint_of(checkpoint)
         try:
             native = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
         except Exception as error:  # noqa: BLE001  it raises many kinds for a damaged file
