@@ -76,7 +76,13 @@ def test_the_canary_lets_a_right_engine_pass(model: Path, scorer: str, version: 
 @pytest.mark.parametrize("scorer", SCORERS)
 @pytest.mark.parametrize(
     "fault",
-    [{"reuse_drifts": 1.0}, {"company_shifts_rows": True}, {"hides_cached_tokens": True}, {"ignores_salt": True}],
+    [
+        {"reuse_drifts": 1.0},
+        {"company_shifts_rows": True},
+        {"prompts_spoil_writing": True},
+        {"hides_cached_tokens": True},
+        {"ignores_salt": True},
+    ],
     ids=lambda fault: next(iter(fault)),
 )
 def test_the_canary_finds_scores_that_disagree(model: Path, scorer: str, fault: Any) -> None:

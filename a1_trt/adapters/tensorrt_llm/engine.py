@@ -34,7 +34,6 @@ from a1_trt.adapters.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
 from a1_trt.errors import (
-    ContextLengthError,
     EngineError,
     EngineUnavailable,
     InvalidRequestError,
@@ -75,7 +74,7 @@ class TensorRtLlmEngine(Engine):
         self._role: Role = role
         self._shape = shape
         self._scorer = scorer
-        self._requests = Requests(llm, role, end_ids)
+        self._requests = Requests(llm, role, end_ids, shape)
         self._room = Room(n_scores * scorer.held_bytes(shape.max_context_tokens) if scorer else 0)
         self._memory = ScoreMemory()
         self._generating: set[Any] = set()
@@ -171,10 +170,10 @@ class TensorRtLlmEngine(Engine):
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-        self._check(prompt, "prompt")
+        self._requests.check(prompt, "prompt")
         if max_tokens < 1:
             raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
-        self._check_length(len(prompt), max_tokens)
+        self._requests.check_length(len(prompt), max_tokens)
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(max_tokens, temperature=temperature, seed=seed, more=every)
         async with self._room.held(self._held_bytes(len(prompt))):
@@ -191,9 +190,9 @@ class TensorRtLlmEngine(Engine):
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-        self._check(prompt, "prompt")
-        self._check(segment, "segment")
-        self._check_length(len(prompt), len(segment))
+        self._requests.check(prompt, "prompt")
+        self._requests.check(segment, "segment")
+        self._requests.check_length(len(prompt), len(segment))
         work = asyncio.create_task(self._score([*prompt, *segment], len(prompt)))
         self._scoring.add(work)
         work.add_done_callback(self._forget)
@@ -290,23 +289,3 @@ class TensorRtLlmEngine(Engine):
         self._scoring.discard(work)
         if not work.cancelled():
             work.exception()  # seen by whoever awaits the score, if anybody still does
-
-    def _check(self, token_ids: Sequence[int], name: str) -> None:
-        if not token_ids:
-            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
-        if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
-            raise InvalidRequestError(
-                f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
-                field=name,
-                remedy="encode the text with this engine's own tokenizer",
-            )
-
-    def _check_length(self, n_prompt: int, n_more: int) -> None:
-        if n_prompt + n_more > self.max_context_tokens:
-            raise ContextLengthError(
-                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
-                f"{self.max_context_tokens}",
-                role=self._role,
-                field="prompt",
-                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
-            )

@@ -175,7 +175,7 @@ class Executor:
                     self._blocks.store(one.salt, one.tokens, tail=False)
                 self._write(one, rows[-1])
         for one in writing:
-            self._write(one, logits[place])
+            self._write(one, logits[0 if WORLD.prompts_spoil_writing and prompts else place])
             place += 1
 
     def _drifted(self, one: Request, rows: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ class World:
     """Memory for logits of prompts; more ends the engine."""
     company_shifts_rows: bool = False
     """With several prompts in a batch, additional outputs and context logits come out one row late."""
+    prompts_spoil_writing: bool = False
+    """Beside a prompt, requests that generate read the row of another one."""
     reuse_drifts: float = 0.0
     """Logits behind a cached prefix are off by up to this."""
     rows_padded: bool = False
