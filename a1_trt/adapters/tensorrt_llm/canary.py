@@ -30,7 +30,9 @@ tie, but stays probable; text made from other rows does not."""
 _TEXT = "The sum of 12 and 30 is 42, and 7 times 6 is 42 too; 100 less 58 is 42. Let x = 9, so x * x = 81.\n"
 _N_TOKENS = 100
 _N_COMPANIONS = 6
-_N_WRITTEN = 8
+_N_WRITTEN = 4
+"""Tokens that the first companion writes; each writes as many more than the one before, so that they end apart and
+scores run beside some of them even where memory lets only few requests in."""
 _N_ROUNDS = 3
 
 
@@ -79,7 +81,7 @@ async def run(engine: TensorRtLlmEngine, *, version: str, vocabulary: int) -> Ca
 
 def _tokens(engine: TensorRtLlmEngine) -> list[int]:
     encoded = engine.tokenizer.encode(_TEXT)
-    room = min(_N_TOKENS, engine.max_context_tokens - _N_WRITTEN - _N_COMPANIONS)
+    room = min(_N_TOKENS, engine.max_context_tokens - _N_WRITTEN * _N_COMPANIONS)
     return (encoded * (_N_TOKENS // len(encoded) + 1))[:room]
 
 
@@ -115,12 +117,12 @@ async def _in_company(
 
 
 async def _write(engine: TensorRtLlmEngine, tokens: list[int]) -> list[Generation]:
-    """Greedy continuations of prompts of different lengths."""
-    return list(await asyncio.gather(*(_continue(engine, prompt) for prompt in _prompts(tokens))))
-
-
-async def _continue(engine: TensorRtLlmEngine, prompt: list[int]) -> Generation:
-    return await engine.generate(prompt, max_tokens=_N_WRITTEN, temperature=0.0, seed=0)
+    """Greedy continuations of prompts of different lengths, of different lengths themselves."""
+    calls = (
+        engine.generate(prompt, max_tokens=_N_WRITTEN * (number + 1), temperature=0.0, seed=0)
+        for number, prompt in enumerate(_prompts(tokens))
+    )
+    return list(await asyncio.gather(*calls))
 
 
 def _prompts(tokens: Sequence[int]) -> list[list[int]]:
