@@ -73,9 +73,16 @@ def run(
     check_sources(plan)
     who = identity(plan, version)
     check_directory(plan.output, who)
-    plan.output.mkdir(parents=True, exist_ok=True)
-    with _alone(plan.output):
-        return _run(plan, version, who, listen)
+    try:
+        plan.output.mkdir(parents=True, exist_ok=True)
+        with _alone(plan.output):
+            return _run(plan, version, who, listen)
+    except OSError as error:
+        raise BuildError(
+            f"{error.filename or plan.output} cannot be written ({error.strerror})",
+            field="output",
+            remedy="choose an --output that you may write to, with room for the checkpoints",
+        ) from None
 
 
 def _run(plan: Plan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:

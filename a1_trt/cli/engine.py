@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,6 +224,8 @@ def _build_gpu(pair: str, output: Path | None, profile: Any, gpu_name: str | Non
     made = make_plan(load_pair(pair), profile, GpuSpec.parse(gpu_name) if gpu_name else here, output=output)
     for text in made.warnings:
         note(f"note: {text}")
+    for kind in (signal.SIGTERM, signal.SIGHUP):  # a container that stops, a connection that is lost: as Ctrl-C
+        signal.signal(kind, signal.default_int_handler)
     with StepsView(len(made.steps)) as view:
         manifest = run(made, here, installed_version(), lambda now: view.update(now.n_done, now.step.title, now.state))
     if as_json:

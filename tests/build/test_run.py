@@ -80,8 +80,10 @@ def test_a_finished_build_is_not_done_again(machine, build):
     assert len(machine.calls()) == n_calls
 
 
-@pytest.mark.parametrize("how", ["fail", "half", "empty"])
-@pytest.mark.parametrize(("tool", "role"), STEPS)
+@pytest.mark.parametrize(
+    ("tool", "role", "how"),
+    [*((*step, "half") for step in STEPS), (*STEPS[0], "fail"), (*STEPS[2], "empty"), (*STEPS[4], "empty")],
+)
 def test_a_failed_step_leaves_nothing_that_looks_finished_and_is_taken_up_again(
     machine, build, monkeypatch, tool, role, how
 ):
@@ -126,6 +128,24 @@ def test_a_changed_pair_compiles_again_what_it_changes(machine, build):
     manifest, _ = build()
     assert machine.calls() == [["trtllm-build", "target"]]
     assert manifest["settings"]["target"]["--max_batch_size"] == 3
+
+
+def test_a_build_that_fails_takes_the_older_manifest_with_it(machine, build, monkeypatch):
+    build()
+    machine.pair_file.write_text(machine.pair_file.read_text().replace("max_in_flight = 2", "max_in_flight = 3"))
+    monkeypatch.setenv("FAKE_FAULT", json.dumps({"tool": "trtllm-build", "role": "target", "how": "fail"}))
+    with pytest.raises(BuildError, match="out of memory"):
+        build()
+    with pytest.raises(BuildError, match="has not ended"):
+        check(output(machine))
+
+
+def test_a_place_that_cannot_be_written_is_a_typed_error(machine, h100s):
+    (machine.root / "file").write_text("")
+    plan = make_plan(machine.pair, "tensorrt", h100s, output=machine.root / "file" / "below")
+    with pytest.raises(BuildError) as caught:
+        run(plan, h100s, "1.2.1")
+    assert caught.value.remedy
 
 
 def test_an_engine_that_was_touched_is_built_again(machine, build):
@@ -361,14 +381,15 @@ class TestCommand:
         said = json.loads(half.stdout)
         assert (half.returncode, said["ok"], said["problems"][0]["field"]) == (5, False, "manifest")
 
-    def test_ctrl_c_ends_the_program_and_leaves_a_build_to_go_on_with(self, machine, monkeypatch):
+    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interruption_ends_the_program_and_leaves_a_build_to_go_on_with(self, machine, monkeypatch, kind):
         monkeypatch.setenv("FAKE_FAULT", json.dumps({"tool": "trtllm-build", "role": "draft", "how": "hang"}))
         process = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt", wait=False)
         wait_for(machine.pid_file.exists, "the hanging step")
         other = a1_trt("build", machine.pair_file, output(machine), "--profile", "tensorrt")
         assert other.returncode == 5
         assert "another build is running" in other.stderr
-        process.send_signal(signal.SIGINT)
+        process.send_signal(kind)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in said
