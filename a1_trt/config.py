@@ -176,6 +176,7 @@ class Scheduling(_Strict):
     early_stop: bool = True
     verify_answers: bool = False
     takeover_from: Literal["end", "surprise"] = "end"
+    optimistic: bool = False
 
 
 Address = Annotated[str, Field(pattern=r"^(grpc://)?[^/\s:]+:\d{1,5}(/[A-Za-z0-9._-]+)?$", max_length=300)]
@@ -261,6 +262,7 @@ class Pair(_Strict):
             admission=self.scheduler.admission,
             on_score_error=self.conformal.on_score_error,
             takeover_from=self.scheduler.takeover_from,
+            optimistic=self.scheduler.optimistic,
             exact_budget=self.conformal.exact_budget,
         )
 

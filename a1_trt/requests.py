@@ -39,6 +39,8 @@ _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     "temperature": float,
     "early_stop": bool,
     "verify_answers": bool,
+    "optimistic": bool,
+    "exact_budget": bool,
     "strategy": str,
     "admission": str,
     "on_score_error": str,

@@ -66,6 +66,8 @@ class Parameters:
             average; at most that many in turns which some samples did not live to see.
         takeover_from: Where the target goes on in a rejected segment: at its "end" (the published method, nothing is
             thrown away), or before the first token that surprised it ("surprise"; see `Logprobs.calm_text`).
+        optimistic: The draft writes on while a segment is verified, as if that were accepted; a rejection cancels it.
+            It changes when things are done and never what is decided.
     """
 
     n_samples: int = 16
@@ -82,6 +84,7 @@ class Parameters:
     on_score_error: Literal["takeover", "fail"] = "takeover"
     takeover_from: Literal["end", "surprise"] = "end"
     exact_budget: bool = False
+    optimistic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,7 @@ class Usage:
         n_forced: Decisions in which a hard limit overruled the controller.
         n_score_errors: Segments that could not be scored.
         n_stopped: Samples stopped early because the vote was settled.
+        discarded_tokens: Of the draft's tokens, those drafted ahead for nothing; cancelled calls count no tokens.
     """
 
     draft_tokens: int = 0
@@ -252,6 +256,7 @@ class Usage:
     n_forced: int = 0
     n_score_errors: int = 0
     n_stopped: int = 0
+    discarded_tokens: int = 0
 
     @property
     def rejection_rate(self) -> float | None:

@@ -38,6 +38,7 @@ _PARAMETERS = (
     click.option("--seed", type=int, help="Seed of all sampling."),
     click.option("--early-stop/--no-early-stop", default=None, help="Stop samples that cannot change the vote."),
     click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
+    click.option("--optimistic/--no-optimistic", default=None, help="Draft on while a segment is being verified."),
 )
 _POLICIES = (
     click.option("--strategy", metavar="NAME", help="a1, target_only or draft_only."),

@@ -38,6 +38,7 @@ class Overrides(TypedDict, total=False):
     seed: int | None
     early_stop: bool | None
     verify_answers: bool | None
+    optimistic: bool | None
     strategy: Strategy | None
     admission: Admission | None
 

@@ -24,6 +24,7 @@ DATATYPES = {
     "seed": "INT64",
     "early_stop": "BOOL",
     "verify_answers": "BOOL",
+    "optimistic": "BOOL",
     "strategy": "BYTES",
     "admission": "BYTES",
     "stream": "BOOL",

@@ -74,6 +74,7 @@ A1_INPUTS = (
     _option("seed", "INT64"),
     _option("early_stop", "BOOL"),
     _option("verify_answers", "BOOL"),
+    _option("optimistic", "BOOL"),
     _option("strategy", "STRING"),
     _option("admission", "STRING"),
     _option("stream", "BOOL"),

@@ -71,6 +71,13 @@ def after_turn(chain: str, last: Segment, turn: int, parameters: Parameters) -> 
     return Signal.NEXT_TURN, None
 
 
+def looks_ahead(chain: str, segment: Segment, turn: int, parameters: Parameters) -> bool:
+    """Whether the draft may write on while this segment is verified: an acceptance would lead to the next turn."""
+    if not parameters.optimistic or parameters.admission == "barrier":
+        return False
+    return after_turn(chain, segment, turn, parameters)[0] is Signal.NEXT_TURN
+
+
 def unscored(parameters: Parameters) -> Verdict:
     """What follows a segment that could not be scored; it is never accepted silently."""
     if parameters.on_score_error == "fail":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
-from a1_trt.conformal import Category, Controller, Decision, Score, mean_nll
-from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError, ScoreShapeError
+from a1_trt.conformal import Category, Controller, Score
+from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError
 from a1_trt.reasoning.votes import is_settled
 from a1_trt.scheduler import policy
+from a1_trt.scheduler.ahead import Guesses
+from a1_trt.scheduler.booking import Books
 from a1_trt.scheduler.problems import Sample, Work
 from a1_trt.scheduler.seeds import call_seed
 from a1_trt.scheduler.states import Signal, State, advance
@@ -28,8 +30,6 @@ from a1_trt.types import (
     SampleFinished,
     SampleKey,
     Segment,
-    SegmentScored,
-    SegmentWritten,
 )
 
 _KIND: dict[State, CallKind] = {State.DRAFT: "draft", State.SCORE: "score", State.TAKEOVER: "takeover"}
@@ -82,12 +82,12 @@ class Scheduler:
         self.limits = dict(limits)
         self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
         self.in_flight: dict[int, Call] = {}
-        self._score = score
-        self._category = category
+        self._books = Books(controller, score, category, self._has_room)
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
         self._works: dict[int, Work] = {}
         self._cancel: list[int] = []
+        self._guesses = Guesses()
         self._numbers = count()
         self._call_ids = count()
 
@@ -121,12 +121,13 @@ class Scheduler:
     def schedule(self) -> Plan:
         """Start waiting calls, first come, first served, as far as the limits of calls in flight allow."""
         start: list[Call] = []
-        for role, queue in self.waiting.items():
+        queues: list[tuple[Role, deque[Call]]] = [*self.waiting.items(), ("draft", self._guesses.waiting)]
+        for role, queue in queues:
             for _ in range(min(len(queue), self.limits[role] - self.n_in_flight(role))):
                 call = queue.popleft()
                 self.in_flight[call.id] = call
                 start.append(call)
-        cancel, self._cancel = [call_id for call_id in self._cancel if call_id in self.in_flight], []
+        cancel, self._cancel = dict.fromkeys(call_id for call_id in self._cancel if call_id in self.in_flight), []
         return Plan(tuple(start), tuple(cancel))
 
     def update(self, completion: Completion) -> list[tuple[int, Event]]:
@@ -145,13 +146,18 @@ class Scheduler:
         del self.in_flight[call.id]
         number, index = call.key.problem, call.key.sample
         work = self._works.get(number)
+        if self._guesses.came_back(completion):
+            return []
+        if self._guesses.was_dropped(call):
+            _count_guess(work, completion)
+            return []
         if work is None:
             return []
         work.busy.discard(call.id)
         sample = work.samples[index]
         events: list[Event] = []
         if sample.end is None:
-            (signal, end) = self._book(work, sample, completion, events)
+            (signal, end) = self._books.book(work, sample, completion, events)
             events += self._follow(number, work, index, signal, end)
         self._release(work)
         events += self._close(number, work)
@@ -172,85 +178,55 @@ class Scheduler:
             found = type(completion.outcome).__name__
             raise ProtocolError(f"a {completion.call.kind} call was completed with a {found}")
 
-    def _book(self, work: Work, sample: Sample, completion: Completion, events: list[Event]) -> policy.Verdict:
-        """Take in what came back and decide what follows."""
-        call, outcome = completion.call, completion.outcome
-        work.counts[f"{call.kind}_calls"] += 1
-        if isinstance(outcome, Segment):
-            return self._book_segment(work, sample, call, outcome, events)
-        if isinstance(outcome, Logprobs):
-            return self._book_score(work, sample, call, outcome, events)
-        sample.error = outcome
-        verdict = policy.after_error(call, outcome, work.parameters)
-        if call.kind == "score":
-            work.counts["n_score_errors"] += 1
-        return verdict
-
-    @staticmethod
-    def _book_segment(work: Work, sample: Sample, call: Call, segment: Segment, events: list[Event]) -> policy.Verdict:
-        sample.segments = (*call.segments, segment)
-        work.counts[f"{segment.role}_tokens"] += segment.n_tokens
-        events.append(SegmentWritten(call.key.sample, call.turn, segment))
-        if call.kind == "takeover":
-            return policy.after_turn(sample.text, segment, call.turn, work.parameters)
-        verdict = policy.after_draft(sample.text, segment, work.parameters)
-        if not segment.text and verdict != (Signal.FINISH, SampleEnd.ANSWERED):
-            work.counts["n_score_errors"] += 1
-            sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
-        return verdict
-
-    def _book_score(
-        self, work: Work, sample: Sample, call: Call, logprobs: Logprobs, events: list[Event]
-    ) -> policy.Verdict:
-        try:
-            score = self._score(logprobs.values, sample.losses)
-            sample.losses.append(mean_nll(logprobs.values))
-        except ScoreShapeError as error:
-            sample.error = error
-            work.counts["n_score_errors"] += 1
-            return policy.unscored(work.parameters)
-        decision = self._judge(work, call, score)
-        sample.score, sample.p_value = score, decision.p_value
-        sample.takeover, sample.forced = decision.takeover, decision.forced
-        work.counts["n_scored"] += 1
-        work.counts["scored_tokens"] += len(logprobs.values)
-        work.counts["n_takeovers"] += decision.takeover
-        work.counts["n_forced"] += decision.forced is not None
-        events.append(
-            SegmentScored(call.key.sample, call.turn, score, decision.p_value, decision.takeover, decision.forced)
-        )
-        if not sample.takeover:
-            return policy.after_turn(sample.text, call.segments[-1], call.turn, work.parameters)
-        sample.segments = policy.rewound(sample.segments, logprobs, work.parameters)
-        return Signal.REJECTED, None
-
-    def _judge(self, work: Work, call: Call, score: float) -> Decision:
-        """Ask the controller, unless there is no room for a takeover, and tell it what was decided."""
-        candidate = policy.candidate(work.problem, call.key.sample, call.turn, score, self._category, work.parameters)
-        decision = self.controller.decide(candidate)
-        if decision.takeover and self._max_takeovers is not None and self._n_takeovers() >= self._max_takeovers:
-            decision = replace(decision, takeover=False, forced="cap")
-        self.controller.update(candidate, decision)
-        return decision
-
-    def _n_takeovers(self) -> int:
-        """Takeovers that wait or are in flight."""
+    def _has_room(self) -> bool:
+        """Whether fewer takeovers than allowed wait or are in flight."""
+        if self._max_takeovers is None:
+            return True
         calls = (*self.in_flight.values(), *self.waiting["target"])
-        return sum(call.kind == "takeover" for call in calls)
+        return sum(call.kind == "takeover" for call in calls) < self._max_takeovers
 
     def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:
         """Move a sample on and ask for its next call; a finished one may settle the vote."""
         sample = work.samples[index]
         sample.state = advance(sample.state, signal)
+        if signal is Signal.NEXT_TURN:
+            sample.close_turn()
+            return self._go_on(number, work, index)
+        if signal is Signal.WRITTEN:
+            self._ask(number, work, index)
+            if policy.looks_ahead(sample.text, sample.segments[-1], sample.turn, work.parameters):
+                self._guesses.add(self._call(number, work, index, "draft", sample.turn + 1))
+            return []
+        self._give_up_guess(work, SampleKey(number, index))
         if signal is not Signal.FINISH:
-            if signal is Signal.NEXT_TURN:
-                sample.close_turn()
             self._ask(number, work, index)
             return []
-        events = [self._end(sample, index, end or SampleEnd.FAILED)]
+        events: list[Event] = [self._end(sample, index, end or SampleEnd.FAILED)]
         if work.parameters.early_stop and is_settled(work.votes(), work.n_open):
             events += self._stop(number, work, SampleEnd.STOPPED)
         return events
+
+    def _go_on(self, number: int, work: Work, index: int) -> list[Event]:
+        """Begin a sample's next turn, with what was drafted ahead if anything was."""
+        guess = self._guesses.take(SampleKey(number, index))
+        if guess is None:
+            self._ask(number, work, index)
+            return []
+        if isinstance(guess, Call):
+            work.busy.add(guess.id)
+            if self._guesses.unqueue(guess):
+                self.waiting["draft"].append(guess)
+            return []
+        events: list[Event] = []
+        signal, end = self._books.book(work, work.samples[index], guess, events)
+        return events + self._follow(number, work, index, signal, end)
+
+    def _give_up_guess(self, work: Work, key: SampleKey) -> None:
+        guess = self._guesses.drop(key)
+        if isinstance(guess, Completion):
+            _count_guess(work, guess)
+        elif guess is not None:
+            self._cancel.append(guess.id)
 
     @staticmethod
     def _end(sample: Sample, index: int, end: SampleEnd) -> Event:
@@ -266,6 +242,8 @@ class Scheduler:
         if end is SampleEnd.STOPPED:
             work.counts["n_stopped"] += len(opened)
         work.held.clear()
+        for index, _ in opened:
+            self._give_up_guess(work, SampleKey(number, index))
         for queue in self.waiting.values():
             kept = [call for call in queue if call.key.problem != number]
             if len(kept) < len(queue):
@@ -282,23 +260,33 @@ class Scheduler:
 
     def _ask(self, number: int, work: Work, index: int) -> None:
         """Hold the call that a sample's state calls for; `_release` lets it into the queue."""
-        sample, parameters = work.samples[index], work.parameters
-        kind = _KIND[sample.state]
-        call = Call(
+        sample = work.samples[index]
+        work.held.append(self._call(number, work, index, _KIND[sample.state], sample.turn))
+
+    def _call(self, number: int, work: Work, index: int, kind: CallKind, turn: int) -> Call:
+        parameters = work.parameters
+        return Call(
             id=next(self._call_ids),
             kind=kind,
             key=SampleKey(number, index),
-            turn=sample.turn,
+            turn=turn,
             problem=work.problem.text,
-            segments=sample.segments,
+            segments=work.samples[index].segments,
             max_tokens=policy.max_new_tokens(kind, parameters),
             temperature=parameters.temperature,
-            seed=call_seed(parameters.seed, work.problem.id, index, sample.turn, kind),
+            seed=call_seed(parameters.seed, work.problem.id, index, turn, kind),
         )
-        work.held.append(call)
 
     def _release(self, work: Work) -> None:
         for call in policy.released(work.held, len(work.busy), work.parameters):
             work.held.remove(call)
             work.busy.add(call.id)
             self.waiting[call.role].append(call)
+
+
+def _count_guess(work: Work | None, completion: Completion) -> None:
+    """Book the tokens of a guess that nobody wants."""
+    if work is not None and isinstance(completion.outcome, Segment):
+        work.counts["draft_calls"] += 1
+        work.counts["draft_tokens"] += completion.outcome.n_tokens
+        work.counts["discarded_tokens"] += completion.outcome.n_tokens

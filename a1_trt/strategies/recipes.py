@@ -91,6 +91,11 @@ STRATEGIES: Mapping[str, Recipe] = MappingProxyType(
         "a1-no-stop": replace(
             _A1, summary="a1 without stopping when the vote is settled", parameters={**_A1.parameters, **_NO_STOP}
         ),
+        "a1-optimistic": replace(
+            _A1,
+            summary="a1, drafting on while a segment is verified",
+            parameters={**_A1.parameters, "optimistic": True},
+        ),
         "a1-barrier": replace(
             _A1,
             summary="a1 under barriers within each problem; problems overlap",

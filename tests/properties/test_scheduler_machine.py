@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from a1_trt.conformal import OnlineCalibration, perplexity
+from a1_trt.conformal import make_controller, perplexity
 from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout
 from a1_trt.scheduler import Scheduler
 from a1_trt.types import Completion, Logprobs, Parameters, Problem, ProblemFinished, SampleEnd, SampleFinished, Segment
@@ -17,7 +17,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @initialize(limits=st.fixed_dictionaries({"draft": st.integers(1, 4), "target": st.integers(1, 3)}))
     def start(self, limits):
         self.limits = limits
-        self.scheduler = Scheduler(OnlineCalibration(), perplexity, self.limits)
+        self.scheduler = Scheduler(make_controller("growing"), perplexity, self.limits)
         self.flying = {}
         self.parameters = {}
         self.ended = {}
@@ -30,6 +30,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         strategy=st.sampled_from(["a1", "a1", "a1", "target_only", "draft_only"]),
         early_stop=st.booleans(),
         verify_answers=st.booleans(),
+        optimistic=st.booleans(),
         on_score_error=st.sampled_from(["takeover", "fail"]),
     )
     def add(self, **parameters):
@@ -98,8 +99,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         for role, limit in self.limits.items():
             assert sum(call.role == role for call in self.flying.values()) <= limit
             assert self.scheduler.n_in_flight(role) == sum(call.role == role for call in self.flying.values())
-        per_sample = [call.key for call in self.scheduler.in_flight.values() if call.key.problem not in self.results]
-        assert len(per_sample) == len(set(per_sample)), "a sample has one call at a time"
+        at_work = [call for call in self.scheduler.in_flight.values() if call.key.problem not in self.results]
+        for key in {call.key for call in at_work}:
+            calls = sorted((call for call in at_work if call.key == key), key=lambda call: call.id)
+            parameters = self.parameters[key.problem]
+            if not parameters.optimistic or parameters.admission == "barrier":
+                assert len(calls) == 1, "such a sample has one call at a time"
+            # A guess that was given up stays in flight until its cancellation comes back.
+            wanted = [call for call in calls if call.id not in self.scheduler._guesses._dropped]
+            assert len(wanted) <= 2
+            if len(wanted) == 2:
+                assert wanted[0].kind == "score"
+                assert (wanted[1].kind, wanted[1].turn) == ("draft", wanted[0].turn + 1)
 
     def teardown(self):
         """Whatever has happened, everything ends once calls are answered."""
@@ -114,6 +125,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             outcome = Logprobs((-1.0,)) if call.kind == "score" else Segment(call.role, text, 1)
             self.complete_with(call, outcome)
         assert self.scheduler.is_finished
+        guesses = self.scheduler._guesses
+        for left in (guesses.waiting, guesses._open, guesses._done, guesses._dropped):
+            assert not left
         assert set(self.results) == set(self.parameters)
 
 
