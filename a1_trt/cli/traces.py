@@ -9,6 +9,8 @@ import click
 
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
+from a1_trt.cli.progress import CountView
+from a1_trt.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from a1_trt.replay import Order, Replay
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 _file = click.argument("trace", type=click.Path(path_type=Path, dir_okay=False))
 _alpha = click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of draws, order and resampling.")
+_answers = click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON lines with problem, answer and, where known, level and subject, in the order of the questions.",
+)
+_drawn = click.option(
+    "--answers-drawn",
+    metavar="SEED:N",
+    help="The questions are Python's random.Random(SEED).sample of N of these rows, as the published code draws them.",
+)
 _plot = click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Also draw it: a .png, .svg or .html file."
 )
@@ -52,6 +64,8 @@ def traces() -> None:
     "--horizon", type=float, help="Decisions over which the rate must hold; the controller's own if not given."
 )
 @_seed
+@_answers
+@_drawn
 @_plot
 @json_option
 def replay_command(
@@ -61,13 +75,16 @@ def replay_command(
     order: str,
     horizon: float | None,
     seed: int,
+    answers: Path | None,
+    answers_drawn: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Let controllers decide on the scores of TRACE again, and report the rate that each of them keeps.
 
     Served order is problem by problem, within a problem by turn and then by sample. Intervals are 95 % over whole
-    problems, since samples of one problem resemble each other. A takeover does not change later scores here.
+    problems, since samples of one problem resemble each other. A takeover does not change later scores here. With
+    --answers the rates of each level and subject are reported, too.
 
     \b
     Examples:
@@ -76,9 +93,11 @@ def replay_command(
       a1-trt traces replay math.npz --controller two-level --controller growing --plot rates.html
     """
     from a1_trt.conformal import CONTROLLERS, ControllerSettings
-    from a1_trt.replay import read_recording, replay, report
+    from a1_trt.replay import read_recording, replay, report, with_groups
 
     recording = read_recording(trace)
+    if answers:
+        recording = with_groups(recording, answers, _draw_rule(answers_drawn))
     settings = ControllerSettings() if horizon is None else ControllerSettings(horizon=horizon)
     names = [each for name in controllers for each in (CONTROLLERS if name == "all" else [name])]
     if "all" in controllers and recording.calibration_scores is None:
@@ -95,6 +114,109 @@ def replay_command(
         say_json(documents[0] if len(documents) == 1 else {"trace": recording.name, "replays": documents})
         return
     _say_rates(documents)
+
+
+@traces.command("quality")
+@_file
+@_answers
+@_drawn
+@_seed
+@_plot
+@json_option
+def quality_command(
+    trace: Path, answers: Path | None, answers_drawn: str | None, seed: int, plot: Path | None, as_json: bool
+) -> None:
+    """Ask whether the score of TRACE tells chains that end right from chains that end wrong.
+
+    AUROC is that of a low first-turn score for a right answer; 0.5 is chance. Within problems it compares chains of one
+    problem, which is what a takeover decides about; pooled, it mostly says which problems are hard. Without --answers,
+    where correctness is not recorded, agreement with the majority vote stands in for it, and is called so.
+
+    \b
+    Examples:
+      a1-trt traces quality math.npz --answers math500.jsonl --answers-drawn 42:100
+      a1-trt traces quality run.jsonl --plot quality.html --json
+    """
+    from a1_trt.replay import quality, read_recording, with_answers
+
+    recording = read_recording(trace)
+    if answers:
+        recording = with_answers(recording, answers, _draw_rule(answers_drawn))
+    document = quality(recording, seed=seed)
+    if plot:
+        from a1_trt.report.rates import quality_figure
+        from a1_trt.report.style import write_figure
+
+        write_figure(quality_figure(document), plot, f"What the score of {recording.name} tells")
+        note(f"wrote {plot}")
+    if as_json:
+        say_json(document)
+        return
+    _say_quality(document)
+
+
+@traces.command("report")
+@click.option(
+    "--trace",
+    "files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A trace or records; give it several times. All .npz of ../shared/traces if not given.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to."
+)
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each replay.")
+@click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of each change.")
+@json_option
+def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_seeds: int, as_json: bool) -> None:
+    """Replay traces through all controllers, rates, orders and seeds, and through simulated changes of the scores.
+
+    Writes a JSON file, tables in Markdown and plots for each trace. Says which controller keeps what is asked of it:
+    docs/statistics.md has the demands.
+
+    \b
+    Examples:
+      a1-trt traces report --trace math.npz --output report
+      a1-trt traces report --output report --seeds 20
+    """
+    from a1_trt.replay import read_recording, study
+    from a1_trt.report.study import write_study
+
+    written: dict[str, list[str]] = {}
+    for path in files or _shared_traces():
+        recording = read_recording(path)
+        with CountView(f"replays of {recording.name}") as view:
+            studied = study(recording, n_seeds=n_seeds, n_shift_seeds=shift_seeds, on_progress=view.show)
+        if studied["left_out"]:
+            note(f"{recording.name} has no calibration scores: {', '.join(studied['left_out'])} are left out")
+        written[path.name] = [str(file) for file in write_study(studied, recording, output)]
+    if as_json:
+        say_json({"written": written})
+        return
+    for names in written.values():
+        for name in names:
+            click.echo(name)
+
+
+def _shared_traces() -> list[Path]:
+    found = sorted(Path("../shared/traces").glob("*.npz"))
+    if not found:
+        raise InvalidRequestError(
+            "there is no .npz file in ../shared/traces", field="trace", remedy="name a file with --trace"
+        )
+    return found
+
+
+def _draw_rule(said: str | None) -> tuple[int, int] | None:
+    if said is None:
+        return None
+    seed, _, count = said.partition(":")
+    if not (seed.isdecimal() and count.isdecimal()):
+        raise InvalidRequestError(
+            f"answers_drawn is {said!r}", field="answers_drawn", remedy="give SEED:N, such as 42:100"
+        )
+    return int(seed), int(count)
 
 
 def _draw(done: list[Replay], path: Path) -> None:
@@ -142,3 +264,26 @@ def _say_categories(row: dict[str, Any]) -> None:
 
 def _interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+
+
+def _say_quality(document: dict[str, Any]) -> None:
+    good = document["rate_good"]
+    click.echo(
+        f"{document['trace']}: {document['n_samples']} samples of {document['n_problems']} problems (worth "
+        f"{document['effective_n']:.0f} independent ones)\n"
+        f"{document['outcome']}: {good['value']:.3f} {_interval(good['low'], good['high'])} ({document['note']})\n"
+    )
+    click.echo(f"{'AUROC of a low first-turn score':<44}{'value':>8}{'95 %':>15}")
+    for score, rows in document["scores"].items():
+        for name, area in rows.items():
+            value = "-" if area["value"] is None else f"{area['value']:.3f}"
+            click.echo(
+                f"{score + ', ' + name.replace('_', ' '):<44}{value:>8}{_interval(area['low'], area['high']):>15}"
+            )
+    rows = {f"p within {row['width']:g} of the level": row for row in document["near_threshold"] or []}
+    if document["takeover_effect_within_problem"]:
+        rows["within problem, mean over problems"] = document["takeover_effect_within_problem"]
+    click.echo(f"\n{'taken over minus kept, first turn':<44}{'diff.':>8}{'95 %':>15}")
+    for name, row in rows.items():
+        value = "-" if row["difference"] is None else f"{row['difference']:+.3f}"
+        click.echo(f"{name:<44}{value:>8}{_interval(row['low'], row['high']):>15}")

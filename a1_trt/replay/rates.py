@@ -20,13 +20,16 @@ WINDOW = 200
 CONFIDENCE = 0.95
 """Of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm."""
 
+LEAST_PROBLEMS = 10
+"""Bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few."""
+
 
 def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
     """Everything that is said about a replay, ready for JSON.
 
     Args:
         done: The replay.
-        intervals: Also bootstrap the intervals of the selectivities, which takes the most time.
+        intervals: Also resample problems for intervals, which takes the most time.
 
     Returns:
         `n`, `overall_rate`, `overall_error`, `category_rates`, `category_error_max`, `window_error_max`,
@@ -34,16 +37,16 @@ def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
     """
     recording, x = done.recording, done.takeovers.astype(np.float64)
     n_problems = len(recording.problems)
-    everything = rate_row(done.takeovers, recording.problem, n_problems, seed=done.seed)
+    seed = done.seed if intervals else None
+    everything = rate_row(done.takeovers, recording.problem, n_problems, seed=seed)
     categories = {
         name: rate_row(
-            done.takeovers[done.bucket == code], recording.problem[done.bucket == code], n_problems, seed=done.seed
+            done.takeovers[done.bucket == code], recording.problem[done.bucket == code], n_problems, seed=seed
         )
         for code, name in enumerate(done.buckets)
     }
-    groups = _group_rates(done, n_problems)
+    groups = _group_rates(done, n_problems, seed)
     own = totals(np.ones(len(x)), recording.problem, n_problems)
-    seed = done.seed if intervals else None
     overall = overall_area(recording.scores, done.takeovers, recording.problem, seed=seed)
     local = local_area(recording.scores, done.takeovers, recording.problem, done.bucket, seed=seed)
     held = own > 0
@@ -79,8 +82,8 @@ def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
     }
 
 
-def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: int) -> dict[str, Any]:
-    """A rate, its 95 % interval over problems, and what its decisions are worth.
+def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: int | None) -> dict[str, Any]:
+    """A rate, its 95 % interval over problems (none without a seed), and what its decisions are worth.
 
     Example:
         >>> row = rate_row(np.array([True, False, False, False]), np.array([0, 0, 1, 1]), 2, seed=0)
@@ -90,7 +93,7 @@ def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: i
     counts = totals(np.ones(len(problem)), problem, n_problems)
     taken = totals(takeovers.astype(np.float64), problem, n_problems)
     n = len(takeovers)
-    low, high = rate_interval(taken, counts, seed=seed)
+    low, high = (None, None) if seed is None else rate_interval(taken, counts, seed=seed)
     return {
         "rate": float(taken.sum() / n),
         "count": n,
@@ -157,6 +160,7 @@ def alarms(
     rows = {"overall": everything, **categories}
     rows |= {f"{group} {name}": row for group, named in groups.items() for name, row in named.items()}
     found = []
+    rows = {where: row for where, row in rows.items() if row["n_problems"] >= LEAST_PROBLEMS}
     for where, row in rows.items():
         worth = row["count"] / max(1.0, row["design_effect"])
         found.append((where, row["rate"], row["count"], band(done.alpha, worth, _z(len(rows)))))
@@ -176,14 +180,14 @@ def _z(n_bands: int) -> float:
     return NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / (2 * n_bands))
 
 
-def _group_rates(done: Replay, n_problems: int) -> dict[str, dict[str, Any]]:
+def _group_rates(done: Replay, n_problems: int, seed: int | None) -> dict[str, dict[str, Any]]:
     """Rates by level, task and subject, where the recording knows them."""
     found: dict[str, dict[str, Any]] = {}
     for group, of_problem in done.recording.groups.items():
         names = np.asarray(of_problem)[done.recording.problem]
         found[group] = {
             str(name): rate_row(
-                done.takeovers[names == name], done.recording.problem[names == name], n_problems, seed=done.seed
+                done.takeovers[names == name], done.recording.problem[names == name], n_problems, seed=seed
             )
             for name in np.unique(names)
         }

@@ -21,6 +21,9 @@ Booleans: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 MAX_BYTES = 1 << 30
 """Largest recording, bytes, unpacked."""
 
+GROUPS = ("level", "task", "subject")
+"""Groups of problems whose rates are reported by themselves."""
+
 MAX_SEGMENTS = 10_000_000
 """Most segments of a recording."""
 

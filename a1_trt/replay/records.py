@@ -13,9 +13,8 @@ import numpy as np
 
 from a1_trt.conformal import SCORES, mean_nll
 from a1_trt.errors import ScoreShapeError
-from a1_trt.replay.recording import MAX_SEGMENTS, Floats, Integers, Recording, Samples, bad
+from a1_trt.replay.recording import GROUPS, MAX_SEGMENTS, Floats, Integers, Recording, Samples, bad
 
-_GROUPS = ("level", "task", "subject")
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
 
 
@@ -142,7 +141,7 @@ def _outcomes(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> Samples
 def _groups(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     """Level, task and subject of each problem, where every problem has one."""
     found = {}
-    for name in _GROUPS:
+    for name in GROUPS:
         of = {str(row["problem_id"]): str(row[name]) for row in rows if row.get(name) is not None}
         if len(of) == len(numbers):
             found[name] = tuple(of[problem] for problem in numbers)

@@ -100,3 +100,45 @@ def held_out_figure(found: HeldOut) -> Figure:
     left.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
     p_value_histogram(right, found.p_values)
     return figure
+
+
+def quality_figure(document: Mapping[str, Any]) -> Figure:
+    """First-turn scores by how the sample ended, AUROCs, and the effect of a takeover near the threshold.
+
+    Args:
+        document: From `a1_trt.replay.quality`.
+    """
+    figure, axes = new_figure(1, 3, width=13.0, height=3.6)
+    scores, areas, effects = axes[0]
+    histogram = document["histogram"]
+    for name, colour in (("good", COLOURS[2]), ("other", COLOURS[1])):
+        total = max(1, sum(histogram[name]))
+        label = document["outcome"] if name == "good" else f"not: {document['outcome']}"
+        shares = [count / total for count in histogram[name]]
+        scores.stairs(shares, histogram["edges"], color=colour, label=label)
+    scores.set(title="first-turn scores", xlabel="score", ylabel="share")
+    scores.legend()
+    rows = {
+        f"{score}, {name.replace('_', ' ')}": row
+        for score, named in document["scores"].items()
+        for name, row in named.items()
+    }
+    _draw_points(areas, rows, "value", 0.5)
+    areas.set(title="AUROC of a low score, 95 % by problem", xlim=(0, 1))
+    near = {f"p within {row['width']:g}": row for row in document["near_threshold"] or []}
+    if document["takeover_effect_within_problem"]:
+        near["within problem"] = document["takeover_effect_within_problem"]
+    _draw_points(effects, near, "difference", 0.0)
+    effects.set(title="taken over minus kept, 95 % by problem", xlim=(-0.5, 0.5))
+    return figure
+
+
+def _draw_points(ax: Any, rows: Mapping[str, Mapping[str, Any]], key: str, neutral: float) -> None:
+    known = {name: row for name, row in rows.items() if row[key] is not None}
+    for place, row in enumerate(known.values()):
+        low, high = (row[key] if row[end] is None else row[end] for end in ("low", "high"))
+        ax.plot([low, high], [place, place], color=COLOURS[0])
+        ax.plot(row[key], place, "o", color=COLOURS[0], markersize=4)
+    ax.axvline(neutral, color="0.5", linewidth=0.8)
+    ax.set_yticks(range(len(known)), list(known), fontsize=7)
+    ax.invert_yaxis()
