@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from a1_trt.build.manifest import installed_version
+from a1_trt.build.plan import make_plan
+from a1_trt.build.run import run
 from a1_trt.config import load_pair
 from a1_trt.hardware import GpuSpec
 
@@ -45,6 +49,15 @@ segment_tokens = 16
 n_samples = 4
 max_turns = 3
 """
+
+STEPS = [
+    ("convert_checkpoint.py", "draft"),
+    ("trtllm-build", "draft"),
+    ("hf", "target"),
+    ("convert_checkpoint.py", "target"),
+    ("trtllm-build", "target"),
+]
+"""What a compiled build of the machine's pair runs: program, and whose."""
 
 
 class Machine:
@@ -123,3 +136,23 @@ def machine(tmp_path, monkeypatch) -> Machine:
 @pytest.fixture
 def h100s() -> GpuSpec:
     return GpuSpec.parse("2 x h100-80g")
+
+
+def output(machine: Machine) -> Path:
+    return machine.root / "out"
+
+
+@pytest.fixture
+def build(machine, h100s):
+    """Build the machine's pair; gives the manifest and what was said of each step."""
+
+    def call(profile="tensorrt", gpu=None, here=None, **given):
+        said = []
+        plan = make_plan(machine.pair, profile, gpu or h100s, output=machine.root / "out")
+        plan = dataclasses.replace(plan, **given)
+        manifest = run(
+            plan, here or gpu or h100s, installed_version(), lambda now: said.append((now.step.title, now.state))
+        )
+        return manifest, said
+
+    return call

@@ -12,7 +12,7 @@ import yaml
 from a1_trt.build.plan import ROLES, GpuSpec, make_plan
 from a1_trt.config import load_pair, make_pair
 from tests.build.conftest import ROOT
-from tests.build.test_plan import GPUS, SHIPPED
+from tests.build.test_shipped_pairs import GPUS, SHIPPED
 from tests.doubles import build_tools
 from tests.doubles.installed import tensorrt_llm
 
