@@ -136,7 +136,7 @@ class Session:
         for engine in self.engines.values():
             await engine.aclose()
         if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
+            self._writer.close()
 
     def _on_event(self, number: int, event: Event) -> None:
         self.metrics.fold(event)
@@ -150,6 +150,7 @@ async def open_session(
     *,
     url: str | None = None,
     replicas: Mapping[Role, Sequence[str]] | None = None,
+    engines: Mapping[Role, Engine] | None = None,
     controller: Controller | None = None,
 ) -> Session:
     """A session on the pair's engines.
@@ -160,6 +161,7 @@ async def open_session(
             this process.
         replicas: Addresses of a role's replicas, ``host:port`` or ``host:port/model``, where it has several or is not
             at `url`. With a `url`, the addresses that the pair gives (``[serving]``) come before these.
+        engines: Engines to use in place of the pair's; the session closes them.
         controller: Decides about takeovers; when None the pair's own, in the state of the pair's calibration file.
 
     Raises:
@@ -169,7 +171,7 @@ async def open_session(
     """
     controller, writer = _controlled(pair) if controller is None else (controller, None)
     try:
-        engines = await open_engines(pair, url=url, replicas=replicas)
+        engines = engines or await open_engines(pair, url=url, replicas=replicas)
     except BaseException:
         if writer is not None:
             writer.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -118,8 +117,8 @@ def window_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> floa
     """
     losses = _losses(logprobs)
     length = min(_WINDOW_TOKENS, len(losses))
-    sums = [0.0, *accumulate(losses)]
-    return max(after - before for before, after in zip(sums, sums[length:], strict=False)) / length
+    windows = (losses[start : start + length] for start in range(len(losses) - length + 1))
+    return max(map(math.fsum, windows)) / length
 
 
 def root_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:

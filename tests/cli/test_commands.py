@@ -132,8 +132,8 @@ def test_a_calibration_that_cannot_be_written(calibration: Path) -> None:
     done = run(
         "calibrate", "run", "reference", "--problems-file", str(problems), "-o", place, "-n", "2", "--verify-answers"
     )  # fmt: skip
-    assert done.exit_code == 2
-    assert "[output]" in done.stderr
+    assert done.exit_code == 3
+    assert "cannot be written" in done.stderr
 
 
 def test_engine_show_says_where_the_models_are() -> None:

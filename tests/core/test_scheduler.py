@@ -1,6 +1,6 @@
 import pytest
 
-from a1_trt.conformal import OnlineCalibration, perplexity
+from a1_trt.conformal import Candidate, ControllerSettings, Decision, make_controller, perplexity
 from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError
 from a1_trt.scheduler import Scheduler
 from a1_trt.types import (
@@ -22,10 +22,11 @@ class Table:
     """A scheduler at which the test plays the engines."""
 
     def __init__(self, limits=LIMITS, scores=(), **parameters):
-        calibration = OnlineCalibration(smoothed=False)
+        controller = make_controller("growing", ControllerSettings(smoothed=False))
         for score in scores:
-            calibration.judge(score, "all", 0.5)
-        self.scheduler = Scheduler(calibration, perplexity, limits, category="none")
+            past = Candidate(score=score, category="all", problem="past", alpha=0.4, u=0.5)
+            controller.update(past, Decision(p_value=1.0, level=0.4, takeover=False))
+        self.scheduler = Scheduler(controller, perplexity, limits, category="none")
         self.parameters = Parameters(**{"n_samples": 1, "early_stop": False, **parameters})
         self.calls, self.cancelled, self.events = [], [], []
 
@@ -278,7 +279,7 @@ def test_misuse_raises_and_changes_nothing():
 
 
 def test_too_much_work_is_refused_before_it_is_taken():
-    scheduler = Scheduler(OnlineCalibration(), perplexity, LIMITS, max_samples=10)
+    scheduler = Scheduler(make_controller(), perplexity, LIMITS, max_samples=10)
     scheduler.add(Problem("a"), Parameters(n_samples=8))
     with pytest.raises(EngineOverloaded):
         scheduler.add(Problem("b"), Parameters(n_samples=3))

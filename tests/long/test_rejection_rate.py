@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from a1_trt.conformal import CalibrationSet, OnlineCalibration, category_of
+from a1_trt.conformal import CalibrationSet, category_of
+from tests.judging import Online
 
 UNLIKELY = 1e-4
 LAWS = {
@@ -32,7 +33,7 @@ def _judge(scores: np.ndarray, rng: np.random.Generator, *, smoothed: bool = Tru
     us = rng.uniform(size=scores.shape)
     rows = []
     for row, draws in zip(scores, us, strict=True):
-        calibration = OnlineCalibration(smoothed=smoothed)
+        calibration = Online(smoothed=smoothed)
         rows.append([calibration.judge(score, "all", u) for score, u in zip(row, draws, strict=True)])
     return np.array(rows)
 
@@ -85,7 +86,7 @@ def _turns(rng: np.random.Generator, n_streams: int) -> tuple[np.ndarray, np.nda
 def test_categories_hold_the_rate_in_each_turn_and_one_set_for_all_does_not(kind: str, n_streams: int) -> None:
     rng = np.random.default_rng(15)
     turns, scores = _turns(rng, n_streams)
-    calibration = OnlineCalibration()
+    calibration = Online()
     outcomes: dict[str, list[bool]] = {}
     for turn, score, u in zip(turns.tolist(), scores, rng.uniform(size=len(turns)), strict=True):
         p_value = calibration.judge(score, category_of(kind, turn, "p"), u)

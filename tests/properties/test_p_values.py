@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a1_trt.conformal import CalibrationSet, OnlineCalibration, ordinal_rank, worst
+from a1_trt.conformal import CalibrationSet, ordinal_rank, worst
+from tests.judging import Online
 
 any_score = st.floats(allow_nan=False, allow_infinity=False)
 tied_score = st.integers(0, 4).map(float)
@@ -72,7 +73,7 @@ def _share_of_draws(low: float, high: float, alpha: float) -> float:
 
 def _joint(order: Sequence[float], alphas: Sequence[float]) -> float:
     """P(all p_i <= alpha_i) over independent draws, of the online p-values of scores that come in this order."""
-    low, high = OnlineCalibration(), OnlineCalibration()
+    low, high = Online(), Online()
     return math.prod(
         _share_of_draws(low.judge(score, "all", 0.25), high.judge(score, "all", 0.75), alpha)
         for score, alpha in zip(order, alphas, strict=True)
@@ -91,29 +92,17 @@ def test_every_order_of_distinct_scores_has_its_own_p_values() -> None:
     """24 orders, 1 x 2 x 3 x 4 possible sequences of ranks, each taken once: the ranks are independent."""
     seen = set()
     for order in itertools.permutations([1.0, 2.0, 3.0, 4.0]):
-        calibration = OnlineCalibration(smoothed=False)
+        calibration = Online(smoothed=False)
         seen.add(tuple(round(calibration.judge(score, "all", 0.5) * n) for n, score in enumerate(order, start=1)))
     assert seen == set(itertools.product([1], [1, 2], [1, 2, 3], [1, 2, 3, 4]))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), tied_score, draw), max_size=40))
 def test_categories_are_calibrated_as_if_alone(stream: list[tuple[str, float, float]]) -> None:
-    together = OnlineCalibration()
-    alone = {name: OnlineCalibration() for name in "abc"}
+    together = Online()
+    alone = {name: Online() for name in "abc"}
     for category, score, u in stream:
         assert together.judge(score, category, u) == alone[category].judge(score, "only", u)
-
-
-@given(st.dictionaries(st.text(max_size=9), scores, max_size=4), st.lists(st.text(max_size=5)))
-def test_a_document_round_trips(categories: dict[str, list[float]], problems: list[str]) -> None:
-    calibration = OnlineCalibration()
-    for category, past in categories.items():
-        for score in past:
-            calibration.judge(score, category, 0.5)
-    document = calibration.to_document("f", problems)
-    again = OnlineCalibration.from_document(document, "f")
-    assert again.sizes() == calibration.sizes()
-    assert again.to_document("f", ()) == document
 
 
 @given(st.lists(any_score | tied_score, max_size=20), st.data())

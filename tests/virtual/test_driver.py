@@ -1,20 +1,20 @@
 """Scheduler and driver in virtual time, on engines that the test scripts."""
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
 
+from a1_trt.adapters.simulated import SimulatedEngine
+from a1_trt.calibration import read_log
 from a1_trt.config import make_pair
-from a1_trt.conformal import OnlineCalibration
 from a1_trt.driver import _first_surprise, _whole_characters
 from a1_trt.engine import Generation
 from a1_trt.errors import CalibrationError, ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
-from a1_trt.session import Session, stored_calibration
-from a1_trt.types import Problem, ProblemFinished, SampleEnd, SegmentScored
+from a1_trt.session import Session, open_session
+from a1_trt.types import Parameters, Problem, ProblemFinished, SampleEnd, SegmentScored
 from a1_trt.virtual_time import run
 from tests.core.test_ledger import Letters
 
@@ -110,7 +110,7 @@ def test_the_barrier_costs_what_the_slowest_sample_costs():
 
 
 def test_admission_does_not_change_what_is_written_or_decided_when_calibration_is_fixed():
-    fixed = pair(conformal={"alpha": 0.3, "category": "none", "online": False})
+    fixed = pair(conformal={"alpha": 0.3, "category": "none", "controller": "static"})
     texts = {}
     for admission in ("async", "barrier"):
         result = solve(
@@ -311,24 +311,31 @@ def test_a_character_that_is_no_cut_is_kept():
     assert _whole_characters(Bytes(), ()) == ((), "")
 
 
-def test_a_pair_may_start_from_stored_scores(tmp_path):
-    def stored(text):
-        (tmp_path / "scores.json").write_text(text)
-        path = tmp_path / "pair.toml"
-        said = {"alpha": 0.3, "category": "none", "calibration": "scores.json"}
-        config = make_pair({"name": "p", "draft": {"model": "d"}, "target": {"model": "t"}, "conformal": said}, path)
-        return stored_calibration(config)
+def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):
+    def at(**said):
+        conformal = {"category": "none", "calibration": "kept.jsonl", **said}
+        roles = {role: {"model": role, "engine": "simulated"} for role in ("draft", "target")}
+        return make_pair({"name": "p", **roles, "conformal": conformal}, tmp_path / "pair.toml")
 
-    calibration = OnlineCalibration()
-    for score in (1.0, 2.0, 3.0):
-        calibration.judge(score, "all", 0.5)
-    loaded = stored(json.dumps(calibration.to_document(pair().fingerprint(), ["a"])))
-    assert loaded.sizes() == {"all": 3}
+    async def decided(config):
+        engines = {"draft": SimulatedEngine("draft"), "target": SimulatedEngine("target")}
+        session = await open_session(config, engines=engines)
+        async with session:
+            before = len(session.controller)
+            await session.solve(Problem("Q"), Parameters(n_samples=3, max_turns=2))
+            return before, len(session.controller)
+
     with pytest.raises(CalibrationError, match="cannot be read"):
-        stored("{")
-    with pytest.raises(CalibrationError):
-        stored(json.dumps(calibration.to_document("another pair", ["a"])))
-    assert stored_calibration(pair()) is None
+        run(decided(at()))
+    start, first = run(decided(at(keep=True)))
+    assert start == 0 < first
+    again, second = run(decided(at(keep=True)))
+    assert again == first < second
+    assert run(decided(at()))[0] == second
+    assert len(read_log(tmp_path / "kept.jsonl")) == second
+    assert run(decided(at(controller="growing", store="histogram")))[0] == second
+    with pytest.raises(CalibrationError, match="category"):
+        run(decided(at(category="turn")))
 
 
 @pytest.mark.parametrize(
