@@ -267,14 +267,22 @@ class Pair(_Strict):
         )
 
     def fingerprint(self) -> str:
-        """Identifies everything that a calibration score depends on: models, prompts, score kind, segment length."""
-        said = {
+        """Identifies what a calibration score depends on: models, quantisation, prompts, score kind, segment length."""
+        said: dict[str, Any] = {
             "draft": [self.draft.model, self.draft.prompt, self.draft.system],
             "target": [self.target.model, self.target.prompt, self.target.system],
             "score": self.conformal.score,
             "segment_tokens": self.draft.sampling.segment_tokens,
             "temperature": self.draft.sampling.temperature,
         }
+        gpus = {"draft": self.draft.gpu, "target": self.target.gpu}
+        rounded = {
+            role: [gpu.quantization, gpu.kv_cache_dtype]
+            for role, gpu in gpus.items()
+            if (gpu.quantization, gpu.kv_cache_dtype) != ("none", "auto")
+        }
+        if rounded:
+            said["quantization"] = rounded
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -301,3 +301,12 @@ def test_the_environment_changes_a_plan(monkeypatch):
     monkeypatch.setenv("A1_TRT_TARGET__GPU__QUANTIZATION", "fp8")
     plan = make_plan(load_pair("r1-distill-qwen-1.5b_qwq-32b"), "pytorch", GpuSpec.parse("2 x h100-80g"))
     assert plan.quantization["target"] == "fp8"
+
+
+def test_scores_of_quantised_weights_are_told_apart():
+    prints = {
+        pair_of(target_gpu=gpu).fingerprint()
+        for gpu in ({}, {"quantization": "fp8"}, {"quantization": "int4_awq"}, {"kv_cache_dtype": "fp8"})
+    }
+    assert len(prints) == 4
+    assert pair_of(target_gpu={"replicas": 2}).fingerprint() in prints
