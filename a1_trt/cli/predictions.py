@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from a1_trt.cli.output import percent
+from a1_trt.report.simulate import layout_words
 
 
 def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -17,21 +19,11 @@ def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _layout(said: Mapping[str, Any] | None) -> str:
-    """A layout in a few words.
-
-    Example:
-        >>> role = {"engines": 2, "tensor_parallel": 2}
-        >>> _layout({"gpus": 8, "gpu": "h100-80g", "draft": {**role, "engines": 4}, "target": role, "colocated": False})
-        '8 x h100-80g: draft 4 x tp2, target 2 x tp2'
-    """
-    if said is None:
-        return "fitted engines"
-    roles = [f"{role} {said[role]['engines']} x tp{said[role]['tensor_parallel']}" for role in ("draft", "target")]
-    return f"{said['gpus']} x {said['gpu']}: {', '.join(roles)}{', on the same' if said['colocated'] else ''}"
+    return "fitted engines" if said is None else layout_words(said)
 
 
 def _times(value: float | None) -> str:
@@ -103,12 +95,12 @@ def say_fit(document: dict[str, Any]) -> None:
     constants = [
         [
             role,
-            *(f"{1e6 * said[name]:.1f} us" for name in ("overhead_s", "decode_s", "prefill_s")),
+            *(f"{1e6 * said[name]:.1f} us" for name in ("overhead_s", "decode_s", "prefill_s", "call_s")),
             f"{said['slowdown']:.2f}",
         ]
         for role, said in document["constants"].items()
     ]
-    _print("fitted", ("", "an iteration", "a token", "a prefilled token", "slowdown"), constants)
+    _print("fitted", ("", "an iteration", "a token", "a prefilled token", "a call", "slowdown"), constants)
     rows = [
         [
             f"{run['strategy']} {run['repeat'] + 1}",

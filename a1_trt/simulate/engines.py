@@ -21,6 +21,7 @@ def engine_document(plan: EnginePlan) -> dict[str, Any]:
         "limits": asdict(plan.limits),
         "engines": plan.n_engines,
         "max_in_flight": plan.max_in_flight,
+        "call_s": plan.call_s,
     }
 
 
@@ -44,7 +45,9 @@ def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
             said = document[role]
             costs = EngineCosts(**{name: _cost(value) for name, value in said["costs"].items()})
             limits = EngineLimits(**{field.name: said["limits"][field.name] for field in fields(EngineLimits)})
-            plans[role] = EnginePlan(costs, limits, int(said["engines"]), int(said["max_in_flight"]))
+            plans[role] = EnginePlan(
+                costs, limits, int(said["engines"]), int(said["max_in_flight"]), _cost(said["call_s"])
+            )
         return plans, bool(document["shared_processor"])
     except A1Error:
         raise

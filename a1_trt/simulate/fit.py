@@ -1,13 +1,17 @@
 """The few constants of a pair's engines, fitted to the calls of real runs, and how well they predict the other runs.
 
-Free are, for each role, the seconds of an iteration, of a generated token and of a prefilled token, and, where both
-engines share one processor, the factor by which an iteration takes longer while the other engine is busy. The fit
-replays the recorded calls in the simulator and makes these agree, as logarithms of simulated over recorded:
+Free are, for each role, the seconds of an iteration, of a generated token, of a prefilled token and of a call beside
+its iterations, and, where both engines share one processor, the factor by which an iteration takes longer while the
+other engine is busy. The fit replays the recorded calls in the simulator and makes these agree, as logarithms of
+simulated over recorded:
 
-    the makespan of every run, with weight 2, and the mean duration of each kind of call in it, with weight 1
+    the makespan of every run, with weight 2, and mean durations, with weight 1, of the shorter and of the longer half
+    of the calls of each kind
 
 by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963) on the logarithms of the constants, whose derivatives are
-differences; a weak pull to the starting values keeps constants at bay which the runs say nothing about.
+differences. Large residuals count linearly instead of squared (pseudo-Huber loss), so that a run which something else
+on the machine has disturbed does not bend the others; a weak pull to the starting values keeps constants at bay which
+the runs say nothing about.
 """
 
 from __future__ import annotations
@@ -29,9 +33,13 @@ from a1_trt.types import Role
 
 Vector = NDArray[np.float64]
 MAX_TRAINING_CALLS = 12_000
-_N_STEPS = 15
+_N_STEPS = 20
 _MAKESPAN_WEIGHT = 2.0
 _PULL = 0.005
+_ROBUST = 0.1
+"""Residuals above this, a tenth, count linearly."""
+_LONGEST_CALL_S = 0.05
+"""What passing a call on may take; what takes longer is work."""
 _KINDS = ("draft", "score", "takeover")
 
 
@@ -43,12 +51,14 @@ class Constants:
         overhead_s: Of an iteration.
         decode_s: Of a generated token.
         prefill_s: Of a prefilled token.
+        call_s: Of a call, beside the iterations.
         slowdown: Factor while the other engine is busy, at least 1.
     """
 
     overhead_s: float
     decode_s: float
     prefill_s: float
+    call_s: float = 0.0
     slowdown: float = 1.0
 
     def costs(self) -> EngineCosts:
@@ -74,16 +84,18 @@ class _Model:
         values: list[float] = []
         for role in self.roles:
             said = constants[role]
-            values += [math.log(said.overhead_s), math.log(said.decode_s), math.log(said.prefill_s)]
+            each = (said.overhead_s, said.decode_s, said.prefill_s, max(said.call_s, 1e-6))
+            values += [math.log(value) for value in each]
             values += [math.log(max(said.slowdown - 1, 1e-3))] if self.shared else []
         return np.array(values)
 
     def unpack(self, vector: Vector) -> dict[Role, Constants]:
-        n, found = 4 if self.shared else 3, {}
+        n, found = 5 if self.shared else 4, {}
         for index, role in enumerate(self.roles):
             values = [math.exp(max(-40.0, min(5.0, value))) for value in vector[n * index : n * (index + 1)]]
-            overhead_s, decode_s, prefill_s = values[:3]
-            found[role] = Constants(overhead_s, decode_s, prefill_s, 1 + values[3] if self.shared else 1.0)
+            overhead_s, decode_s, prefill_s, call_s = *values[:3], min(values[3], _LONGEST_CALL_S)
+            slowdown = 1 + values[4] if self.shared else 1.0
+            found[role] = Constants(overhead_s, decode_s, prefill_s, call_s, slowdown)
         return found
 
     @property
@@ -97,13 +109,14 @@ def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int])
     for role in ROLES:
         costs = constants[role].costs() if role in constants else EngineCosts()
         limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
-        plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16))
+        call_s = constants[role].call_s if role in constants else 0.0
+        plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16), call_s=call_s)
     return plans
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A recorded run and what the simulator says of it: its makespan, and the mean duration of each kind of call."""
+    """A recorded run and what the simulator says of it: its makespan, and mean durations of calls."""
 
     run: RecordedRun
     makespan_s: float
@@ -143,11 +156,13 @@ def predict(
     durations: dict[str, tuple[float, float]] = {}
     for kind in _KINDS:
         chosen = [index for index, call in enumerate(run.calls) if call.kind == kind]
-        if chosen:
-            was = sum(run.calls[index].duration_s for index in chosen) / len(chosen)
-            said = sum(replay.durations_s[index] for index in chosen) / len(chosen)
+        chosen.sort(key=lambda index: run.calls[index].n_new_tokens + run.calls[index].n_scored_tokens)
+        half = len(chosen) // 2
+        for name, some in ((f"short {kind}", chosen[:half]), (f"long {kind}", chosen[half:])):
+            was = sum(run.calls[index].duration_s for index in some)
+            said = sum(replay.durations_s[index] for index in some)
             if was > 0 and said > 0:
-                durations[kind] = (was, said)
+                durations[name] = (was / len(some), said / len(some))
     return Prediction(run, makespan_s, durations)
 
 
@@ -168,8 +183,8 @@ def fit_runs(
         on_step: Told how many simulations are done, and how many there will be at most.
 
     Returns:
-        ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, and the largest
-        errors on runs that were and were not seen.
+        ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, the largest errors
+        on runs that were and were not seen, and how far the recorded runs of a strategy lie apart.
 
     Raises:
         InvalidRequestError: There is nothing to fit, or a strategy that is held out was not recorded.
@@ -178,7 +193,7 @@ def fit_runs(
     training = _trimmed(seen)
     options = [shared] if shared is not None else [False, True]
     roles = tuple(role for role in ROLES if any(call.role == role for run in training for call in run.calls))
-    n_most, n_done = len(options) * (_N_STEPS * (2 + 4 * len(roles)) + 1) * len(training), 0
+    n_most, n_done = len(options) * (_N_STEPS * (2 + 5 * len(roles)) + 1) * len(training), 0
 
     def count() -> None:
         nonlocal n_done
@@ -194,6 +209,7 @@ def fit_runs(
     in_flight: dict[Role, int] = {role: max(run.in_flight(role) for run in runs) for role in ROLES}
     ratios = _ratios(documents, [run.strategy for run in unseen])
     return {
+        "recorded_spread": _spread(runs),
         "engines": engines_document(plans_of(constants, in_flight), model.shared),
         "constants": {role: asdict(said) for role, said in constants.items()},
         "shared_processor": model.shared,
@@ -249,7 +265,8 @@ def _fit(
         for run in runs:
             values += predict(run, model.unpack(vector), model.coupling).residuals()
             count()
-        return np.array([*values, *(_PULL * (vector - start))])
+        pull: Vector = _PULL * (vector - start)
+        return np.concatenate([_robust(np.array(values)), pull])
 
     at, now, damping = start, residuals(start), 1e-2
     for _ in range(_N_STEPS):
@@ -270,6 +287,13 @@ def _fit(
     return float(now @ now), model, model.unpack(at)
 
 
+def _robust(residuals: Vector) -> Vector:
+    """Values whose squares are the pseudo-Huber loss of the residuals."""
+    loss = 2 * _ROBUST**2 * (np.sqrt(1 + (residuals / _ROBUST) ** 2) - 1)
+    robust: Vector = np.sign(residuals) * np.sqrt(loss)
+    return robust
+
+
 def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role]) -> dict[Role, Constants]:
     """Half of the pace of a role's calls for the iteration, the rest for its tokens."""
     found = {}
@@ -278,7 +302,7 @@ def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role]) -> dict[Rol
         steps = sum(max(1, call.n_new_tokens) for call in calls)
         pace_s = max(1e-7, sum(call.duration_s for call in calls) / steps)
         crowd = max(1, sum(run.in_flight(role) for run in runs) // len(runs))
-        found[role] = Constants(pace_s / 2, pace_s / 2 / crowd, pace_s / 8 / crowd, 1.3)
+        found[role] = Constants(pace_s / 2, pace_s / 2 / crowd, pace_s / 8 / crowd, 1e-3, 1.3)
     return found
 
 
@@ -304,6 +328,14 @@ def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> 
                 }
             )
     return found
+
+
+def _spread(runs: Sequence[RecordedRun]) -> dict[str, float]:
+    """Largest over smallest recorded makespan of each strategy: no prediction is better than the machine's own."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        found.setdefault(run.strategy, []).append(run.makespan_s)
+    return {name: max(values) / min(values) for name, values in found.items() if len(values) > 1}
 
 
 def _largest(documents: Sequence[Mapping[str, Any]], *, held_out: bool) -> float | None:

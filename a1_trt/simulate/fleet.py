@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Literal
 
@@ -33,12 +34,14 @@ class EnginePlan:
         limits: What one engine holds.
         n_engines: How many there are.
         max_in_flight: Most calls of the role in flight, over all its engines.
+        call_s: Seconds that a call takes beside the engine's iterations: passing it on, reading and writing text.
     """
 
     costs: EngineCosts = field(default_factory=EngineCosts)
     limits: EngineLimits = field(default_factory=EngineLimits)
     n_engines: int = 1
     max_in_flight: int = 16
+    call_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -205,7 +208,14 @@ class Fleet:
             call.started_s = self.now_s
             call.engine = self._home(station, call)
             station.loads[call.engine] += 1
-            station.batches[call.engine].submit(_request(call), self.now_s)
+            batch, request = station.batches[call.engine], _request(call)
+            if plan.call_s:
+                self.at(self.now_s + plan.call_s, partial(self._submit, batch, request))
+            else:
+                batch.submit(request, self.now_s)
+
+    def _submit(self, batch: Batch, request: Request) -> None:
+        batch.submit(request, self.now_s)
 
     @staticmethod
     def _home(station: _Station, call: FleetCall) -> int:

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from a1_trt.conformal import Candidate, Category, Controller, category_of, make_controller
-from a1_trt.scheduler.seeds import uniform
+from a1_trt.conformal import Category, Controller, make_controller
+from a1_trt.scheduler import policy
 from a1_trt.simulate.fleet import Fleet, FleetCall
 from a1_trt.simulate.scripts import Script, Workload
-from a1_trt.types import Parameters
+from a1_trt.types import Parameters, Problem
 
 Decisions = Literal["recorded", "controller"]
 BARRIERS = ("sync-rank", "sync-threshold")
@@ -114,7 +114,7 @@ class Flow:
         self._arrivals = arrivals or [0.0] * len(workload.scripts)
         self._replays = decisions == "recorded"
         self._category = category
-        self._controller = controller or make_controller()
+        self._controller = make_controller() if controller is None else controller
         self._on_sample = on_sample
         self._problems: dict[int, _Problem] = {}
         self._arrived: list[int] = []
@@ -271,14 +271,9 @@ class Flow:
         self._decide(sample, takeover)
 
     def _is_strange(self, sample: _Sample) -> bool:
-        said, identity = self._parameters, str(sample.problem)
-        candidate = Candidate(
-            sample.script.score(sample.turn),
-            category_of(self._category, sample.turn, identity),
-            identity,
-            said.alpha,
-            uniform(said.seed, identity, sample.index, sample.turn),
-        )
+        problem, said = Problem("", id=str(sample.problem)), self._parameters
+        score = sample.script.score(sample.turn)
+        candidate = policy.candidate(problem, sample.index, sample.turn, score, self._category, said)
         decision = self._controller.decide(candidate)
         self._controller.update(candidate, decision)
         return decision.takeover

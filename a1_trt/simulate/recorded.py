@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,23 +174,29 @@ def _calls(items: list[Any], names: Any) -> tuple[RecordedCall, ...]:
             good.append(call)
         elif call.duration_s > 0:
             cut.append(call)
-    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _PHASE}
-    for call in cut:  # what it had done when it was cut short is not in the record
-        if call.kind != "score" and paces[call.kind]:
-            n_new = max(1, round(call.duration_s / paces[call.kind]))
-            good.append(_replaced(call, n_new))
+    good += _completed(good, cut)
     return tuple(sorted(good, key=lambda call: (call.started_s, call.problem, call.sample, call.turn)))
+
+
+def _completed(good: Sequence[RecordedCall], cut: Sequence[RecordedCall]) -> list[RecordedCall]:
+    """Calls that were cut short, with what they had probably done: that is not in the record."""
+    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _PHASE}
+    drafted = {(call.problem, call.sample, call.turn): call.n_new_tokens for call in good if call.kind == "draft"}
+    found = []
+    for call in cut:
+        if call.kind == "score":
+            n_scored = drafted.get((call.problem, call.sample, call.turn), 0)
+            if n_scored:
+                found.append(replace(call, n_scored_tokens=n_scored))
+        elif paces[call.kind]:
+            found.append(replace(call, n_new_tokens=max(1, round(call.duration_s / paces[call.kind]))))
+    return found
 
 
 def _pace(calls: Sequence[RecordedCall]) -> float:
     """Seconds of a generated token."""
     tokens = sum(call.n_new_tokens for call in calls)
     return sum(call.duration_s for call in calls) / tokens if tokens else 0.0
-
-
-def _replaced(call: RecordedCall, n_new: int) -> RecordedCall:
-    values = {name: getattr(call, name) for name in RecordedCall.__slots__}
-    return RecordedCall(**{**values, "n_new_tokens": n_new})
 
 
 def _call(item: Any) -> RecordedCall:
