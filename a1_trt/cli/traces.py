@@ -59,7 +59,7 @@ def traces() -> None:
     help="A controller; give it several times to compare, or 'all'.",
 )
 @_alpha
-@click.option("--order", default="served", show_default=True, metavar="NAME", help="served or shuffled.")
+@click.option("--order", default="served", show_default=True, metavar="NAME", help="served, permuted or shuffled.")
 @click.option(
     "--horizon", type=float, help="Decisions over which the rate must hold; the controller's own if not given."
 )
@@ -82,7 +82,8 @@ def replay_command(
 ) -> None:
     """Let controllers decide on the scores of TRACE again, and report the rate that each of them keeps.
 
-    Served order is problem by problem, within a problem by turn and then by sample. Intervals are 95 % over whole
+    Served order is problem by problem, within a problem by turn and then by sample; permuted is the same with the
+    problems in random order; shuffled puts all segments in random order. Intervals are 95 % over whole
     problems, since samples of one problem resemble each other. A takeover does not change later scores here. With
     --answers the rates of each level and subject are reported, too.
 

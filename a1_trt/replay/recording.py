@@ -131,6 +131,19 @@ def shuffled(recording: Recording, seed: int) -> Recording:
     return recording.reordered(np.random.default_rng([seed, 1]).permutation(len(recording)).astype(np.int64))
 
 
+def permuted(recording: Recording, seed: int) -> Recording:
+    """Problems in random order, each of them served as a whole.
+
+    Example:
+        >>> segments = {"problem": np.array([0, 0, 1]), "sample": np.zeros(3, int), "turn": np.array([0, 1, 0])}
+        >>> recorded = Recording("run", ("p1", "p2"), scores=np.array([1.0, 2.0, 3.0]), **segments)
+        >>> permuted(recorded, seed=0).scores.tolist()
+        [3.0, 1.0, 2.0]
+    """
+    place = np.random.default_rng([seed, 5]).permutation(len(recording.problems))[recording.problem]
+    return recording.reordered(np.lexsort((recording.sample, recording.turn, place)).astype(np.int64))
+
+
 def read_recording(path: Path) -> Recording:
     """A recording from its file, checked from end to end, in served order.
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from a1_trt.conformal import CONTROLLERS, Candidate, Controller, ControllerSettings, category_of, make_controller
 from a1_trt.errors import CalibrationError, InvalidRequestError
-from a1_trt.replay.recording import Booleans, Floats, Integers, Recording, in_served_order, shuffled
+from a1_trt.replay.recording import Booleans, Floats, Integers, Recording, in_served_order, permuted, shuffled
 
-Order = Literal["served", "shuffled"]
+Order = Literal["served", "permuted", "shuffled"]
+"""Problem by problem as recorded; problem by problem in random order; segments in random order (exchangeable)."""
 
 CALIBRATED = ("published", "static")
 """Controllers that decide by scores from before the run."""
@@ -71,7 +72,8 @@ def replay(
         recording: The recorded scores.
         controller: Name of a controller, from `a1_trt.conformal.CONTROLLERS`.
         alpha: Rejection rate in (0, 1).
-        order: "served" (problem by problem) or "shuffled" (exchangeable).
+        order: "served" (problem by problem), "permuted" (so, but the problems in random order) or "shuffled" (all
+            segments in random order: exchangeable).
         seed: Seed of the order and of the draws that break ties.
         settings: What the controller is told, such as its horizon.
 
@@ -81,7 +83,7 @@ def replay(
     """
     check_request(controller, alpha, order, seed)
     settings = settings or ControllerSettings()
-    ordered = shuffled(recording, seed) if order == "shuffled" else in_served_order(recording)
+    ordered = in_order(recording, order, seed)
     buckets, bucket = turn_buckets(ordered.turn)
     made = prepared(controller, settings, ordered)
     p_values, takeovers, forced, seconds = _decide(made, ordered, [buckets[code] for code in bucket], alpha, seed)
@@ -112,9 +114,18 @@ def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
     if not 0.0 < alpha < 1.0:
         raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     if order not in get_args(Order):
-        raise InvalidRequestError(f"order is {order!r}", field="order", remedy="choose served or shuffled")
+        raise InvalidRequestError(
+            f"order is {order!r}", field="order", remedy=f"choose from {', '.join(get_args(Order))}"
+        )
     if not 0 <= seed < 2**63:
         raise InvalidRequestError(f"seed is {seed}", field="seed", remedy="give a whole number from 0 to 2^63 - 1")
+
+
+def in_order(recording: Recording, order: Order, seed: int) -> Recording:
+    """The segments in the order that is asked for."""
+    if order == "shuffled":
+        return shuffled(recording, seed)
+    return permuted(recording, seed) if order == "permuted" else in_served_order(recording)
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:

@@ -14,8 +14,8 @@ import numpy as np
 from a1_trt.conformal import Candidate, ControllerSettings
 from a1_trt.errors import InvalidRequestError
 from a1_trt.replay.rates import WINDOW, rolling_rate
-from a1_trt.replay.recording import Booleans, Floats, Recording, in_served_order, shuffled
-from a1_trt.replay.run import Order, check_request, draws, prepared, turn_buckets
+from a1_trt.replay.recording import Booleans, Floats, Recording
+from a1_trt.replay.run import Order, check_request, draws, in_order, prepared, turn_buckets
 
 GRACE = 100
 """Decisions after the change that do not count."""
@@ -108,7 +108,8 @@ def replay_shifted(
         controller: Name of a controller.
         alpha: Rejection rate in (0, 1).
         shift: The change.
-        order: "shuffled" (the change is the only one) or "served" (it comes on top of those between problems).
+        order: "shuffled" (the change is the only one), "served" or "permuted" (it comes on top of those between
+            problems).
         seed: Seed of the order and the draws.
         settings: What the controller is told.
 
@@ -124,7 +125,7 @@ def replay_shifted(
             field="trace",
             remedy=f"give at least {LEAST}",
         )
-    ordered = shuffled(recording, seed) if order == "shuffled" else in_served_order(recording)
+    ordered = in_order(recording, order, seed)
     made = prepared(controller, settings or ControllerSettings(), ordered)
     names, bucket = turn_buckets(ordered.turn)
     middle, deviation = _robust(ordered.scores)
