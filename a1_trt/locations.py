@@ -89,7 +89,7 @@ def find_model(model: str, pair_file: Path | None, field: str) -> Path:
             f"{field} names {path}, which does not exist",
             path=str(pair_file),
             field=field,
-            remedy="give a model directory or a .gguf file, or build it with 'a1-trt engine build'",
+            remedy="give a model directory or a .gguf file; 'a1-trt engine build' makes one, for GPUs from an id, too",
         )
     return path
 

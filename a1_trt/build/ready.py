@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.build.manifest import IDENTITY, MANIFEST, differences, in_range, read_json
+from a1_trt.build.memory import RESERVE
 from a1_trt.build.plan import Plan
 from a1_trt.errors import BuildError, ConfigError
 from a1_trt.hardware import GpuSpec
@@ -40,6 +41,12 @@ def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
             f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}",
             field="gpu",
             remedy="plan for the GPUs that are here: leave --gpu out",
+        )
+    if here.gpu.used_gib > RESERVE * here.gpu.memory_gib:
+        raise BuildError(
+            f"something else holds {here.gpu.used_gib} GiB of a GPU, which the plan counts on",
+            field="gpu",
+            remedy="stop it (nvidia-smi names it), or hide that GPU with CUDA_VISIBLE_DEVICES",
         )
     low, high = plan.versions["at_least"], plan.versions["at_most"]
     if version is None:

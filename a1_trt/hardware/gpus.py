@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -31,6 +31,7 @@ class Gpu:
         tflops: Dense tensor peak by type, TFLOP/s.
         title: Full name.
         source: Where the figures are from.
+        used_gib: What was in use when the driver was asked, GiB.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Gpu:
     tflops: dict[str, float] = field(default_factory=dict, hash=False)
     title: str = ""
     source: str = ""
+    used_gib: float = field(default=0.0, compare=False)
 
     @property
     def has_fp8(self) -> bool:
@@ -126,7 +128,8 @@ class GpuSpec:
                 field="gpu",
                 remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
             )
-        return cls(min(found, key=lambda gpu: gpu.memory_gib), len(found))
+        least = min(found, key=lambda gpu: gpu.memory_gib)
+        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in found)), len(found))
 
 
 @cache
@@ -192,18 +195,19 @@ def _described(pynvml: Any, index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     title = pynvml.nvmlDeviceGetName(handle)
     title = title.decode() if isinstance(title, bytes) else str(title)
-    memory_gib = pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     said = known_gpus().get(_name_of(title) or "")
     return Gpu(
         name=said.name if said else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
-        memory_gib=round(memory_gib, 2),
+        memory_gib=round(memory.total / 2**30, 2),
         sm=10 * major + minor,
         bandwidth_gb_s=said.bandwidth_gb_s if said else None,
         link_gb_s=said.link_gb_s if said else None,
         tflops=said.tflops if said else {},
         title=title,
         source="driver" if said is None else said.source,
+        used_gib=round(memory.used / 2**30, 2),
     )
 
 

@@ -110,6 +110,11 @@ class TestDetection:
         found = GpuSpec.detect()
         assert (str(found), found.gpu.memory_gib, found.gpu.sm) == ("2 x h100-80g", 79.6, 90)
 
+    def test_what_others_hold_is_seen(self, monkeypatch):
+        gpus = [{"name": "NVIDIA L4", "gib": 22.4, "sm": 89, "used": used} for used in (0.4, 7.5)]
+        monkeypatch.setenv("FAKE_GPUS", json.dumps(gpus))
+        assert GpuSpec.detect().gpu.used_gib == 7.5
+
     def test_only_visible_gpus_count(self, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
         assert GpuSpec.detect().count == 1

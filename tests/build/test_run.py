@@ -183,6 +183,10 @@ class TestRefusals:
         small = GpuSpec(dataclasses.replace(h100s.gpu, memory_gib=40.0), 2)
         assert self.refused(build, here=small).field == "gpu"
 
+    def test_gpus_that_others_use(self, build, h100s):
+        busy = GpuSpec(dataclasses.replace(h100s.gpu, used_gib=20.0), 2)
+        assert self.refused(build, here=busy).field == "gpu"
+
     @pytest.mark.parametrize(
         ("version", "profile"), [("1.3.0rc11", "tensorrt"), ("1.0.0", "pytorch"), ("1.4.0", "pytorch")]
     )

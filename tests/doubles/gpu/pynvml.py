@@ -1,4 +1,4 @@
-"""A double of nvidia-ml-py: the GPUs of FAKE_GPUS, a JSON list of {"name", "gib", "sm"}; no driver without it."""
+"""A double of nvidia-ml-py: the GPUs of FAKE_GPUS, a list of {"name", "gib", "sm", "used"}; no driver without it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def nvmlDeviceGetName(handle: dict[str, Any]) -> str:  # noqa: N802
 
 
 def nvmlDeviceGetMemoryInfo(handle: dict[str, Any]) -> SimpleNamespace:  # noqa: N802
-    return SimpleNamespace(total=int(handle["gib"] * 2**30))
+    return SimpleNamespace(total=int(handle["gib"] * 2**30), used=int(handle.get("used", 0.5) * 2**30))
 
 
 def nvmlDeviceGetCudaComputeCapability(handle: dict[str, Any]) -> tuple[int, int]:  # noqa: N802
