@@ -6,7 +6,10 @@
 set -euo pipefail
 pair=${1:?usage: gpu.sh PAIR [tensorrt|pytorch] [OUTPUT]}
 profile=${2:-pytorch}
-output=${3:-engines/$(basename "$pair")/$profile}
+home=engines/$pair
+[ ! -d "$pair" ] || home=$pair
+[ ! -f "$pair" ] || home=$(dirname "$pair")
+output=${3:-$home/$profile}
 a1-trt engine plan "$pair" --profile "$profile" --output "$output"
 a1-trt engine build "$pair" "$output" --profile "$profile"
 a1-trt engine check "$output" --pair "$pair"
