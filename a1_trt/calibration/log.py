@@ -125,6 +125,19 @@ class CalibrationLog:
         known = self.problems
         return [problem for problem in problems if problem.key in known]
 
+    def check_unused(self, problems: Sequence[Problem]) -> None:
+        """Refuse to measure on problems that this state was made from.
+
+        Raises:
+            CalibrationError: Some of them were.
+        """
+        if used := self.used(problems):
+            raise CalibrationError(
+                f"{len(used)} of {len(problems)} problems calibrated this state, {used[0].id!r} among them",
+                field="problems",
+                remedy="measure on other problems; --allow-calibration-problems goes on, and the figures then flatter",
+            )
+
 
 def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
     """One state of several: every decision of any of them once, in the order in which they were flushed.
