@@ -132,7 +132,7 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
         if gpu:
             raise
         why = f"sizes are not planned ({error.message}): TensorRT-LLM's own are used; give --gpu"
-        return usual_hosting(pair, profile), {"gpu": None, "warnings": [why]}
+        return usual_hosting(pair), {"gpu": None, "warnings": [why]}
     if not plan.fits:
         raise DeployError(
             f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from a1_trt.config import Pair
-from a1_trt.locations import built_directory
 from a1_trt.types import Role
 
 Profile = Literal["cpu", "pytorch", "tensorrt"]
@@ -45,7 +44,7 @@ class Hosting:
         return replace(self, replicas=(tuple(range(len(self.replicas[0]))),))
 
 
-def usual_hosting(pair: Pair, profile: Profile) -> dict[Role, Hosting]:
+def usual_hosting(pair: Pair) -> dict[Role, Hosting]:
     """Hosting without a plan: what the pair says, on GPUs of its own for each copy; sizes are TensorRT-LLM's own."""
     found: dict[Role, Hosting] = {}
     first = 0
@@ -54,10 +53,5 @@ def usual_hosting(pair: Pair, profile: Profile) -> dict[Role, Hosting]:
         size = (said.gpu.tensor_parallel or 1) * said.gpu.pipeline_parallel
         spots = range(first, first + size * said.gpu.replicas, size)
         first += size * said.gpu.replicas
-        engine = built_directory(pair.path, profile).resolve() / role if pair.path else None
-        found[role] = Hosting(
-            tuple(tuple(range(spot, spot + size)) for spot in spots),
-            said.max_in_flight,
-            parameters={"gpt_model_path": str(engine)} if profile == "tensorrt" and engine else {},
-        )
+        found[role] = Hosting(tuple(tuple(range(spot, spot + size)) for spot in spots), said.max_in_flight)
     return found

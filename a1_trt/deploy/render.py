@@ -16,7 +16,7 @@ from a1_trt.deploy.pbtxt import config_text
 from a1_trt.deploy.repository import write
 from a1_trt.deploy.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS
 from a1_trt.errors import DeployError
-from a1_trt.locations import list_pairs
+from a1_trt.locations import built_directory, list_pairs
 from a1_trt.types import Role
 
 MAX_BATCH_SIZE = 64
@@ -78,13 +78,14 @@ def files(
     reference = _reference(pair, by_name=profile == "cpu")
     if profile == "cpu":
         return {**_a1_files(reference, {}), **_own_files("draft", reference), **_own_files("target", reference)}
-    hosts = dict(hosting or usual_hosting(pair, profile))
+    hosts = dict(hosting or usual_hosting(pair))
     one_server = {role: host if platform == "compose" else host.alone() for role, host in hosts.items()}
     found = _a1_files(reference, one_server)
     for role, host in one_server.items():
         for model, gpus in host.models(role).items():
             if profile == "tensorrt":
-                found |= _their_files(model, pair, role, host, gpus)
+                engine = built_directory(Path(reference), profile) / role
+                found |= _their_files(model, engine, 4 * pair.role(role).max_in_flight, host, gpus)
             else:
                 found |= _pytorch_files(model, role, reference, host, gpus)
     return found | container_files(pair, profile, hosts, platform)
@@ -154,10 +155,10 @@ def _pytorch_files(model: str, role: Role, reference: str, host: Hosting, gpus: 
     return found
 
 
-def _their_files(model: str, pair: Pair, role: Role, host: Hosting, gpus: tuple[int, ...]) -> dict[str, str]:
+def _their_files(model: str, engine: Path, queue: int, host: Hosting, gpus: tuple[int, ...]) -> dict[str, str]:
     """TensorRT-LLM's own model: all of its tensors, all of its parameters."""
-    queue = max(MAX_BATCH_SIZE, 4 * pair.role(role).max_in_flight)
-    said = {**tensorrt_llm.USUAL, **host.parameters, "gpu_device_ids": ",".join(str(gpu) for gpu in gpus)}
+    usual = {**tensorrt_llm.USUAL, "gpt_model_path": str(engine)}
+    said = {**usual, **host.parameters, "gpu_device_ids": ",".join(str(gpu) for gpu in gpus)}
     config = config_text(
         model,
         backend="tensorrtllm",
@@ -165,7 +166,7 @@ def _their_files(model: str, pair: Pair, role: Role, host: Hosting, gpus: tuple[
         policy="# Nothing streams from here to a1, and a model that is not decoupled is cheaper to call.\n"
         "model_transaction_policy { decoupled: false }\n"
         f"dynamic_batching {{ preferred_batch_size: [ {host.max_batch_size} ] max_queue_delay_microseconds: 0 "
-        f"default_queue_policy: {{ max_queue_size: {queue} }} }}\n",
+        f"default_queue_policy: {{ max_queue_size: {max(MAX_BATCH_SIZE, queue)} }} }}\n",
         inputs=tensorrt_llm.INPUTS,
         outputs=tensorrt_llm.OUTPUTS,
         parameters={setting.key: said.get(setting.key, "") for setting in tensorrt_llm.SETTINGS},
