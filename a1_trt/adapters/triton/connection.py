@@ -14,7 +14,7 @@ MAX_SENT_BYTES = 16 * 1024 * 1024
 """Largest request: some four million tokens."""
 MAX_RECEIVED_BYTES = 2**31 - 1
 """Largest response, which is gRPC's own limit: logits of a segment take 4 bytes a token and vocabulary entry."""
-DTYPES = {"INT32": np.int32, "INT64": np.int64, "UINT64": np.uint64, "FP32": np.float32, "BOOL": np.bool_}
+DTYPES = {"INT32": np.int32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32, "BOOL": np.bool_}
 Tensors = dict[str, tuple[str, Any]]
 """Name -> data type and values. One dimension: a sequence; two: as they are; the batch's comes in front of both."""
 

@@ -197,7 +197,7 @@ def _log_probs(rows: Any, segment: Sequence[int], field: str) -> list[float]:
         if not 0 <= token < row.size:
             raise ScoreShapeError(f"token {token} has no logit among {row.size}", field=field)
         top = row.max()
-        values[index] = row[token] - top - np.log(np.exp(row - top).sum())
+        values[index] = row[token] - top - np.log(np.exp(row - top).sum()) if np.isfinite(top) else np.nan
     return _checked(values, segment, field)
 
 
