@@ -17,6 +17,5 @@ for n in [int(text) for text in sys.argv[1:]] or [10**3, 10**4, 10**5, 10**6, 10
             store.add(float(score))
         said.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-    print(
-        f"{n:>9} scores: exact {said[0] / 2**20:8.2f} MiB, {said[0] / n:5.1f} bytes each; histogram {said[1] / 2**20:.2f} MiB"
-    )
+    exact, bins = (size / 2**20 for size in said)
+    print(f"{n:>9} scores: exact {exact:8.2f} MiB, {said[0] / n:5.1f} bytes each; histogram {bins:.2f} MiB")
