@@ -8,7 +8,8 @@ the part that the KV cache already held: the first one is predicted by a hidden 
 - where it still reaches into the segment (another sample began alike; the segment starts at a block's edge) the missing
   values are those of an earlier score of the same tokens, or else the whole is scored again without any cache.
 
-Values are never guessed: what is still missing then is a ScoreShapeError.
+Values are never guessed: what is still missing then is a ScoreShapeError. Scores that begin alike go one after another,
+so that what they share is computed once (`Following`).
 
 Scores have a pipeline of their own. In one that also generates, the log-probs of a prompt are read from the wrong rows
 as soon as another sequence of the batch is decoding: plausible numbers, and all of them wrong.
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from a1_trt.adapters.openvino.following import Following
 from a1_trt.adapters.openvino.loading import read_shape
 from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Pipeline, Setup, Wish
 from a1_trt.adapters.openvino.process import PipelineProcess
@@ -37,7 +39,7 @@ class OpenVinoEngine(Engine):
 
     Attributes:
         rescored: Segments that were scored a second time, without the KV cache.
-        recalled: Segments whose first log-probs came from an earlier score of the same tokens.
+        recalled: Segments whose first log-probs, or all of them, came from an earlier score of the same tokens.
 
     Example:
         >>> engine = OpenVinoEngine.load(Path("engines/reference/target"), role="target")  # doctest: +SKIP
@@ -65,6 +67,7 @@ class OpenVinoEngine(Engine):
         self._scorers: dict[bool, Pipeline] = {}
         self._scorers_lock = asyncio.Lock()
         self._memory = ScoreMemory()
+        self._following = Following(setup.n_blocks)
         self._closed = False
         self.rescored = 0
         self.recalled = 0
@@ -158,8 +161,13 @@ class OpenVinoEngine(Engine):
         self._check(prompt, "prompt")
         self._check(segment, "segment")
         self._check_length(len(prompt), len(segment))
-        values = await self._tail(await self._scorer(reuse_prefixes=True), prompt, segment)
-        values = self._completed(prompt, segment, values)
+        async with self._following.turn([*prompt, *segment]):
+            known = self._memory.recall(prompt, segment)
+            if known is not None:
+                self.recalled += 1
+                return known
+            values = await self._tail(await self._scorer(reuse_prefixes=True), prompt, segment)
+            values = self._completed(prompt, segment, values)
         if len(values) < len(segment):
             self.rescored += 1
             values = await self._tail(await self._scorer(reuse_prefixes=False), prompt, segment)
