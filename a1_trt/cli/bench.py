@@ -38,7 +38,7 @@ def bench() -> None:
     """
 
 
-def _workload(function: Any) -> Any:
+def workload_options(function: Any) -> Any:
     """Options of everything that solves problems."""
     for option in reversed(
         (
@@ -66,7 +66,7 @@ def _workload(function: Any) -> Any:
 @bench.command()
 @click.argument("pair")
 @click.option("--strategies", default=_DEFAULT, show_default=True, metavar="NAME,...", help="See 'bench strategies'.")
-@_workload
+@workload_options
 def compare(pair: str, strategies: str, **given: Any) -> None:
     """Solve the same problems by several strategies, in turns, and compare them with the first.
 
@@ -82,7 +82,7 @@ def compare(pair: str, strategies: str, **given: Any) -> None:
 @bench.command()
 @click.argument("pair")
 @click.option("--strategy", default="a1", show_default=True, help="See 'bench strategies'.")
-@_workload
+@workload_options
 def run(pair: str, strategy: str, **given: Any) -> None:
     """Solve problems by one strategy and measure it.
 
@@ -142,6 +142,16 @@ bench.add_command(perf)
 
 
 def _measure(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> None:
+    output: Path | None = given["output"]
+    document = measured(name, strategies, given)
+    if output is not None and str(output) == "-":
+        say_json(document)
+    else:
+        _show(document)
+
+
+def measured(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Carry out what `workload_options` asks for, and return the document, which is also in the file of --json."""
     from a1_trt.bench import Plan, blocks_for, commit, machine, read_document, versions
 
     workload = {key: given.pop(key) for key in _WORKLOAD}
@@ -172,11 +182,7 @@ def _measure(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> N
         "commit": commit(),
         "command": shlex.join(["a1-trt", *sys.argv[1:]]),
     }
-    document = asyncio.run(_compared(plan, pair, problems, others, parameters, workload["url"], path, about, before))
-    if output is not None and path is None:
-        say_json(document)
-    else:
-        _show(document)
+    return asyncio.run(_compared(plan, pair, problems, others, parameters, workload["url"], path, about, before))
 
 
 async def _compared(
