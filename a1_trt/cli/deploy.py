@@ -145,6 +145,7 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             plan.placement[role].replicas,
             plan.sizes[role].max_batch_size,
             plan.sizes[role].max_seq_len - 1,  # a score generates one token more
+            max(plan.max_scoring_requests, 1),
             settings=plan.settings[role] if profile == "pytorch" else {},
             parameters=plan.runtime[role],
         )

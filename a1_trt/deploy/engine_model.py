@@ -71,7 +71,9 @@ class EngineModel:
                 if said.get("gpu_device_ids"):
                     # Before CUDA is loaded: this process is the model's own, and the GPUs it sees are the engine's.
                     os.environ["CUDA_VISIBLE_DEVICES"] = said["gpu_device_ids"]
-                engine = asyncio.run(_on_gpus(pair, role, _settings(version / "settings.json")))
+                engine = asyncio.run(
+                    _on_gpus(pair, role, _settings(version / "settings.json"), int(said.get("n_scores", "1")))
+                )
             else:
                 engine = _on_cpu(pair, role)
         except A1Error as error:
@@ -123,14 +125,14 @@ def _on_cpu(pair: Pair, role: Role) -> LocalEngine:
     return OpenVinoEngine.for_pair(pair, role)
 
 
-async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None) -> LocalEngine:
+async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> LocalEngine:
     """TensorRT-LLM's LLM API, with the settings beside the model where there are any, else with the pair's own."""
     from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
 
     if settings is None:
         return await TensorRtLlmEngine.for_pair(pair, role)
-    scorer = "context_logits" if pair.role(role).gpu.scoring == "context_logits" else "auto"
-    return await TensorRtLlmEngine.open(settings, role=role, scorer=scorer)
+    scorer = pair.role(role).gpu.scoring
+    return await TensorRtLlmEngine.open(settings, role=role, scorer=scorer, n_scores=n_scores)
 
 
 def _settings(path: Path) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ class Hosting:
         replicas: The GPUs of each copy of the model.
         max_batch_size: Most requests at once in a copy.
         max_context_tokens: Longest prompt plus generation that it is built for; the model's own when None.
+        n_scores: Whole contexts at once for whose logits there is memory.
         settings: Keyword arguments of `tensorrt_llm.LLM` (profile "pytorch").
         parameters: Parameters of the `tensorrt_llm` model that differ from their usual text (profile "tensorrt").
 
@@ -32,6 +33,7 @@ class Hosting:
     replicas: tuple[tuple[int, ...], ...]
     max_batch_size: int
     max_context_tokens: int | None = None
+    n_scores: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 

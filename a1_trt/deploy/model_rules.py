@@ -56,7 +56,7 @@ def own_findings(model: str, role: str, profile: str, directory: Path, config: A
     yield from tensor_findings(model, "input", ENGINE_INPUTS, config.input)
     yield from tensor_findings(model, "output", ENGINE_OUTPUTS, config.output)
     said = parameters_of(config)
-    gpu = {"engine", "gpu_device_ids"} if profile == "pytorch" else set()
+    gpu = {"engine", "gpu_device_ids", "n_scores"} if profile == "pytorch" else set()
     yield from _keys(model, said, needed={"pair", "role"} | gpu, allowed={"pair", "role"} | gpu)
     yield from _pair_findings(model, said)
     if said.get("role", role) != role:
@@ -68,6 +68,8 @@ def own_findings(model: str, role: str, profile: str, directory: Path, config: A
             yield Finding(
                 model, "gpu_device_ids", "value", f"gpu_device_ids is {said['gpu_device_ids']!r}, not numbers"
             )
+        if not re.fullmatch(r"[1-9]\d{0,5}", said.get("n_scores", "1")):
+            yield Finding(model, "n_scores", "value", f"n_scores is {said['n_scores']!r}, not a number from 1")
         yield from _llm_findings(model, role, directory / SETTINGS_FILE)
     yield from _source_findings(model, directory, "engine")
 

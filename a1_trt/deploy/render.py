@@ -148,7 +148,8 @@ def _own_files(
 
 
 def _pytorch_files(model: str, role: Role, reference: str, host: Hosting, gpus: tuple[int, ...]) -> dict[str, str]:
-    more = {"engine": "tensorrt_llm", "gpu_device_ids": ",".join(str(gpu) for gpu in gpus)}
+    devices = ",".join(str(gpu) for gpu in gpus)
+    more = {"engine": "tensorrt_llm", "gpu_device_ids": devices, "n_scores": str(host.n_scores)}
     found = _own_files(role, reference, model, max(MAX_BATCH_SIZE, host.max_batch_size), more)
     if host.settings:
         found[f"{model}/{SETTINGS_FILE}"] = json.dumps(dict(host.settings), indent=2, sort_keys=True) + "\n"
