@@ -2,11 +2,10 @@
 
 ::
 
-    findings.py      what was found, as data
-    config_rules.py  a config.pbtxt, field by field
-    model_rules.py   what each model has to be
+    findings.py         what was found, as data
+    config_rules.py     a config.pbtxt, field by field
+    model_rules.py      what each model has to be
     container_rules.py  compose.yaml and kubernetes.yaml
-    probe.py         a live server
 """
 
 from __future__ import annotations
