@@ -5,13 +5,12 @@ its iterations, and, where both engines share one processor, the factor by which
 other engine is busy. The fit replays the recorded calls in the simulator and makes these agree, as logarithms of
 simulated over recorded:
 
-    the makespan of every run, with weight 2, and mean durations, with weight 1, of the shorter and of the longer half
-    of the calls of each kind
+    the makespan of every run, with weight 2, and mean durations, with weight 1, of halves of the calls of each kind:
+    the shorter and the longer ones, and those that found few and many others in flight
 
-by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963) on the logarithms of the constants, whose derivatives are
-differences. Large residuals count linearly instead of squared (pseudo-Huber loss), so that a run which something else
-on the machine has disturbed does not bend the others; a weak pull to the starting values keeps constants at bay which
-the runs say nothing about.
+by the search of `a1_trt.simulate.descent` over the logarithms of the constants. Large residuals count linearly instead
+of squared (pseudo-Huber loss), so that a run which something else on the machine has disturbed does not bend the
+others; a weak pull to the starting values keeps constants at bay which the runs say nothing about.
 """
 
 from __future__ import annotations
@@ -22,55 +21,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
 from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.descent import Vector, descended, most_evaluations, polished
 from a1_trt.simulate.engines import engines_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.simulate.recorded import RecordedRun, Replay
+from a1_trt.simulate.fleet import ROLES
+from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
+from a1_trt.simulate.recorded import RecordedRun
 from a1_trt.types import Role
 
-Vector = NDArray[np.float64]
-MAX_TRAINING_CALLS = 12_000
-_N_STEPS = 20
-_MAKESPAN_WEIGHT = 2.0
+MAX_TRAINING_CALLS = 8_000
 _PULL = 0.005
 _ROBUST = 0.1
 """Residuals above this, a tenth, count linearly."""
-_LONGEST_CALL_S = 0.05
-"""What passing a call on may take; what takes longer is work."""
-_KINDS = ("draft", "score", "takeover")
-
-
-@dataclass(frozen=True, slots=True)
-class Constants:
-    """What is free of one role.
-
-    Args:
-        overhead_s: Of an iteration.
-        decode_s: Of a generated token.
-        prefill_s: Of a prefilled token.
-        call_s: Of a call, beside the iterations.
-        slowdown: Factor while the other engine is busy, at least 1.
-    """
-
-    overhead_s: float
-    decode_s: float
-    prefill_s: float
-    call_s: float = 0.0
-    slowdown: float = 1.0
-
-    def costs(self) -> EngineCosts:
-        """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
-        return EngineCosts(
-            overhead_s=self.overhead_s,
-            weights_s=0.0,
-            prefill_s_per_token=self.prefill_s,
-            decode_s_per_token_sequence=self.decode_s,
-            kv_s_per_context_token=0.0,
-            shared_slowdown=self.slowdown,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +56,7 @@ class _Model:
         n, found = 5 if self.shared else 4, {}
         for index, role in enumerate(self.roles):
             values = [math.exp(max(-40.0, min(5.0, value))) for value in vector[n * index : n * (index + 1)]]
-            overhead_s, decode_s, prefill_s, call_s = *values[:3], min(values[3], _LONGEST_CALL_S)
+            overhead_s, decode_s, prefill_s, call_s = *values[:3], min(values[3], LONGEST_CALL_S)
             slowdown = 1 + values[4] if self.shared else 1.0
             found[role] = Constants(overhead_s, decode_s, prefill_s, call_s, slowdown)
         return found
@@ -101,69 +64,6 @@ class _Model:
     @property
     def coupling(self) -> Literal["none", "shared"]:
         return "shared" if self.shared else "none"
-
-
-def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int]) -> dict[Role, EnginePlan]:
-    """Engines for the fleet; a role that never ran gets one that is never asked."""
-    plans = {}
-    for role in ROLES:
-        costs = constants[role].costs() if role in constants else EngineCosts()
-        limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
-        call_s = constants[role].call_s if role in constants else 0.0
-        plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16), call_s=call_s)
-    return plans
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A recorded run and what the simulator says of it: its makespan, and mean durations of calls."""
-
-    run: RecordedRun
-    makespan_s: float
-    durations_s: Mapping[str, tuple[float, float]]
-
-    def residuals(self) -> list[float]:
-        """Logarithms of simulated over recorded, weighted."""
-        found = [_MAKESPAN_WEIGHT * math.log(self.makespan_s / self.run.makespan_s)]
-        return found + [math.log(said / was) for was, said in self.durations_s.values()]
-
-    def document(self, held_out: bool) -> dict[str, Any]:
-        """The run with its errors, relative to what was recorded."""
-        return {
-            "strategy": self.run.strategy,
-            "repeat": self.run.repeat,
-            "held_out": held_out,
-            "n_calls": len(self.run.calls),
-            "makespan_s": {
-                "recorded": self.run.makespan_s,
-                "simulated": self.makespan_s,
-                "error": self.makespan_s / self.run.makespan_s - 1,
-            },
-            "call_s": {
-                kind: {"recorded": was, "simulated": said, "error": said / was - 1}
-                for kind, (was, said) in self.durations_s.items()
-            },
-        }
-
-
-def predict(
-    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Literal["none", "shared"] = "none"
-) -> Prediction:
-    """Replay a run with these constants."""
-    in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
-    replay = Replay(run, plans_of(constants, in_flight), coupling)
-    makespan_s = replay.makespan_s()
-    durations: dict[str, tuple[float, float]] = {}
-    for kind in _KINDS:
-        chosen = [index for index, call in enumerate(run.calls) if call.kind == kind]
-        chosen.sort(key=lambda index: run.calls[index].n_new_tokens + run.calls[index].n_scored_tokens)
-        half = len(chosen) // 2
-        for name, some in ((f"short {kind}", chosen[:half]), (f"long {kind}", chosen[half:])):
-            was = sum(run.calls[index].duration_s for index in some)
-            said = sum(replay.durations_s[index] for index in some)
-            if was > 0 and said > 0:
-                durations[name] = (was / len(some), said / len(some))
-    return Prediction(run, makespan_s, durations)
 
 
 def fit_runs(
@@ -193,7 +93,8 @@ def fit_runs(
     training = _trimmed(seen)
     options = [shared] if shared is not None else [False, True]
     roles = tuple(role for role in ROLES if any(call.role == role for run in training for call in run.calls))
-    n_most, n_done = len(options) * (_N_STEPS * (2 + 5 * len(roles)) + 1) * len(training), 0
+    n_evaluations = most_evaluations(5 * len(roles))
+    n_most, n_done = len(options) * n_evaluations * len(training), 0
 
     def count() -> None:
         nonlocal n_done
@@ -268,22 +169,8 @@ def _fit(
         pull: Vector = _PULL * (vector - start)
         return np.concatenate([_robust(np.array(values)), pull])
 
-    at, now, damping = start, residuals(start), 1e-2
-    for _ in range(_N_STEPS):
-        slopes = np.stack([(residuals(at + 0.05 * unit) - now) / 0.05 for unit in np.eye(len(at))], axis=1)
-        normal, gradient = slopes.T @ slopes, slopes.T @ now
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
-        ahead = at + np.clip(step, -1.5, 1.5)
-        then = residuals(ahead)
-        if then @ then < now @ now:
-            done = now @ now - then @ then < 1e-4 * (now @ now)
-            at, now, damping = ahead, then, damping / 5
-            if done:
-                break
-        else:
-            damping *= 8
-            if damping > 1e3:
-                break
+    at = polished(descended(start, residuals), residuals)
+    now = residuals(at)
     return float(now @ now), model, model.unpack(at)
 
 

@@ -16,15 +16,14 @@ replays its decisions, unless a controller is asked to decide anew; sync-rank al
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from a1_trt.conformal import Category, Controller, make_controller
 from a1_trt.scheduler import policy
 from a1_trt.simulate.fleet import Fleet, FleetCall
-from a1_trt.simulate.scripts import Script, Workload
+from a1_trt.simulate.samples import ProblemAtWork, Sample, Tally
+from a1_trt.simulate.scripts import Workload
 from a1_trt.types import Parameters, Problem
 
 Decisions = Literal["recorded", "controller"]
@@ -32,47 +31,6 @@ BARRIERS = ("sync-rank", "sync-threshold")
 ALONE = ("target-only", "draft-only")
 STRATEGIES = ("a1", "published", *BARRIERS, *ALONE)
 _PHASE = {"draft": 0, "score": 1, "takeover": 2}
-
-
-@dataclass(slots=True, eq=False)
-class _Sample:
-    """A sample at work."""
-
-    problem: int
-    index: int
-    script: Script
-    turn: int = 0
-    n_tokens: int = 0
-    n_drafted: int = 0
-    draft_ends: bool = False
-
-
-@dataclass(slots=True)
-class _Problem:
-    """A problem at work: how many samples are, what its barrier holds back, what was scored in the turn."""
-
-    n_open: int
-    started_s: float
-    n_busy: int = 0
-    held: list[FleetCall] = field(default_factory=list)
-    ranked: list[tuple[float, int, _Sample]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has happened.
-
-    Args:
-        counts: Tokens, calls, scores and takeovers.
-        latencies_s: For each problem, from its arrival to its last sample.
-        sample_s: For each sample, from its problem's start to its end.
-        scored_by_turn: Scored segments of each turn, and how many were taken over.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    latencies_s: dict[int, float] = field(default_factory=dict)
-    sample_s: list[float] = field(default_factory=list)
-    scored_by_turn: dict[int, list[int]] = field(default_factory=dict)
 
 
 class Flow:
@@ -116,7 +74,7 @@ class Flow:
         self._category = category
         self._controller = make_controller() if controller is None else controller
         self._on_sample = on_sample
-        self._problems: dict[int, _Problem] = {}
+        self._problems: dict[int, ProblemAtWork] = {}
         self._arrived: list[int] = []
 
     def run(self) -> float:
@@ -134,15 +92,15 @@ class Flow:
         while self._arrived and len(self._problems) < self._concurrency:
             number = self._arrived.pop(0)
             scripts = self._workload.scripts[number]
-            self._problems[number] = _Problem(len(scripts), self._fleet.now_s)
-            samples = [_Sample(number, index, script) for index, script in enumerate(scripts)]
+            self._problems[number] = ProblemAtWork(len(scripts), self._fleet.now_s)
+            samples = [Sample(number, index, script) for index, script in enumerate(scripts)]
             for sample in samples:
                 self._ask(sample, self._opening(sample))
             self._release(number)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def _opening(self, sample: _Sample) -> FleetCall | None:
+    def _opening(self, sample: Sample) -> FleetCall | None:
         if self._strategy not in ALONE:
             return self._draft(sample)
         said = self._parameters
@@ -151,12 +109,12 @@ class Flow:
         n_new, ends = sample.script.alone(limit)
         return self._generate(sample, "takeover" if role == "target" else "draft", n_new, ends, limit, self._finish)
 
-    def _draft(self, sample: _Sample) -> FleetCall | None:
+    def _draft(self, sample: Sample) -> FleetCall | None:
         limit = self._parameters.draft_tokens
         n_new, sample.draft_ends = sample.script.draft(sample.turn, sample.n_tokens, limit)
         return self._generate(sample, "draft", n_new, sample.draft_ends, limit, self._draft_ended)
 
-    def _takeover(self, sample: _Sample) -> FleetCall | None:
+    def _takeover(self, sample: Sample) -> FleetCall | None:
         limit = self._parameters.target_tokens
         n_new, ends = sample.script.target(sample.turn, sample.n_tokens, limit)
         ended = self._finish if ends else self._turn_ended
@@ -164,12 +122,12 @@ class Flow:
 
     def _generate(
         self,
-        sample: _Sample,
+        sample: Sample,
         kind: Literal["draft", "takeover"],
         n_new: int,
         ends: bool,
         limit: int,
-        then: Callable[[_Sample], None],
+        then: Callable[[Sample], None],
     ) -> FleetCall | None:
         """The call, or None where the context is full."""
         role: Literal["draft", "target"] = "draft" if kind == "draft" else "target"
@@ -195,7 +153,7 @@ class Flow:
         call.on_end = lambda call: self._written(sample, call, then)
         return call
 
-    def _score(self, sample: _Sample, n_scored: int) -> FleetCall | None:
+    def _score(self, sample: Sample, n_scored: int) -> FleetCall | None:
         n_prompt = self._workload.prompts[sample.problem]
         n_before = n_prompt + sample.n_tokens - n_scored
         if n_before + n_scored > self._fleet.max_context_tokens("target"):
@@ -206,7 +164,7 @@ class Flow:
         call.on_end = lambda call: self._scored(sample, call)
         return call
 
-    def _ask(self, sample: _Sample, call: FleetCall | None) -> None:
+    def _ask(self, sample: Sample, call: FleetCall | None) -> None:
         """Put a call to its problem's others; without one the sample is over."""
         if call is None:
             self._finish(sample)
@@ -232,7 +190,7 @@ class Flow:
 
     # --- what follows --------------------------------------------------------------------------------------------
 
-    def _written(self, sample: _Sample, call: FleetCall, then: Callable[[_Sample], None]) -> None:
+    def _written(self, sample: Sample, call: FleetCall, then: Callable[[Sample], None]) -> None:
         sample.n_tokens += call.n_new
         sample.n_drafted = call.n_new
         self.tally.counts[f"{call.role}_tokens"] += call.n_new
@@ -240,7 +198,7 @@ class Flow:
         then(sample)
         self._release(sample.problem)
 
-    def _draft_ended(self, sample: _Sample) -> None:
+    def _draft_ended(self, sample: Sample) -> None:
         if not sample.n_drafted:  # there is nothing to score
             self._decide(sample, self._replayed(sample) is not False)
         elif sample.draft_ends and not self._parameters.verify_answers:
@@ -248,7 +206,7 @@ class Flow:
         else:
             self._ask(sample, self._score(sample, sample.n_drafted))
 
-    def _scored(self, sample: _Sample, call: FleetCall) -> None:
+    def _scored(self, sample: Sample, call: FleetCall) -> None:
         problem = self._problems[sample.problem]
         problem.n_busy -= 1
         self.tally.counts["scored_tokens"] += call.n_scored
@@ -260,17 +218,17 @@ class Flow:
             self._judge(sample)
         self._release(sample.problem)
 
-    def _replayed(self, sample: _Sample) -> bool | None:
+    def _replayed(self, sample: Sample) -> bool | None:
         return sample.script.takeover(sample.turn) if self._replays else None
 
-    def _judge(self, sample: _Sample) -> None:
+    def _judge(self, sample: Sample) -> None:
         takeover = self._replayed(sample)
         if takeover is None:
             takeover = self._is_strange(sample)
         self._count(sample, takeover)
         self._decide(sample, takeover)
 
-    def _is_strange(self, sample: _Sample) -> bool:
+    def _is_strange(self, sample: Sample) -> bool:
         problem, said = Problem("", id=str(sample.problem)), self._parameters
         score = sample.script.score(sample.turn)
         candidate = policy.candidate(problem, sample.index, sample.turn, score, self._category, said)
@@ -278,7 +236,7 @@ class Flow:
         self._controller.update(candidate, decision)
         return decision.takeover
 
-    def _rank(self, problem: _Problem) -> None:
+    def _rank(self, problem: ProblemAtWork) -> None:
         """The classical rule: of the segments of a turn the strangest alpha are taken over."""
         ranked, problem.ranked = sorted(problem.ranked, key=lambda item: (-item[0], item[1])), []
         budget = round(self._parameters.alpha * len(ranked))
@@ -287,14 +245,14 @@ class Flow:
             self._count(sample, index in worst)
             self._decide(sample, index in worst)
 
-    def _count(self, sample: _Sample, takeover: bool) -> None:
+    def _count(self, sample: Sample, takeover: bool) -> None:
         self.tally.counts["n_scored"] += 1
         self.tally.counts["n_takeovers"] += takeover
         by_turn = self.tally.scored_by_turn.setdefault(sample.turn, [0, 0])
         by_turn[0] += 1
         by_turn[1] += takeover
 
-    def _decide(self, sample: _Sample, takeover: bool) -> None:
+    def _decide(self, sample: Sample, takeover: bool) -> None:
         if takeover:
             # A rejected answer is taken back, so that the target has something to go on with.
             sample.n_tokens -= sample.draft_ends and sample.n_drafted > 0
@@ -304,7 +262,7 @@ class Flow:
         else:
             self._turn_ended(sample)
 
-    def _turn_ended(self, sample: _Sample) -> None:
+    def _turn_ended(self, sample: Sample) -> None:
         over = sample.turn == sample.script.last_turn
         sample.turn += 1
         if over or sample.turn >= self._parameters.max_turns:
@@ -312,7 +270,7 @@ class Flow:
         else:
             self._ask(sample, self._draft(sample))
 
-    def _finish(self, sample: _Sample) -> None:
+    def _finish(self, sample: Sample) -> None:
         problem = self._problems[sample.problem]
         problem.n_open -= 1
         self._fleet.forget(sample.problem, sample.index)

@@ -1,30 +1,27 @@
-"""Calls that a real run recorded, and the same calls again in the simulator.
+"""Calls that a real run recorded.
 
 A recorded run is whatever JSON object has a list "calls", as the cells of `a1-trt bench compare` and the files of
 `a1-trt simulate run --calls` do: objects with the fields of a call (`a1_trt.strategies`): role, kind, problem, sample,
 turn, wanted_s, started_s, ended_s, n_prompt_tokens, n_new_tokens, n_scored_tokens and, where calls can be cut short,
 end; or lists of these in the order of "call_fields". Strategy, slots and plan stand beside the calls or above them.
-
-Replaying keeps what each call waited for: the call before it in its chain; under a barrier all calls of its problem's
-earlier phases; and a problem for its turn, where the record never had more than so many at work, or for its arrival,
-where they came by chance.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.documents import read_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
+from a1_trt.simulate.fleet import ROLES
 from a1_trt.types import CallKind, Role
 
 MAX_CALLS = 5_000_000
-_PHASE = {"draft": 0, "score": 1, "takeover": 2}
+_KINDS = ("draft", "score", "takeover")
 _NUMBERS = ("problem", "sample", "turn", "n_prompt_tokens", "n_new_tokens", "n_scored_tokens")
 _TIMES = ("wanted_s", "started_s", "ended_s")
 _BESIDE = ("strategy", "slots", "plan", "call_fields")
@@ -90,6 +87,11 @@ class RecordedRun:
         if role in self.slots and self.strategy != "published":
             return self.slots[role]
         return most_at_once([(call.started_s, call.ended_s) for call in self.calls if call.role == role])
+
+    def crowds(self) -> list[int]:
+        """For each call, how many of either role were in flight when it started."""
+        starts, ends = (sorted(times) for times in zip(*((c.started_s, c.ended_s) for c in self.calls), strict=True))
+        return [bisect_right(starts, call.started_s) - bisect_right(ends, call.started_s) for call in self.calls]
 
     @property
     def has_barrier(self) -> bool:
@@ -180,7 +182,7 @@ def _calls(items: list[Any], names: Any) -> tuple[RecordedCall, ...]:
 
 def _completed(good: Sequence[RecordedCall], cut: Sequence[RecordedCall]) -> list[RecordedCall]:
     """Calls that were cut short, with what they had probably done: that is not in the record."""
-    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _PHASE}
+    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _KINDS}
     drafted = {(call.problem, call.sample, call.turn): call.n_new_tokens for call in good if call.kind == "draft"}
     found = []
     for call in cut:
@@ -204,7 +206,7 @@ def _call(item: Any) -> RecordedCall:
         numbers = {name: _whole(item[name]) for name in _NUMBERS}
         times: dict[str, Any] = {name: _second(item[name]) for name in _TIMES}
         times["ended_s"] = max(times["ended_s"], times["started_s"])
-        return RecordedCall(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _PHASE), **numbers, **times)
+        return RecordedCall(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _KINDS), **numbers, **times)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequestError(
             f"a recorded call is not as it should be ({type(error).__name__}: {error})",
@@ -229,104 +231,3 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise ValueError(f"{value!r} is no count")
     return value
-
-
-class Replay:
-    """Carries out recorded calls on a fleet.
-
-    Args:
-        run: What was recorded.
-        plans: The engines.
-        coupling: "shared": the engines of both roles share one processor.
-    """
-
-    def __init__(
-        self, run: RecordedRun, plans: Mapping[Role, EnginePlan], coupling: Literal["none", "shared"] = "none"
-    ) -> None:
-        self._fleet = Fleet(plans, coupling=coupling)
-        self._run = run
-        self._concurrency = run.concurrency
-        self.durations_s: dict[int, float] = {}
-        """Seconds in the engine of each recorded call, by its index."""
-        self._chains: dict[tuple[int, ...], list[int]] = {}
-        self._prompts: dict[tuple[Role, int], int] = {}
-        order: dict[int, float] = {}
-        for index, call in enumerate(run.calls):
-            key: tuple[int, ...] = (call.problem,) if run.has_barrier else (call.problem, call.sample)
-            self._chains.setdefault(key, []).append(index)
-            prompt = self._prompts.get((call.role, call.problem), call.n_prompt_tokens)
-            self._prompts[call.role, call.problem] = min(prompt, call.n_prompt_tokens)
-            order[call.problem] = min(order.get(call.problem, call.wanted_s), call.wanted_s)
-        self._waiting = sorted(order, key=lambda problem: (order[problem], problem))
-        self._arrived_s = order
-        self._left: dict[int, int] = {}
-        self._keys: dict[int, list[tuple[int, ...]]] = {}
-        for key in self._chains:
-            self._keys.setdefault(key[0], []).append(key)
-        self._steps: dict[tuple[int, ...], list[list[int]]] = {key: self._phases(key) for key in self._chains}
-
-    def makespan_s(self) -> float:
-        """Simulate; returns the end of the last call, seconds."""
-        if self._run.is_open:
-            for problem in self._waiting:
-                self._fleet.at(self._arrived_s[problem], lambda problem=problem: self._open(problem))  # type: ignore[misc]
-        else:
-            self._admit()
-        return self._fleet.run()
-
-    def _phases(self, key: tuple[int, ...]) -> list[list[int]]:
-        """What waits for what: each group is asked for when the one before it is over."""
-        if not self._run.has_barrier:
-            return [[index] for index in self._chains[key]]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for index in self._chains[key]:
-            call = self._run.calls[index]
-            groups.setdefault((call.turn, _PHASE[call.kind]), []).append(index)
-        return [groups[phase] for phase in sorted(groups)]
-
-    def _admit(self) -> None:
-        while self._waiting and len(self._left) < self._concurrency:
-            self._open(self._waiting.pop(0))
-
-    def _open(self, problem: int) -> None:
-        self._left[problem] = len(self._keys[problem])
-        for key in self._keys[problem]:
-            self._next(key, 0)
-
-    def _next(self, key: tuple[int, ...], step: int) -> None:
-        steps = self._steps[key]
-        if step == len(steps):
-            self._left[key[0]] -= 1
-            if not self._left[key[0]]:
-                del self._left[key[0]]
-                if not self._run.is_open:
-                    self._admit()
-            return
-        remaining = [len(steps[step])]
-
-        def over(index: int, call: FleetCall) -> None:
-            self.durations_s[index] = call.ended_s - call.started_s
-            remaining[0] -= 1
-            if not remaining[0]:
-                self._next(key, step + 1)
-
-        for index in steps[step]:
-            self._fleet.ask(self._fleet_call(index, over))
-
-    def _fleet_call(self, index: int, over: Callable[[int, FleetCall], None]) -> FleetCall:
-        said = self._run.calls[index]
-        n_new = max(1, said.n_new_tokens) if said.kind != "score" else 0
-        return FleetCall(
-            said.role,
-            said.kind,
-            said.problem,
-            said.sample,
-            said.turn,
-            max(1, self._prompts[said.role, said.problem]),
-            max(1, said.n_prompt_tokens),
-            n_new=n_new,
-            steps=n_new,
-            max_tokens=n_new,
-            n_scored=max(1, said.n_scored_tokens) if said.kind == "score" else 0,
-            on_end=lambda call: over(index, call),
-        )

@@ -12,7 +12,8 @@ from a1_trt.conformal import Category, ControllerSettings, category_of, make_con
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
 from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
-from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow, Tally
+from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow
+from a1_trt.simulate.samples import Tally
 from a1_trt.simulate.scripts import Workload
 from a1_trt.types import Parameters, Role
 

@@ -99,7 +99,7 @@ def read_trace(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InvalidRequestError(f"{path} has more than {_MAX_BYTES} bytes", field="trace")
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise InvalidRequestError(f"{path} is no .npz archive", field="trace", remedy="give a .npz file")
             arrays = {name: stored[name] for name in stored.files if name in _TURNS + _SAMPLES}

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -63,9 +64,7 @@ RUNS = {
 
 def simulated(pair, strategy, shape, seed, alpha, coupling, verify, load):
     workload = draw(*shape, seed, Lengths(prompt_tokens=20, median_tokens=80))
-    parameters = Parameters(
-        shape[1], 6, alpha, draft_tokens=30, target_tokens=30, seed=seed, verify_answers=verify
-    )
+    parameters = Parameters(shape[1], 6, alpha, draft_tokens=30, target_tokens=30, seed=seed, verify_answers=verify)
     controlled = {"controller": "published", "first_scores": [1.5, 1.6, 1.7]} if strategy == "published" else {}
     calls = []
     outcome = simulate(
@@ -106,7 +105,7 @@ def test_every_run_keeps_the_books(**said):
         assert call.wanted_s <= call.started_s <= call.ended_s
         chains[call.problem, call.sample].append(call)
     for chain in chains.values():
-        for one, other in zip(chain, chain[1:], strict=False):
+        for one, other in pairwise(chain):
             assert one.ended_s <= other.wanted_s
 
     assert outcome.lower_bound_s <= outcome.makespan_s * (1 + 1e-9)

@@ -1,0 +1,122 @@
+"""What the simulator says of a recorded run, given the constants of its engines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.simulate.fleet import ROLES, EnginePlan
+from a1_trt.simulate.recorded import RecordedRun
+from a1_trt.simulate.replaying import Replay
+from a1_trt.types import Role
+
+LONGEST_CALL_S = 0.05
+"""What passing a call on may take; what takes longer is work."""
+_MAKESPAN_WEIGHT = 2.0
+_KINDS = ("draft", "score", "takeover")
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What is free of one role.
+
+    Args:
+        overhead_s: Of an iteration.
+        decode_s: Of a generated token.
+        prefill_s: Of a prefilled token.
+        call_s: Of a call, beside the iterations.
+        slowdown: Factor while the other engine is busy, at least 1.
+    """
+
+    overhead_s: float
+    decode_s: float
+    prefill_s: float
+    call_s: float = 0.0
+    slowdown: float = 1.0
+
+    def costs(self) -> EngineCosts:
+        """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
+        return EngineCosts(
+            overhead_s=self.overhead_s,
+            weights_s=0.0,
+            prefill_s_per_token=self.prefill_s,
+            decode_s_per_token_sequence=self.decode_s,
+            kv_s_per_context_token=0.0,
+            shared_slowdown=self.slowdown,
+        )
+
+
+def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int]) -> dict[Role, EnginePlan]:
+    """Engines for the fleet; a role that never ran gets one that is never asked."""
+    plans = {}
+    for role in ROLES:
+        costs = constants[role].costs() if role in constants else EngineCosts()
+        limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
+        call_s = constants[role].call_s if role in constants else 0.0
+        plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16), call_s=call_s)
+    return plans
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A recorded run and what the simulator says of it: its makespan, and mean durations of calls."""
+
+    run: RecordedRun
+    makespan_s: float
+    durations_s: Mapping[str, tuple[float, float]]
+
+    def residuals(self) -> list[float]:
+        """Logarithms of simulated over recorded, weighted."""
+        found = [_MAKESPAN_WEIGHT * math.log(self.makespan_s / self.run.makespan_s)]
+        return found + [math.log(said / was) for was, said in self.durations_s.values()]
+
+    def document(self, held_out: bool) -> dict[str, Any]:
+        """The run with its errors, relative to what was recorded."""
+        return {
+            "strategy": self.run.strategy,
+            "repeat": self.run.repeat,
+            "held_out": held_out,
+            "n_calls": len(self.run.calls),
+            "makespan_s": {
+                "recorded": self.run.makespan_s,
+                "simulated": self.makespan_s,
+                "error": self.makespan_s / self.run.makespan_s - 1,
+            },
+            "call_s": {
+                kind: {"recorded": was, "simulated": said, "error": said / was - 1}
+                for kind, (was, said) in self.durations_s.items()
+            },
+        }
+
+
+def predict(
+    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Literal["none", "shared"] = "none"
+) -> Prediction:
+    """Replay a run with these constants."""
+    in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
+    replay = Replay(run, plans_of(constants, in_flight), coupling)
+    makespan_s = replay.makespan_s()
+    durations: dict[str, tuple[float, float]] = {}
+    for name, some in _groups(run).items():
+        was = sum(run.calls[index].duration_s for index in some)
+        said = sum(replay.durations_s[index] for index in some)
+        if was > 0 and said > 0:
+            durations[name] = (was / len(some), said / len(some))
+    return Prediction(run, makespan_s, durations)
+
+
+def _groups(run: RecordedRun) -> dict[str, list[int]]:
+    """The calls of each kind, halved by their size and by how many were in flight when they started."""
+    crowds = run.crowds()
+    groups: dict[str, list[int]] = {}
+    for kind in _KINDS:
+        chosen = [index for index, call in enumerate(run.calls) if call.kind == kind]
+        half = len(chosen) // 2
+        by_size = sorted(chosen, key=lambda index: run.calls[index].n_new_tokens + run.calls[index].n_scored_tokens)
+        by_crowd = sorted(chosen, key=lambda index: crowds[index])
+        groups[f"short {kind}"], groups[f"long {kind}"] = by_size[:half], by_size[half:]
+        groups[f"lone {kind}"], groups[f"crowded {kind}"] = by_crowd[:half], by_crowd[half:]
+    return groups

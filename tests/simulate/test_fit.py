@@ -1,0 +1,141 @@
+"""Fitting: constants are found again, runs that were not seen are predicted, and records are read as they come."""
+
+import json
+
+import pytest
+
+from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.documents import write_document
+from a1_trt.simulate.engines import read_engines
+from a1_trt.simulate.fit import fit_runs
+from a1_trt.simulate.fleet import call_document
+from a1_trt.simulate.prediction import Constants, plans_of, predict
+from a1_trt.simulate.recorded import most_at_once, read_runs
+from a1_trt.simulate.scripts import Lengths, draw
+from a1_trt.simulate.simulation import Settings, simulate
+from a1_trt.types import Parameters
+
+TRUE = {"draft": Constants(3e-4, 4e-5, 8e-6, 5e-4, 1.4), "target": Constants(2e-3, 5e-4, 9e-5, 5e-4, 1.7)}
+IN_FLIGHT = {"draft": 12, "target": 6}
+FIELDS = ["role", "kind", "problem", "sample", "turn", "wanted_s", "started_s", "ended_s"]
+FIELDS += ["n_prompt_tokens", "n_new_tokens", "n_scored_tokens", "end"]
+
+
+def cell(strategy, repeat, coupling="shared", **options):
+    """A run with known constants, as a comparison keeps it."""
+    calls = []
+    outcome = simulate(
+        plans_of(TRUE, IN_FLIGHT),
+        draw(6, 4, repeat, Lengths(prompt_tokens=40, median_tokens=150)),
+        Settings(Parameters(4, 8, draft_tokens=64, target_tokens=64), strategy, coupling=coupling, **options),
+        on_call=lambda call: calls.append(call_document(call)),
+    )
+    return {"strategy": strategy, "repeat": repeat, "wall_s": outcome.makespan_s, "calls": calls}
+
+
+def written(tmp_path, cells, **above):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"slots": IN_FLIGHT, **above, "cells": cells}))
+    return path
+
+
+@pytest.mark.parametrize("strategy", ["a1", "sync-rank", "sync-threshold", "published", "target-only"])
+@pytest.mark.parametrize("coupling", ["none", "shared"])
+def test_a_replay_with_the_true_constants_is_the_run(tmp_path, strategy, coupling):
+    options = {"controller": "published", "first_scores": [1.5, 1.6]} if strategy == "published" else {}
+    (run,) = read_runs(written(tmp_path, [cell(strategy, 0, coupling, **options)]))
+    prediction = predict(run, TRUE, coupling)
+    # An end-of-text token takes an iteration that no record shows.
+    assert prediction.makespan_s == pytest.approx(run.makespan_s, rel=0.05)
+
+
+def test_open_loads_are_replayed_with_their_arrivals(tmp_path):
+    path = written(tmp_path, [cell("a1", 0, arrivals=[0.0, 1.0, 2.0, 9.0, 9.1, 30.0])], plan={"rate_per_s": 0.5})
+    (run,) = read_runs(path)
+    assert run.is_open
+    assert predict(run, TRUE, "shared").makespan_s == pytest.approx(run.makespan_s, rel=0.01)
+    assert run.makespan_s > 30
+
+
+def test_runs_that_were_not_seen_are_predicted(tmp_path):
+    cells = [cell(strategy, repeat) for repeat in range(2) for strategy in ("a1", "target-only", "sync-rank")]
+    steps = []
+    found = fit_runs(
+        read_runs(written(tmp_path, cells)),
+        holdout=("sync-rank",),
+        shared=True,
+        on_step=lambda done, most: steps.append((done, most)),
+    )
+    assert {run["strategy"] for run in found["runs"] if run["held_out"]} == {"sync-rank"}
+    assert found["largest_error"]["makespan_seen"] < 0.05
+    assert found["largest_error"]["makespan_held_out"] < 0.12
+    assert found["largest_error"]["ratio"] < 0.12
+    assert steps[-1][0] == steps[-1][1]
+
+    # What was fitted can be used as engines.
+    write_document(tmp_path / "engines.json", found["engines"])
+    plans, shared = read_engines(tmp_path / "engines.json")
+    assert plans["target"].costs.overhead_s == found["constants"]["target"]["overhead_s"]
+    assert shared == found["shared_processor"]
+
+
+def test_later_runs_are_held_out_where_no_strategy_is_named(tmp_path):
+    cells = [cell("target-only", repeat) for repeat in range(3)]
+    found = fit_runs(read_runs(written(tmp_path, cells)), shared=False)
+    assert [run["held_out"] for run in found["runs"]] == [False, False, True]
+    assert "draft" not in found["constants"]  # nothing was asked of it
+    with pytest.raises(InvalidRequestError, match="a1"):
+        fit_runs(read_runs(written(tmp_path, cells)), holdout=("a1",))
+
+
+def test_calls_may_be_lists(tmp_path):
+    one = cell("a1", 0)
+    rows = [[call[name] for name in FIELDS] for call in one["calls"]]
+    by_list = read_runs(written(tmp_path, [{**one, "calls": rows}], call_fields=FIELDS))
+    assert by_list == read_runs(written(tmp_path, [one]))
+
+
+def test_what_a_cut_call_had_done_is_estimated(tmp_path):
+    one = cell("a1", 0)
+    index = next(i for i, call in enumerate(one["calls"]) if call["kind"] == "score")
+    whole = one["calls"][index]
+    one["calls"][index] = {**whole, "end": "cancelled", "n_scored_tokens": 0}
+    (run,) = read_runs(written(tmp_path, [one]))
+    key = ("score", whole["problem"], whole["sample"], whole["turn"])
+    (cut,) = [call for call in run.calls if (call.kind, call.problem, call.sample, call.turn) == key]
+    assert cut.n_scored_tokens == whole["n_scored_tokens"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        "{",
+        "[]",
+        "{}",
+        '{"calls": [3]}',
+        '{"calls": [{"role": "draft"}]}',
+        '{"calls": [[1, 2]]}',
+        json.dumps({"calls": [{**dict.fromkeys(FIELDS, 0), "role": "judge", "kind": "draft"}]}),
+        json.dumps({"calls": [{**dict.fromkeys(FIELDS, -1), "role": "draft", "kind": "draft"}]}),
+        "[" * 100_000,
+    ],
+)
+def test_what_holds_no_run_is_refused(tmp_path, document):
+    path = tmp_path / "run.json"
+    if document is not None:
+        path.write_text(document)
+    with pytest.raises(InvalidRequestError):
+        read_runs(path)
+
+
+@pytest.mark.parametrize("document", ["{}", '{"draft": 3}', '{"draft": {"costs": {"overhead_s": -1}}}'])
+def test_what_holds_no_engines_is_refused(tmp_path, document):
+    (tmp_path / "engines.json").write_text(document)
+    with pytest.raises(InvalidRequestError, match="engines"):
+        read_engines(tmp_path / "engines.json")
+
+
+def test_spans_that_touch_do_not_overlap():
+    assert most_at_once([(0.0, 1.0), (1.0, 2.0)]) == 1
+    assert most_at_once([]) == 1
