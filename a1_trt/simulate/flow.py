@@ -4,8 +4,9 @@
 strategy                  problems     a problem's samples                            the target takes over
 ========================= ============ ============================================== ==========================
 a1                        all at once  each on its own                                conformal p-value <= alpha
+a1-barrier                all at once  wait for each other before every phase         conformal p-value <= alpha
 published                 one by one   each on its own                                score among a fixed set
-sync-threshold            one by one   wait for each other before every phase         conformal p-value <= alpha
+sync-threshold            one by one   likewise, and are judged in their order        conformal p-value <= alpha
 sync-rank                 one by one   likewise                                       the worst alpha of the turn
 target-only, draft-only   all at once  one call each                                  -
 ========================= ============ ============================================== ==========================
@@ -27,7 +28,8 @@ from a1_trt.simulate.scripts import Workload
 from a1_trt.types import Parameters, Problem
 
 Decisions = Literal["recorded", "controller"]
-BARRIERS = ("sync-rank", "sync-threshold")
+LOCKSTEP = ("sync-rank", "sync-threshold")
+BARRIERS = (*LOCKSTEP, "a1-barrier")
 ALONE = ("target-only", "draft-only")
 STRATEGIES = ("a1", "published", *BARRIERS, *ALONE)
 _PHASE = {"draft": 0, "score": 1, "takeover": 2}
@@ -68,7 +70,7 @@ class Flow:
         self._workload = workload
         self._parameters = parameters
         self._strategy = strategy
-        self._concurrency = concurrency or (1 if strategy in (*BARRIERS, "published") else len(workload.scripts))
+        self._concurrency = concurrency or (1 if strategy in (*LOCKSTEP, "published") else len(workload.scripts))
         self._arrivals = arrivals or [0.0] * len(workload.scripts)
         self._replays = decisions == "recorded"
         self._category = category
@@ -184,6 +186,8 @@ class Flow:
             first = min((call.turn, _PHASE[call.kind]) for call in going)
             going = [call for call in problem.held if (call.turn, _PHASE[call.kind]) == first]
         problem.held = [call for call in problem.held if call not in going] if len(going) < len(problem.held) else []
+        if self._strategy in LOCKSTEP:
+            going.sort(key=lambda call: call.sample)
         problem.n_busy += len(going)
         for call in going:
             self._fleet.ask(call)
@@ -210,10 +214,10 @@ class Flow:
         problem = self._problems[sample.problem]
         problem.n_busy -= 1
         self.tally.counts["scored_tokens"] += call.n_scored
-        if self._strategy == "sync-rank":
-            problem.ranked.append((sample.script.score(sample.turn), sample.index, sample))
+        if self._strategy in LOCKSTEP:
+            problem.scored.append(sample)
             if not problem.n_busy:
-                self._rank(problem)
+                self._judge_all(problem)
         else:
             self._judge(sample)
         self._release(sample.problem)
@@ -236,14 +240,18 @@ class Flow:
         self._controller.update(candidate, decision)
         return decision.takeover
 
-    def _rank(self, problem: ProblemAtWork) -> None:
-        """The classical rule: of the segments of a turn the strangest alpha are taken over."""
-        ranked, problem.ranked = sorted(problem.ranked, key=lambda item: (-item[0], item[1])), []
-        budget = round(self._parameters.alpha * len(ranked))
-        worst = {item[1] for item in ranked[:budget]}
-        for _, index, sample in sorted(ranked, key=lambda item: item[1]):
-            self._count(sample, index in worst)
-            self._decide(sample, index in worst)
+    def _judge_all(self, problem: ProblemAtWork) -> None:
+        """All segments of a turn at once; the classical rule takes over the strangest alpha of them."""
+        scored, problem.scored = sorted(problem.scored, key=lambda sample: sample.index), []
+        if self._strategy == "sync-threshold":
+            for sample in scored:
+                self._judge(sample)
+            return
+        ranked = sorted(scored, key=lambda sample: -sample.script.score(sample.turn))
+        worst = ranked[: round(self._parameters.alpha * len(ranked))]
+        for sample in scored:
+            self._count(sample, sample in worst)
+            self._decide(sample, sample in worst)
 
     def _count(self, sample: Sample, takeover: bool) -> None:
         self.tally.counts["n_scored"] += 1

@@ -30,7 +30,7 @@ class ProblemAtWork:
     started_s: float
     n_busy: int = 0
     held: list[FleetCall] = field(default_factory=list)
-    ranked: list[tuple[float, int, Sample]] = field(default_factory=list)
+    scored: list[Sample] = field(default_factory=list)
 
 
 @dataclass(slots=True)

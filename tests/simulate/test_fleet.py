@@ -80,7 +80,7 @@ def by_fleet(workload, parameters, strategy, concurrency=None):
         ("a1", {"verify_answers": True, "alpha": 0.7}),
         ("target-only", {"strategy": "target_only"}),
         ("draft-only", {"strategy": "draft_only"}),
-        ("sync-threshold", {"admission": "barrier"}),
+        ("a1-barrier", {"admission": "barrier"}),
     ],
 )
 def test_it_has_the_timeline_of_the_real_scheduler(strategy, changes, seed):
