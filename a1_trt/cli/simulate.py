@@ -94,18 +94,14 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
     """
     from a1_trt.simulate.fleet import call_document
     from a1_trt.simulate.request import prepare
-    from a1_trt.simulate.sweep import split_layout
 
-    request = _request(pair, given)
-    if split:
-        request = replace(request, layout=split_layout(split, request))
-    prepared = prepare(request)
+    prepared = prepare(_request(pair, given, split))
     calls: list[dict[str, Any]] = []
     keep = (lambda call: calls.append(call_document(call))) if calls_path else None
     with CountView("samples", prepared.workload.n_samples) as view:
         outcome = prepared.run(on_sample=view.step, on_call=keep)
     if calls_path:
-        _write(calls_path, {"strategy": request.strategy, "wall_s": outcome.makespan_s, "calls": calls})
+        _write(calls_path, {"strategy": given["strategy"], "wall_s": outcome.makespan_s, "calls": calls})
     _deliver({**prepared.document(outcome), "command": _command()}, json_path, predictions.say_run)
 
 
@@ -129,15 +125,14 @@ def sweep(
       a1-trt simulate sweep PAIR --gpu H100x8 --vary strategy=a1,sync-rank,target-only --vary samples=1,4,16 \\
         --vary split=2:6,4:4 --html sweep.html
     """
-    from a1_trt.simulate.sweep import split_layout
     from a1_trt.simulate.sweep import sweep as simulate_all
     from a1_trt.simulate.words import axes_of
 
-    request = _request(pair, given)
-    if split:
-        request = replace(request, layout=split_layout(split, request))
     with CountView("simulations") as view:
-        document = {**simulate_all(request, axes_of(vary), on_point=view.show), "command": _command()}
+        document = {
+            **simulate_all(_request(pair, given, split), axes_of(vary), on_point=view.show),
+            "command": _command(),
+        }
     _write_html(document, html)
     _deliver(document, json_path, predictions.say_sweep)
 
@@ -241,19 +236,20 @@ def paper(gpu: str, seed: int, as_json: bool) -> None:
     _deliver(document, Path("-") if as_json else None, predictions.say_paper)
 
 
-def _request(pair: str, given: dict[str, Any]) -> Request:
+def _request(pair: str, given: dict[str, Any], split: str | None = None) -> Request:
     """What the options say."""
     from a1_trt.simulate.engines import read_engines
     from a1_trt.simulate.fleet import ROLES
     from a1_trt.simulate.request import Request
     from a1_trt.simulate.speculation import Speculation
+    from a1_trt.simulate.sweep import split_layout
     from a1_trt.simulate.traces import CHARS_PER_TOKEN
     from a1_trt.simulate.words import lengths_of, pairs_of
 
     names = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
     in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
     engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)
-    return Request(
+    request = Request(
         pair,
         gpu=given["gpu"],
         strategy=given["strategy"],
@@ -273,6 +269,7 @@ def _request(pair: str, given: dict[str, Any]) -> Request:
         engines=engines,
         coupled=coupled,
     )
+    return replace(request, layout=split_layout(split, request)) if split else request
 
 
 def _command() -> str:
