@@ -19,6 +19,9 @@ Order = Literal["served", "permuted", "shuffled"]
 CALIBRATED = ("published", "static")
 """Controllers that decide by scores from before the run."""
 
+_PART = 65_536
+"""Decisions that are held as objects at once."""
+
 FIRST_TURN = category_of("turn", 0, "")
 
 
@@ -171,23 +174,23 @@ def draws(n: int, seed: int) -> list[float]:
 def _decide(
     controller: Controller, recording: Recording, categories: list[str], alpha: float, seed: int
 ) -> tuple[Floats, Booleans, dict[str, int], float]:
+    """p-values, takeovers, forced decisions by limit, and the seconds that the controller took."""
     n = len(recording)
-    names = [recording.problems[code] for code in recording.problem]
-    candidates = [
-        Candidate(score, category, name, alpha, u)
-        for score, category, name, u in zip(recording.scores.tolist(), categories, names, draws(n, seed), strict=True)
-    ]
-    decisions = []
-    start = time.perf_counter()
-    for candidate in candidates:
-        decision = controller.decide(candidate)
-        controller.update(candidate, decision)
-        decisions.append(decision)
-    seconds = time.perf_counter() - start
-    forced = Counter(str(each.forced) for each in decisions if each.forced)
-    return (
-        np.asarray([each.p_value for each in decisions]),
-        np.asarray([each.takeover for each in decisions], dtype=np.bool_),
-        dict(forced),
-        seconds,
-    )
+    p_values, takeovers, forced, seconds = np.zeros(n), np.zeros(n, dtype=np.bool_), Counter[str](), 0.0
+    us = draws(n, seed)
+    for start in range(0, n, _PART):
+        part = slice(start, start + _PART)
+        names = [recording.problems[code] for code in recording.problem[part]]
+        rows = zip(recording.scores[part].tolist(), categories[part], names, us[part], strict=True)
+        candidates = [Candidate(score, category, name, alpha, u) for score, category, name, u in rows]
+        decisions = []
+        began = time.perf_counter()
+        for candidate in candidates:
+            decision = controller.decide(candidate)
+            controller.update(candidate, decision)
+            decisions.append(decision)
+        seconds += time.perf_counter() - began
+        p_values[part] = [each.p_value for each in decisions]
+        takeovers[part] = [each.takeover for each in decisions]
+        forced.update(each.forced for each in decisions if each.forced)
+    return p_values, takeovers, dict(forced), seconds

@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a1_trt.replay.clusters import Interval, bootstrap, ratio_interval, totals
+from a1_trt.replay.clusters import N_RESAMPLES, Interval, bootstrap, ratio_interval, totals
 from a1_trt.replay.recording import Booleans, Floats, Integers
 
-_MOST_NUMBERS = 20_000_000
+_MOST_NUMBERS = 2_000_000
+"""Weights that are held at once."""
+
+_MOST_WORK = 100_000_000
+"""Weights of all resamples together, beyond which there are fewer of them."""
 
 
 class Area(NamedTuple):
@@ -56,8 +60,7 @@ def overall_area(scores: Floats, chosen: Booleans, problem: Integers, *, seed: i
     def in_parts(weights: Floats) -> Floats:
         return np.concatenate([area(weights[at : at + size]) for at in range(0, len(weights), size)])
 
-    # Very long recordings need fewer resamples: they have few percent of uncertainty left.
-    n_resamples = int(np.clip(40 * _MOST_NUMBERS // max(len(scores), 1), 100, 1000))
+    n_resamples = int(np.clip(_MOST_WORK // len(scores), 100, N_RESAMPLES))
     return Area(value, *bootstrap(in_parts, n_problems, seed=seed, n_resamples=n_resamples))
 
 
