@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from a1_trt.bench.cells import CALL_FIELDS, DECISION_FIELDS, cell_of
 from a1_trt.bench.document import KIND, SCHEMA, settings_of, summarise, write_document
@@ -22,6 +22,14 @@ OnProgress = Callable[[str, int, int, "Result | A1Error"], object]
 """Told of each problem that is done: strategy, problems done, problems in all, what came of it."""
 
 _WARM_UP_SEED = 2**40
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """An engine that can drop what it keeps of earlier prompts."""
+
+    async def forget(self) -> None:
+        """Drop keys and values, and scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,8 @@ class Comparison:
 
     The problems are dealt out into blocks; in every block each strategy solves it, in an order that is turned round
     from block to block, so that a machine which grows faster or slower, and a cache that an earlier strategy has
-    warmed, favour none throughout. Each strategy has a controller of its own, which lives through the blocks of a
-    repeat.
+    warmed, favour none throughout; engines that can forget do so before each block. Each strategy has a controller of
+    its own, which lives through the blocks of a repeat.
 
     Args:
         plan: What to measure.
@@ -194,6 +202,9 @@ class Comparison:
             if on_progress is not None:
                 on_progress(name, done[name], self.n_total, outcome)
 
+        for engine in self._engines.values():
+            if isinstance(engine, Forgets):  # the strategy before has left its keys, values and scores
+                await engine.forget()
         watch = Watch(self._engines)
         async with watch:
             found = await run(

@@ -26,7 +26,6 @@ def figures(cells: Sequence[Cell], slots: Mapping[str, int]) -> dict[str, Any]:
     usage = {name: sum(problem["usage"][name] for problem in problems) for name in problems[0]["usage"]}
     work = {role: {name: sum(cell["work"][role][name] for cell in cells) for name in _SUMS} for role in ROLES}
     new_tokens = sum(work[role]["new_tokens"] for role in ROLES)
-    energy = [cell["energy_j"] for cell in cells]
     return {
         **_accuracy(problems),
         "wall_s": wall_s,
@@ -50,8 +49,15 @@ def figures(cells: Sequence[Cell], slots: Mapping[str, int]) -> dict[str, Any]:
             for role in ROLES
             if any(role in cell["kv_blocks"] for cell in cells)
         },
-        "energy_j": sum(energy) if all(each is not None for each in energy) else None,
+        "cpu_s": _sum(cells, "cpu_s"),
+        "energy_j": _sum(cells, "energy_j"),
     }
+
+
+def _sum(cells: Sequence[Cell], name: str) -> float | None:
+    """The sum of what every cell knows; None where one does not."""
+    values = [cell[name] for cell in cells]
+    return None if any(value is None for value in values) else sum(values)
 
 
 def _accuracy(problems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

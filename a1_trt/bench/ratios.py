@@ -16,7 +16,8 @@ def against(one: Sequence[Cell], other: Sequence[Cell]) -> dict[str, Any] | None
 
     Returns:
         `speedup`, the other's time over this one's, with an interval by resampling pairs of blocks and its value in
-        each repeat; and the difference of their accuracies, with its interval.
+        each repeat; `cpu_speedup`, the same of processor time; and the difference of their accuracies, with its
+        interval.
     """
     mine, theirs = ({(cell["repeat"], cell["block"]): cell for cell in cells} for cells in (one, other))
     pairs = sorted(mine.keys() & theirs.keys())
@@ -34,12 +35,20 @@ def against(one: Sequence[Cell], other: Sequence[Cell]) -> dict[str, Any] | None
     )
     return {
         "speedup": speedup,
+        "cpu_speedup": _cpu_ratio([mine[at] for at in pairs], [theirs[at] for at in pairs]),
         "speedup_ci95": interval,
         "speedup_by_repeat": by_repeat,
         "n_pairs": len(pairs),
         "accuracy_difference": difference,
         "accuracy_difference_ci95": difference_ci95,
     }
+
+
+def _cpu_ratio(mine: Sequence[Cell], theirs: Sequence[Cell]) -> float | None:
+    both = [cell["cpu_s"] for cell in (*mine, *theirs)]
+    if any(not value for value in both):
+        return None
+    return float(sum(cell["cpu_s"] for cell in theirs) / sum(cell["cpu_s"] for cell in mine))
 
 
 def _right(cells: Sequence[Cell]) -> list[list[bool]]:

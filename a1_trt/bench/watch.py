@@ -24,6 +24,8 @@ class Watch:
     Attributes:
         rss_bytes: Most memory that this process and those below it held; None where /proc does not tell.
         kv_blocks: Most blocks of the KV cache in use, by role.
+        cpu_s: Processor time that all of them took between opening and closing. On a machine that others use as well it
+            says more than wall time.
         energy_j: Energy of all GPUs between opening and closing; None where NVML does not tell.
     """
 
@@ -31,12 +33,15 @@ class Watch:
         self._engines = engines
         self._task: asyncio.Task[None] | None = None
         self._energy_j: float | None = None
+        self._cpu_s = 0.0
         self.rss_bytes: int | None = None
         self.kv_blocks: dict[str, int] = {}
+        self.cpu_s: float | None = None
         self.energy_j: float | None = None
 
     async def __aenter__(self) -> Self:
         self._energy_j = gpu_energy_j()
+        self._cpu_s = _family_cpu_s()
         self._task = asyncio.create_task(self._look_on())
         return self
 
@@ -48,13 +53,19 @@ class Watch:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        self.cpu_s = _family_cpu_s() - self._cpu_s or None
         now_j = gpu_energy_j()
         if now_j is not None and self._energy_j is not None:
             self.energy_j = now_j - self._energy_j
 
     def figures(self) -> dict[str, Any]:
         """The peaks, ready for JSON."""
-        return {"rss_bytes": self.rss_bytes, "kv_blocks": dict(self.kv_blocks), "energy_j": self.energy_j}
+        return {
+            "rss_bytes": self.rss_bytes,
+            "kv_blocks": dict(self.kv_blocks),
+            "cpu_s": self.cpu_s,
+            "energy_j": self.energy_j,
+        }
 
     async def _look_on(self) -> None:
         while True:
@@ -95,6 +106,20 @@ def _family(process: int) -> Iterator[int]:
         with suppress(OSError):  # it may end while it is looked at
             for child in children.read_text(encoding="ascii").split():
                 yield from _family(int(child))
+
+
+def _family_cpu_s() -> float:
+    """Processor time so far of this process and those below it, seconds; 0 where /proc does not tell."""
+    return sum(_cpu_s(process) for process in _family(os.getpid()))
+
+
+def _cpu_s(process: int) -> float:
+    try:
+        said = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+        user, system = said.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _rss_bytes(process: int) -> int:

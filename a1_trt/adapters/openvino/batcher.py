@@ -237,6 +237,8 @@ def _config(wish: Wish) -> Any:
     if wish.temperature > 0.0:
         config.temperature = wish.temperature
         config.rng_seed = (wish.seed ^ (wish.seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
+    if wish.proposed_tokens:
+        config.num_assistant_tokens = wish.proposed_tokens
     config.echo = wish.echo
     config.logprobs = int(wish.echo)
     return config

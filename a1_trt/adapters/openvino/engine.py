@@ -30,8 +30,11 @@ from a1_trt.adapters.openvino.process import PipelineProcess
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
-from a1_trt.errors import ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
+from a1_trt.errors import ConfigError, ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
 from a1_trt.types import Role
+
+PROPOSED_TOKENS = 5
+"""Tokens that a proposer writes before each check: openvino-genai's own default."""
 
 
 class OpenVinoEngine(Engine):
@@ -150,7 +153,8 @@ class OpenVinoEngine(Engine):
         if max_tokens < 1:
             raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
         self._check_length(len(prompt), max_tokens)
-        wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed)
+        proposed = PROPOSED_TOKENS if self._setup.proposer is not None else 0
+        wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
         output = await self._generator.run(prompt, wish)
         ids = output.token_ids
         ended = output.stopped and bool(ids) and ids[-1] in self._end_tokens
@@ -179,6 +183,42 @@ class OpenVinoEngine(Engine):
             )
         self._memory.remember(prompt, segment, values)
         return values
+
+    async def with_draft(self, draft: Engine) -> OpenVinoEngine:
+        """Another engine of the same model that lets the draft's model propose tokens and checks them: token-level
+        speculative decoding, as openvino-genai has it.
+
+        Raises:
+            ConfigError: The draft is no model of this engine's kind, or cannot be loaded beside it.
+        """
+        if not isinstance(draft, OpenVinoEngine):
+            raise ConfigError(
+                f"the draft's engine, {type(draft).__name__}, cannot propose tokens within openvino-genai",
+                field="draft.engine",
+                remedy='use engine = "openvino" for both models, in this process',
+            )
+        # With prefix reuse its pipeline of two models loses count of its tokens and fails (2026.4).
+        setup = replace(self._setup, proposer=draft._setup.model, reuse_prefixes=False)  # noqa: SLF001 - same class
+        return await asyncio.to_thread(
+            OpenVinoEngine,
+            self._tokenizer,
+            setup,
+            max_context_tokens=min(self._max_context_tokens, draft.max_context_tokens),
+            vocabulary=self._vocabulary,
+            start=self._start,
+        )
+
+    async def forget(self) -> None:
+        """Drop whatever is kept of earlier prompts, keys and values and scores, by loading the model anew."""
+        async with self._scorers_lock:
+            pipelines = (self._generator, *self._scorers.values())
+            await asyncio.gather(*(asyncio.to_thread(pipeline.close) for pipeline in pipelines))
+            self._generator = await asyncio.to_thread(self._start, self._setup)
+            for reuse_prefixes in self._scorers:
+                setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
+                self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
+        self._memory = ScoreMemory()
+        self._following = Following(self._setup.n_blocks)
 
     async def aclose(self) -> None:
         """Free the engine; a second call does nothing."""

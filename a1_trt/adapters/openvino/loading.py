@@ -107,6 +107,9 @@ def load_pipeline(setup: Setup) -> Any:
         properties |= {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
     if setup.threads is not None:
         properties["INFERENCE_NUM_THREADS"] = setup.threads
+    with loading(setup.proposer or setup.model):
+        if setup.proposer is not None:
+            properties["draft_model"] = genai.draft_model(str(setup.proposer), "CPU")
     with loading(setup.model):
         if setup.model.is_file():  # a .gguf file brings its own tokenizer; the constructor takes no other
             return genai.ContinuousBatchingPipeline(str(setup.model), scheduler, "CPU", properties)

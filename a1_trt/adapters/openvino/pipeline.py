@@ -26,6 +26,7 @@ class Setup:
         max_batched_tokens: Most tokens in one step; longer prompts are cut into chunks.
         threads: Processor threads; one a core when None.
         precision: "f32", or "device" for the processor's own choice.
+        proposer: Model that proposes tokens for this one to check, of the same tokenizer; none when None.
     """
 
     model: Path
@@ -36,6 +37,7 @@ class Setup:
     max_batched_tokens: int = 256
     threads: int | None = None
     precision: str = "f32"
+    proposer: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Wish:
         temperature: 0 is greedy.
         seed: Seed of the sampling.
         echo: Return the prompt's tokens and log-probs, too.
+        proposed_tokens: Tokens that the proposer writes before each check.
     """
 
     max_tokens: int
@@ -55,6 +58,7 @@ class Wish:
     temperature: float = 0.0
     seed: int = 0
     echo: bool = False
+    proposed_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

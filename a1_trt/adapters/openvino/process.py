@@ -61,7 +61,10 @@ class PipelineProcess:
         self._waiting: dict[int, _Waiting] = {}
         self._gone: EngineUnavailable | None = None
         try:
-            self._send({**asdict(setup), "model": str(setup.model.absolute())})
+            paths = {"model": str(setup.model.absolute())}
+            if setup.proposer is not None:
+                paths["proposer"] = str(setup.proposer.absolute())
+            self._send({**asdict(setup), **paths})
             self.end_tokens = frozenset[int](self._greeting()["end_tokens"])
         except BaseException:
             self._worker.kill()

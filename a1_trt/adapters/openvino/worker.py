@@ -30,7 +30,8 @@ async def serve(handle: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle), limit=LINE_BYTES)
     try:
         said = json.loads(await reader.readline())
-        batcher = Batcher.load(Setup(**{**said, "model": Path(said["model"])}))
+        paths = {name: Path(said[name]) for name in ("model", "proposer") if said[name] is not None}
+        batcher = Batcher.load(Setup(**{**said, **paths}))
     except A1Error as error:
         _say(writer, {"error": error.to_wire()})
         await writer.drain()
