@@ -59,7 +59,9 @@ def traces() -> None:
     help="A controller; give it several times to compare, or 'all'.",
 )
 @_alpha
-@click.option("--order", default="served", show_default=True, metavar="NAME", help="served, permuted or shuffled.")
+@click.option(
+    "--order", default="served", show_default=True, metavar="NAME", help="served, permuted, interleaved or shuffled."
+)
 @click.option(
     "--horizon", type=float, help="Decisions over which the rate must hold; the controller's own if not given."
 )
@@ -83,9 +85,10 @@ def replay_command(
     """Let controllers decide on the scores of TRACE again, and report the rate that each of them keeps.
 
     Served order is problem by problem, within a problem by turn and then by sample; permuted is the same with the
-    problems in random order; shuffled puts all segments in random order. Intervals are 95 % over whole
-    problems, since samples of one problem resemble each other. A takeover does not change later scores here. With
-    --answers the rates of each level and subject are reported, too.
+    problems in random order; interleaved takes 16 problems at once; shuffled takes all segments in random order.
+
+    Intervals are 95 % over whole problems, since samples of one problem resemble each other. With --answers the rates
+    of each level and subject are reported, too. A takeover does not change later scores here.
 
     \b
     Examples:

@@ -5,6 +5,7 @@ Two kinds of file hold recordings: the published traces (.npz) and the records t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,6 +143,30 @@ def permuted(recording: Recording, seed: int) -> Recording:
     """
     place = np.random.default_rng([seed, 5]).permutation(len(recording.problems))[recording.problem]
     return recording.reordered(np.lexsort((recording.sample, recording.turn, place)).astype(np.int64))
+
+
+def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
+    """Several problems at once, a segment of each in turn; when one has no more, the next problem begins.
+
+    Example:
+        >>> segments = {"problem": np.array([0, 0, 1, 2]), "sample": np.zeros(4, int), "turn": np.array([0, 1, 0, 0])}
+        >>> recorded = Recording("run", ("p1", "p2", "p3"), scores=np.array([1.0, 2.0, 3.0, 4.0]), **segments)
+        >>> interleaved(recorded, 2).scores.tolist()
+        [1.0, 3.0, 2.0, 4.0]
+    """
+    served = np.lexsort((recording.sample, recording.turn, recording.problem))
+    ends = np.flatnonzero(np.diff(recording.problem[served])) + 1
+    waiting = deque(deque(each.tolist()) for each in np.split(served, ends))
+    active = deque(waiting.popleft() for _ in range(min(n_in_flight, len(waiting))))
+    order = []
+    while active:
+        segments = active.popleft()
+        order.append(segments.popleft())
+        if segments:
+            active.append(segments)
+        elif waiting:
+            active.append(waiting.popleft())
+    return recording.reordered(np.asarray(order, dtype=np.int64))
 
 
 def read_recording(path: Path) -> Recording:

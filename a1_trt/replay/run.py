@@ -11,10 +11,20 @@ import numpy as np
 
 from a1_trt.conformal import CONTROLLERS, Candidate, Controller, ControllerSettings, category_of, make_controller
 from a1_trt.errors import CalibrationError, InvalidRequestError
-from a1_trt.replay.recording import Booleans, Floats, Integers, Recording, in_served_order, permuted, shuffled
+from a1_trt.replay.recording import (
+    Booleans,
+    Floats,
+    Integers,
+    Recording,
+    in_served_order,
+    interleaved,
+    permuted,
+    shuffled,
+)
 
-Order = Literal["served", "permuted", "shuffled"]
-"""Problem by problem as recorded; problem by problem in random order; segments in random order (exchangeable)."""
+Order = Literal["served", "permuted", "interleaved", "shuffled"]
+"""Problem by problem as recorded; so, but problems in random order; 16 problems at once, a segment of each in turn; all
+segments in random order, which makes them exchangeable."""
 
 CALIBRATED = ("published", "static")
 """Controllers that decide by scores from before the run."""
@@ -75,8 +85,7 @@ def replay(
         recording: The recorded scores.
         controller: Name of a controller, from `a1_trt.conformal.CONTROLLERS`.
         alpha: Rejection rate in (0, 1).
-        order: "served" (problem by problem), "permuted" (so, but the problems in random order) or "shuffled" (all
-            segments in random order: exchangeable).
+        order: Order of the decisions; see `Order`.
         seed: Seed of the order and of the draws that break ties.
         settings: What the controller is told, such as its horizon.
 
@@ -128,7 +137,9 @@ def in_order(recording: Recording, order: Order, seed: int) -> Recording:
     """The segments in the order that is asked for."""
     if order == "shuffled":
         return shuffled(recording, seed)
-    return permuted(recording, seed) if order == "permuted" else in_served_order(recording)
+    if order == "permuted":
+        return permuted(recording, seed)
+    return interleaved(recording) if order == "interleaved" else in_served_order(recording)
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:

@@ -36,6 +36,7 @@ AT_MOST: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "served": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
         "permuted": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
+        "interleaved": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
         "shuffled": {"overall_error": 0.01, "category_error_max": 0.015, "window_error_max": 0.05},
     }
 )
@@ -45,6 +46,7 @@ AT_LEAST: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "served": {"selectivity": 0.87, "selectivity_local": 0.95},
         "permuted": {"selectivity": 0.87, "selectivity_local": 0.95},
+        "interleaved": {"selectivity": 0.87, "selectivity_local": 0.95},
         "shuffled": {"selectivity": 0.95, "selectivity_local": 0.955},
     }
 )
@@ -81,8 +83,8 @@ def study(
         scores of other problems: what honest calibration ahead of time gives).
     """
     usable = [name for name in controllers if recording.calibration_scores is not None or name not in CALIBRATED]
-    # Served and permuted order say the same here: a change on top of the changes between problems.
-    shifted = [order for order in orders if order != "served"] or list(orders)
+    # Two orders say it all: a change alone, and one on top of the changes between problems.
+    shifted = [order for order in orders if order in ("permuted", "shuffled")] or list(orders)
     shifts = [*product(shifted, SHIFTS, usable)] if len(recording) >= LEAST else []
     total = len(orders) * len(alphas) * len(usable) * n_seeds + len(shifts) * n_shift_seeds
     done = iter(range(1, total + 1))

@@ -77,7 +77,7 @@ def markdown(studied: Mapping[str, Any]) -> str:
     parts += ["## two-level over alpha", _alpha_table(studied["rows"])]
     parts += ["## two-level over horizons, alpha 0.4, served", _horizon_table(studied["horizons"])]
     parts += ["## What is asked, and whether it holds", _check_table(studied["checks"])]
-    for order in orders:
+    for order in dict.fromkeys(row["order"] for row in studied["shifts"]):
         rows = [row for row in studied["shifts"] if row["order"] == order]
         parts += [f"## Changes in the middle (simulated), alpha 0.4, {order}", _shift_table(rows)]
     split = studied["split_by_problem"]

@@ -84,7 +84,7 @@ def test_published_decides_as_was_recorded(recorded: Recording) -> None:
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)
-@pytest.mark.parametrize("order", ["served", "permuted", "shuffled"])
+@pytest.mark.parametrize("order", ["served", "permuted", "interleaved", "shuffled"])
 def test_every_controller_replays_in_every_order(recorded: Recording, controller: str, order: Any) -> None:
     done = replay(recorded, controller, 0.4, order=order, seed=1)
     assert len(done.p_values) == len(done.takeovers) == len(recorded)
@@ -107,6 +107,8 @@ def test_orders_are_what_they_say(recorded: Recording) -> None:
     assert served == sorted(served)
     assert n_runs(permuted) == len(recorded.problems)
     assert permuted != served
+    mixed = problems("interleaved")
+    assert sorted(mixed[:12]) == list(range(12))  # twelve problems, all at once
     assert n_runs(problems("shuffled")) > 100
     assert problems("shuffled", seed=1) != problems("shuffled", seed=2)
 
