@@ -17,17 +17,9 @@ def bench(*words: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-@pytest.fixture
-def problems(tmp_path: Path) -> Path:
-    file = tmp_path / "problems.jsonl"
-    rows = [{"id": f"p{n}", "problem": f"a = {n}, b = a+2. What is b modulo 100?", "answer": n + 2} for n in range(3)]
-    file.write_text("\n".join(map(json.dumps, rows)))
-    return file
-
-
-def test_compare_writes_everything_and_goes_on(tmp_path: Path, problems: Path) -> None:
+def test_compare_writes_everything_and_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
-    words = ["compare", "reference", "--problems-file", problems, "--problems", 2, "--strategies", "a1,sync-rank"]
+    words = ["compare", "reference", "--level", "easy", "--problems", 2, "--strategies", "a1,sync-rank"]
     words += ["--samples", 2, "--max-turns", 2, "--blocks", 1, "--seed", 3, "--json", file]
     status, _, said = bench(*words)
     assert status == 0, said

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from a1_trt.adapters.simulated import SimulatedEngine
 from a1_trt.config import load_pair
 from a1_trt.engine import Engine
 from a1_trt.errors import ConfigError
@@ -47,7 +48,7 @@ def test_peers_answer_on_real_models() -> None:
         assert any(result.answer is not None for result in said.results)
 
 
-def test_an_engine_that_forgets_scores_the_same_again() -> None:
+def test_an_engine_that_forgets_scores_the_same_again_and_takes_no_draft_of_another_kind() -> None:
     async def main() -> tuple[list[float], list[float], int]:
         engines = await open_engines(PAIR)
         target = engines["target"]
@@ -56,6 +57,8 @@ def test_an_engine_that_forgets_scores_the_same_again() -> None:
         await target.forget()
         after = await target.score(tokens[:8], tokens[8:])
         recalled = target.recalled
+        with pytest.raises(ConfigError, match="SimulatedEngine"):
+            await target.with_draft(SimulatedEngine("draft"))
         for engine in engines.values():
             await engine.aclose()
         return before, after, recalled
@@ -63,18 +66,3 @@ def test_an_engine_that_forgets_scores_the_same_again() -> None:
     before, after, recalled = asyncio.run(main())
     assert after == pytest.approx(before, abs=1e-5)
     assert recalled == 0
-
-
-def test_a_draft_of_another_kind_cannot_propose() -> None:
-    from a1_trt.adapters.simulated import SimulatedEngine
-
-    async def main() -> None:
-        engines = await open_engines(PAIR)
-        try:
-            await engines["target"].with_draft(SimulatedEngine("draft"))
-        finally:
-            for engine in engines.values():
-                await engine.aclose()
-
-    with pytest.raises(ConfigError, match="SimulatedEngine"):
-        asyncio.run(main())
