@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
-from a1_trt.config import load_pair
+from a1_trt.config import Pair, load_pair
+from a1_trt.errors import ConfigError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from a1_trt.deploy.server import TritonServer
+    from a1_trt.endpoint.serving import Settings
+
+_LABELS = {"grpc_url": "gRPC", "http_url": "HTTP", "metrics_url": "metrics", "openai_url": "OpenAI"}
 
 
 @click.command()
@@ -20,11 +29,31 @@ from a1_trt.config import load_pair
 @click.option("--metrics-port", type=int, default=8002, show_default=True, help="Port of /metrics; 0 is any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 lets other machines in.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Keep Triton's log here.")
+@click.option("--openai", is_flag=True, help="Also serve an OpenAI-compatible endpoint.")
+@click.option("--openai-only", is_flag=True, help="Serve that alone, with PAIR in this process or at --url.")
+@click.option("--openai-port", type=int, default=9000, show_default=True, help="Its port; 0 is any free one.")
+@click.option("--url", metavar="URL", help="With --openai-only: grpc://host:port of a Triton server that holds PAIR.")
+@click.option("--max-problems", type=click.IntRange(1, 65536), default=256, show_default=True,
+              help="Most requests at work in the endpoint; more are told to come back.")  # fmt: skip
+@click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Keys that callers of the endpoint must show, one a line.")  # fmt: skip
 @json_option
 def serve(
-    pair: str, grpc_port: int, http_port: int, metrics_port: int, host: str, log_file: Path | None, as_json: bool
+    pair: str,
+    grpc_port: int,
+    http_port: int,
+    metrics_port: int,
+    host: str,
+    log_file: Path | None,
+    openai: bool,
+    openai_only: bool,
+    openai_port: int,
+    url: str | None,
+    max_problems: int,
+    api_key_file: Path | None,
+    as_json: bool,
 ) -> None:
-    """Serve PAIR with a Triton Inference Server until Ctrl-C.
+    """Serve PAIR with a Triton Inference Server until Ctrl-C, and to OpenAI clients if that is wanted.
 
     When the server is ready its addresses are printed; with --json, as one line of JSON.
 
@@ -33,41 +62,98 @@ def serve(
       a1-trt serve reference
       a1-trt serve engines/mine/pair.toml --grpc-port 9001 --http-port 9000 --metrics-port 9002
       a1-trt serve reference --grpc-port 0 --http-port 0 --metrics-port 0 --json
+      a1-trt serve reference --openai
+      a1-trt serve reference --openai-only --openai-port 9000 --api-key-file keys.txt
+      a1-trt serve reference --openai-only --url grpc://127.0.0.1:8001
     """
     from a1_trt.deploy.server import TritonServer
 
+    if url is not None and not openai_only:
+        raise InvalidRequestError("a URL is given without --openai-only", field="url", remedy="add --openai-only")
+    settings = _settings(host, openai_port, api_key_file, max_problems) if openai or openai_only else None
     loaded = load_pair(pair)
     # Ctrl-C and a service manager's SIGTERM end the server the same way, also where a shell's "&" made us ignore one.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    with TritonServer(
-        loaded,
-        host=host,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        log_path=log_file,
-        progress=lambda text: note(f"{loaded.name}: {text}"),
-    ) as server:
+    if settings is not None and openai_only:
+        _serve_openai(loaded, settings, {"pair": loaded.name}, url, as_json)
+    else:
+        server = TritonServer(
+            loaded,
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            log_path=log_file,
+            progress=lambda text: note(f"{loaded.name}: {text}"),
+        )
+        _serve_triton(loaded, server, settings, as_json)
+    note("stopped")
+
+
+def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int) -> Settings:
+    try:
+        from a1_trt.endpoint.serving import Settings
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{error.name}, which the endpoint is built on, is not installed",
+            field="openai", remedy="pip install 'a1_trt[openai]'",
+        ) from None  # fmt: skip
+    settings = Settings(host, port, api_key_file, max_problems)
+    if settings.is_open:
+        note(f"everybody who reaches {host}:{port} may use the endpoint; --api-key-file asks for a key")
+    return settings
+
+
+def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, as_json: bool) -> None:
+    with server:
+        grpc_url = f"grpc://{server.grpc_url}"
         said = {
-            "pair": loaded.name,
-            "grpc_url": f"grpc://{server.grpc_url}",
+            "pair": pair.name,
+            "grpc_url": grpc_url,
             "http_url": server.http_url,
             "metrics_url": server.metrics_url,
             "pid": server.pid,
         }
-        if as_json:
-            say_json(said, indent=None)
-        else:
-            click.echo(f"serving {loaded.name}; Ctrl-C stops it")
-            click.echo(f"  gRPC     {said['grpc_url']}")
-            click.echo(f"  HTTP     {said['http_url']}")
-            click.echo(f"  metrics  {said['metrics_url']}")
+        if settings is not None:
+            _serve_openai(pair, settings, said, grpc_url, as_json, is_over=lambda: server.pid is None)
+            if server.pid is None:
+                server.wait()  # says why it has ended
+            note("stopping")
+            return
+        _tell(said, as_json)
         try:
             server.wait()
         except KeyboardInterrupt:
             note("stopping")
-    note("stopped")
+
+
+def _serve_openai(
+    pair: Pair, settings: Settings, said: Mapping[str, Any], url: str | None, as_json: bool, **more: Any
+) -> None:
+    from a1_trt.endpoint.serving import serve as serve_endpoint
+
+    note(f"{pair.name}: loading the endpoint")
+    asyncio.run(
+        serve_endpoint(
+            pair,
+            settings,
+            url=url,
+            metrics_url=said.get("metrics_url"),
+            on_ready=lambda openai_url: _tell({**said, "openai_url": openai_url}, as_json),
+            **more,
+        )
+    )
+
+
+def _tell(said: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        say_json(said, indent=None)
+        return
+    click.echo(f"serving {said['pair']}; Ctrl-C stops it")
+    for name, label in _LABELS.items():
+        if name in said:
+            click.echo(f"  {label:<8} {said[name]}")
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -1,0 +1,102 @@
+"""Errors as status and OpenAI's error object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from a1_trt.errors import (
+    A1Error,
+    ConfigError,
+    ContextLengthError,
+    DeadlineExceeded,
+    EngineOverloaded,
+    InvalidRequestError,
+)
+
+_INVALID = "invalid_request_error"
+_RETRY_AFTER_S = 1
+
+
+class Refused(Exception):
+    """A request that the endpoint itself turns away, with a status that no error of the package has.
+
+    Args:
+        message: What is wrong, in one sentence without a full stop.
+        status: HTTP status.
+        reason: OpenAI's code of it.
+        kind: OpenAI's type of it.
+        field: The field that is wrong.
+        remedy: What to do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        reason: str = "invalid_value",
+        kind: str = _INVALID,
+        field: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.field = field
+        self.status = status
+        self.reason = reason
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an error is told to a caller.
+
+    Args:
+        status: HTTP status.
+        body: OpenAI's error document.
+        headers: Headers to add.
+    """
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def code(self) -> str:
+        """OpenAI's code, which is also a label of metrics."""
+        return str(self.body["error"]["code"])
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What a caller is told about an error; of an unexpected one nothing but that it is one.
+
+    Example:
+        >>> failure = failure_of(InvalidRequestError("alpha is 2.0", field="a1.alpha"))
+        >>> failure.status, failure.body["error"]["param"]
+        (400, 'a1.alpha')
+        >>> failure_of(EngineOverloaded("the queue is full")).headers
+        {'Retry-After': '1'}
+    """
+    if isinstance(error, Refused):
+        headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status == 429 else {}
+        return _failure(error.status, error, error.kind, error.reason, headers)
+    if isinstance(error, ContextLengthError):
+        return _failure(400, error, _INVALID, "context_length_exceeded")
+    if isinstance(error, InvalidRequestError | ConfigError):
+        return _failure(400, error, _INVALID, error.code)
+    if isinstance(error, EngineOverloaded):
+        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        return _failure(429, error, "rate_limit_error", "rate_limit_exceeded", headers)
+    if isinstance(error, DeadlineExceeded):
+        # OpenAI's clients retry a 504, which would take as long again.
+        return _failure(504, error, "timeout_error", error.code, {"x-should-retry": "false"})
+    if isinstance(error, A1Error):
+        return _failure(503, error, "server_error", error.code)
+    return _failure(500, A1Error("the endpoint failed", remedy="see its log"), "server_error", "internal_error")
+
+
+def _failure(
+    status: int, error: A1Error | Refused, kind: str, code: str, headers: dict[str, str] | None = None
+) -> Failure:
+    said = {"message": str(error), "type": kind, "param": error.field, "code": code}
+    return Failure(status, {"error": said}, headers or {})
