@@ -54,14 +54,14 @@ def rate_over_time(ax: Any, done: Replay) -> None:
         title=f"{done.controller}, alpha {done.alpha}, {done.order}",
         xlabel="decisions",
         ylabel=f"rate of the latest {WINDOW}",
-        ylim=(0, 1),
+        ylim=(0, 1.3),
     )
-    ax.legend(ncols=2, loc="upper right")
+    ax.legend(ncols=3, loc="upper center", fontsize=7)
 
 
 def category_rates(ax: Any, done: Replay) -> None:
     """The rate of each category: interval clustered by problem, band of as many independent decisions."""
-    document = report(done, intervals=False)
+    document = report(done)
     rows = {"all": _overall(document), **document["category_rates"]}
     _draw_rates(ax, rows, done.alpha)
     ax.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
@@ -124,12 +124,12 @@ def quality_figure(document: Mapping[str, Any]) -> Figure:
         for name, row in named.items()
     }
     _draw_points(areas, rows, "value", 0.5)
-    areas.set(title="AUROC of a low score, 95 % by problem", xlim=(0, 1))
+    areas.set(title="AUROC of a low score", xlim=(0, 1))
     near = {f"p within {row['width']:g}": row for row in document["near_threshold"] or []}
     if document["takeover_effect_within_problem"]:
         near["within problem"] = document["takeover_effect_within_problem"]
     _draw_points(effects, near, "difference", 0.0)
-    effects.set(title="taken over minus kept, 95 % by problem", xlim=(-0.5, 0.5))
+    effects.set(title="good ends: taken over minus kept", xlim=(-0.5, 0.5))
     return figure
 
 

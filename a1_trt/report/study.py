@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from a1_trt.simulate.documents import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_MARKERS = "os^vDP*Xh<>"
 
 _NAMES = {
     "overall_error": "overall",
@@ -160,16 +163,21 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def selectivity_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Worst window against local selectivity: a rule should be low and to the right."""
+    """Worst window against local selectivity at 0.4: a rule should be low and to the right."""
     orders = list(dict.fromkeys(row["order"] for row in rows))
-    figure, axes = new_figure(1, max(1, len(orders)), width=10.0, height=4.0)
+    figure, axes = new_figure(1, max(1, len(orders)), width=3.2 * max(2, len(orders)), height=4.0)
     for ax, order in zip(axes[0], orders, strict=False):
-        for row in rows:
-            if row["order"] == order and row["alpha"] == 0.4 and row["selectivity_local"]:
-                x, y = row["selectivity_local"]["mean"], row["window_error_max"]["mean"]
-                ax.plot(x, y, "o", color=COLOURS[1 if row["controller"] == "two-level" else 0])
-                ax.annotate(row["controller"], (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
-        ax.set(title=order, xlabel="AUC(score to takeover) within problem and turn", ylabel="worst window of 200")
+        shown = [row for row in rows if row["order"] == order and row["alpha"] == 0.4 and row["selectivity_local"]]
+        for place, row in enumerate(shown):
+            ax.plot(
+                row["selectivity_local"]["mean"],
+                row["window_error_max"]["mean"],
+                _MARKERS[place % len(_MARKERS)],
+                color=COLOURS[place % len(COLOURS)],
+                label=row["controller"],
+            )
+        ax.set(title=order, xlabel="AUC local", ylabel="worst window of 200", xlim=(0.4, 1.05), ylim=(0, 0.5))
+    axes[0, 0].legend(fontsize=7)
     return figure
 
 
@@ -201,5 +209,5 @@ def _shift_bars(ax: Any, rows: Sequence[Mapping[str, Any]]) -> None:
             label=name,
         )
         ax.plot(x, [error["worst"] for error in errors], "_", color=colour, markersize=6)
-    ax.set_xticks(range(len(shifts)), shifts, fontsize=7)
-    ax.legend(ncols=6, fontsize=7)
+    ax.set_xticks(range(len(shifts)), [textwrap.fill(shift, 24) for shift in shifts], fontsize=7)
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
