@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from a1_trt.errors import ConfigError
 from a1_trt.requests import check_problem
 from a1_trt.types import Problem
+
+MAX_BYTES = 1 << 30
+"""Largest file of problems, bytes."""
 
 _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 + 1?", "answer": "2", "level": "easy"}'
 
@@ -28,22 +32,53 @@ def read_problems(path: Path, *, level: str | None = None, with_answers: bool = 
         >>> read_problems(Path("problems.jsonl"), level="easy")[0].answer  # doctest: +SKIP
         '42'
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise _wrong(path, f"{path} cannot be read: {said}", "give a file of problems") from None
-    rows = [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = read_rows(path)
     levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})
     chosen = [(number, row) for number, row in rows if level is None or row.get("level") == level]
     if not chosen:
         asked = f" of level {level!r}" if level else ""
         raise _wrong(path, f"{path} has no problem{asked}", f"choose from {', '.join(levels)}" if levels else _REMEDY)
-    problems = [_problem(path, number, row, with_answers) for number, row in chosen]
+    return to_problems(path, chosen, with_answers=with_answers)
+
+
+def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out.
+
+    Raises:
+        ConfigError: The file cannot be read or is too large, or a line is no object.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _wrong(path, f"{path} is larger than {MAX_BYTES} bytes", "give a part of it")
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise _wrong(path, f"{path} cannot be read: {said}", "give a file of problems") from None
+    return [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def to_problems(
+    source: Path | str, rows: Iterable[tuple[int, Mapping[str, Any]]], *, with_answers: bool = False
+) -> list[Problem]:
+    """Problems of rows with "problem" and, where they are known, "id" and "answer"; a row's number is its id otherwise.
+
+    Args:
+        source: Where the rows are from, for messages.
+        rows: Rows with their numbers.
+        with_answers: Every problem must have an answer.
+
+    Raises:
+        ConfigError: A row is wrong, or two problems have one id.
+
+    Example:
+        >>> to_problems("here", [(1, {"problem": "1 + 1?", "answer": 2})])
+        [Problem(text='1 + 1?', id='1', answer='2')]
+    """
+    problems = [_problem(source, number, row, with_answers) for number, row in rows]
     seen: set[str] = set()
     for problem in problems:
         if problem.id in seen:
-            raise _wrong(path, f"{path} has two problems with the id {problem.id!r}", "give each its own", "id")
+            raise _wrong(source, f"{source} has two problems with the id {problem.id!r}", "give each its own", "id")
         seen.add(problem.id)
     return problems
 
@@ -58,7 +93,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def _problem(path: Path, number: int, row: dict[str, Any], with_answers: bool) -> Problem:
+def _problem(path: Path | str, number: int, row: Mapping[str, Any], with_answers: bool) -> Problem:
     text, answer = row.get("problem"), row.get("answer")
     if not isinstance(text, str) or not text.strip():
         raise _wrong(path, f"{path} line {number} has no problem text", _REMEDY, "problem")
@@ -67,5 +102,5 @@ def _problem(path: Path, number: int, row: dict[str, Any], with_answers: bool) -
     return check_problem(text, id=str(row.get("id", number)), answer=None if answer is None else str(answer))
 
 
-def _wrong(path: Path, message: str, remedy: str, field: str = "problems") -> ConfigError:
+def _wrong(path: Path | str, message: str, remedy: str, field: str = "problems") -> ConfigError:
     return ConfigError(message, path=str(path), field=field, remedy=remedy)

@@ -8,7 +8,7 @@ from a1_trt.calibration.log import (
     read_log,
     write_log,
 )
-from a1_trt.calibration.starting import controller_of, provenance_of, stored_log
+from a1_trt.calibration.starting import check_held_out, controller_of, provenance_of, stored_log
 from a1_trt.calibration.writer import CalibrationWriter, Recorded
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CalibrationWriter",
     "Provenance",
     "Recorded",
+    "check_held_out",
     "controller_of",
     "merge",
     "provenance_of",

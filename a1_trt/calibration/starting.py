@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from importlib import metadata
 
 from a1_trt.calibration.log import CalibrationLog, Provenance, read_log
 from a1_trt.config import Pair
 from a1_trt.conformal import Controller, make_controller
+from a1_trt.types import Problem
 
 _PACKAGES = {"openvino": "openvino-genai", "triton": "openvino-genai", "tensorrt_llm": "tensorrt_llm"}
 
@@ -33,6 +35,28 @@ def stored_log(pair: Pair) -> CalibrationLog | None:
     log = read_log(path)
     log.check(provenance_of(pair))
     return log
+
+
+def check_held_out(pair: Pair, problems: Sequence[Problem], *, allow: bool = False) -> int:
+    """Refuse to measure on problems that the pair's stored decisions were made on.
+
+    Args:
+        pair: The pair.
+        problems: What is going to be measured on.
+        allow: Go on nevertheless.
+
+    Returns:
+        How many of them were used; 0 unless that is allowed.
+
+    Raises:
+        CalibrationError: Some were used, or the stored decisions cannot be read.
+    """
+    log = stored_log(pair)
+    if log is None:
+        return 0
+    if not allow:
+        log.check_unused(problems)
+    return len(log.used(problems))
 
 
 def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:

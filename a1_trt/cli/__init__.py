@@ -16,6 +16,7 @@ from a1_trt.cli.calibrate import calibrate
 from a1_trt.cli.demo import demo
 from a1_trt.cli.deploy import deploy
 from a1_trt.cli.engine import engine
+from a1_trt.cli.eval import evaluate
 from a1_trt.cli.intensity import intensity
 from a1_trt.cli.pair import pair
 from a1_trt.cli.serve import serve
@@ -72,5 +73,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, solve, serve, deploy, pair, engine, calibrate, bench, intensity, simulate, traces):
+for command in (demo, solve, serve, deploy, pair, engine, calibrate, bench, evaluate, intensity, simulate, traces):
     main.add_command(command)

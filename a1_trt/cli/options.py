@@ -24,6 +24,10 @@ problems_option = click.option(
     help="JSON lines with problem, id, answer and level; the pair's own when not given.",
 )
 
+calibration_problems_option = click.option(
+    "--allow-calibration-problems", is_flag=True, help="Go on when the pair was calibrated on some of the problems."
+)
+
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
 _SIZES = (
     click.option("-n", "--samples", "n_samples", type=int, help="Reasoning chains in parallel."),

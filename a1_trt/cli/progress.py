@@ -32,12 +32,13 @@ class SolvingView:
             MofNCompleteColumn(),
             TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not self._live,
         )
         self._tasks = {arm: self._bars.add_task(arm, total=n_problems, said="", start=False) for arm in arms}
         self._said = {arm: [0, 0] for arm in self._tasks}
-        self._last_line_s = time.monotonic()
+        self._started_s = self._last_line_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -60,7 +61,9 @@ class SolvingView:
         now_s = time.monotonic()
         if not self._live and (n_done == n_total or now_s - self._last_line_s > _LINE_EVERY_S):
             self._last_line_s = now_s
-            note(f"{arm}: {n_done} of {n_total} problems {rate}".rstrip())
+            left_s = (now_s - self._started_s) / n_done * (n_total - n_done)
+            left = f"about {left_s:.0f} s left" if n_done < n_total else ""
+            note(" ".join(filter(None, (f"{arm}: {n_done} of {n_total} problems", rate, left))))
 
 
 class StepsView:

@@ -1,0 +1,231 @@
+"""a1-trt eval"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from a1_trt.cli.options import calibration_problems_option, json_option, parameter_options
+from a1_trt.cli.output import note, percent, say_json
+from a1_trt.cli.progress import SolvingView
+from a1_trt.config import Pair, load_pair
+from a1_trt.requests import make_parameters
+from a1_trt.types import Parameters
+
+if TYPE_CHECKING:
+    from a1_trt.evaluation import Dataset, Folder
+
+_MOVING = ("aci", "two-level")
+"""Controllers that compare p-values with another level than alpha."""
+
+
+@click.command(name="eval")
+@click.argument("pair")
+@click.option(
+    "--data", required=True, help="JSON lines with problem and answer, or a data set of the Hugging Face hub."
+)
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the results."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many problems.")
+@click.option(
+    "--subset",
+    type=click.Choice(["full", "official"]),
+    default="full",
+    show_default=True,
+    help="official: the rows that the published code scores.",
+)
+@click.option("--url", help="Solve on a server, grpc://host:port or http://host:port, instead of in this process.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), default=8, show_default=True, help="Problems in flight.")
+@click.option("--deadline", "deadline_s", type=float, help="Seconds a problem may take; then it counts as wrong.")
+@click.option("--choices-seed", type=int, default=42, show_default=True, help="Seed of the order of choices (GPQA).")
+@calibration_problems_option
+@parameter_options
+@json_option
+def evaluate(
+    pair: str,
+    data: str,
+    output: Path,
+    limit: int | None,
+    subset: Literal["full", "official"],
+    url: str | None,
+    concurrency: int,
+    deadline_s: float | None,
+    choices_seed: int,
+    allow_calibration_problems: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Solve a data set with PAIR, grade it, and keep every sample with its full trace.
+
+    The command may be killed at any moment: the same command goes on, and at most the problems in flight are lost. The
+    folder of --output holds records.jsonl (samples), problems.jsonl, run.json (what was asked for) and summary.json.
+
+    Data sets with a short name, for which the package datasets is needed: math500, aime24, aime25, amc23, amc,
+    olympiad, gpqa.
+
+    \b
+    Examples:
+      a1-trt eval reference --data engines/reference/problems.jsonl --output results --limit 32
+      a1-trt eval reference --data math500.jsonl --subset official --output math --no-early-stop
+      a1-trt eval mine/pair.toml --data HuggingFaceH4/MATH-500 --output math --url grpc://127.0.0.1:8001
+    """
+    from a1_trt.calibration import check_held_out
+    from a1_trt.evaluation import Folder, read_dataset, summarise
+
+    loaded = load_pair(pair)
+    dataset = read_dataset(data, subset=subset, seed=choices_seed)
+    given = {name: value for name, value in parameters.items() if value is not None}
+    settings = make_parameters(loaded.parameters(), **given)
+    n_used = check_held_out(loaded, dataset.problems[:limit], allow=allow_calibration_problems)
+    asked = _asked_for(loaded, dataset, subset, settings, url, deadline_s)
+    with Folder(output, asked, _about(concurrency, limit)) as folder:
+        n_total = len(dataset.problems[:limit])
+        try:
+            asyncio.run(_solve(loaded, dataset, folder, given, settings, url, concurrency, limit, deadline_s))
+        except KeyboardInterrupt:
+            note("stopped; the same command goes on")
+            raise
+        finally:
+            n_total = max(n_total, len(folder.lines))
+            summary = summarise(folder.lines, n_total=n_total, alpha=settings.alpha, starts=folder.starts)
+            summary = _described(summary, asked, dataset, n_used)
+            folder.write("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    if as_json:
+        say_json(summary)
+    else:
+        _show(summary)
+
+
+async def _solve(
+    pair: Pair,
+    dataset: Dataset,
+    folder: Folder,
+    given: Mapping[str, Any],
+    settings: Parameters,
+    url: str | None,
+    concurrency: int,
+    limit: int | None,
+    deadline_s: float | None,
+) -> None:
+    from a1_trt.client import AsyncClient
+    from a1_trt.evaluation import Evaluation
+    from a1_trt.evaluation.past import with_own_past
+
+    done = {line["problem_key"] for line in folder.lines}
+    if done:
+        note(f"{len(folder.lines)} problems are done already")
+    said = pair.conformal
+    fixed = said.controller not in _MOVING and not said.exact_budget
+    async with AsyncClient(url or with_own_past(pair, folder.path, done)) as client:
+        evaluation = Evaluation(
+            client,
+            dataset,
+            folder,
+            given,
+            concurrency=concurrency,
+            limit=limit,
+            deadline_s=deadline_s,
+            alpha=settings.alpha if fixed else None,
+        )
+        with SolvingView(["evaluating"], len(evaluation.todo)) as view:
+            await evaluation.run(lambda n_done, n_total, outcome: view.update("evaluating", n_done, n_total, outcome))
+
+
+def _asked_for(
+    pair: Pair, dataset: Dataset, subset: str, settings: Parameters, url: str | None, deadline_s: float | None
+) -> dict[str, Any]:
+    """What determines the figures: a folder is gone on with only if all of it is the same."""
+    rows = [[problem.id, problem.key, problem.answer] for problem in dataset.problems]
+    return {
+        "pair": pair.name,
+        "fingerprint": pair.fingerprint(),
+        "engines": {role: [pair.role(role).engine, pair.role(role).precision] for role in ("draft", "target")},
+        "conformal": pair.conformal.model_dump(mode="json", exclude={"calibration", "keep"}),
+        "data": {"subset": subset, "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()},
+        "parameters": asdict(settings),
+        "deadline_s": deadline_s,
+        "served": url is not None,
+    }
+
+
+def _about(concurrency: int, limit: int | None) -> dict[str, Any]:
+    from a1_trt.bench import commit, machine, versions
+
+    return {
+        "started_at": time.time(),
+        "command": shlex.join(["a1-trt", *sys.argv[1:]]),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "concurrency": concurrency,
+        "limit": limit,
+    }
+
+
+def _described(summary: Mapping[str, Any], asked: Mapping[str, Any], dataset: Dataset, n_used: int) -> dict[str, Any]:
+    used = [f"{n_used} of these problems made the pair's stored calibration: the figures flatter"] if n_used else []
+    first = {"pair": asked["pair"], "data": dataset.name, "subset": asked["data"]["subset"]}
+    return {
+        **first,
+        **summary,
+        "n_calibration_problems": n_used,
+        "seed": asked["parameters"]["seed"],
+        "notes": [*used, *dataset.notes, *summary["notes"]],
+    }
+
+
+def _show(summary: Mapping[str, Any]) -> None:
+    table = Table(title=f"{summary['data']}: {summary['n_done']} of {summary['n_problems']} problems", box=None)
+    for name in ("", "n", "accuracy of the vote", "pass@1", "rejection rate"):
+        table.add_column(name, justify="left" if not name else "right")
+    table.add_row(
+        "all",
+        str(summary["n_done"]),
+        _figure(summary["accuracy"]),
+        _figure(summary["pass_at_k"].get("1")),
+        _figure(summary["rejection_rate"]),
+    )
+    for name, rows in summary["groups"].items():
+        for value, row in rows.items():
+            figures = (row["accuracy"], row["pass_at_1"], row["rejection_rate"])
+            table.add_row(f"{name} {value}", str(row["n_problems"]), *map(_figure, figures))
+    console = Console()
+    console.print(table)
+    for text in _lines(summary):
+        console.print(text, highlight=False, markup=False)
+
+
+def _lines(summary: Mapping[str, Any]) -> list[str]:
+    passed = ", ".join(f"{k}: {_figure(row)}" for k, row in summary["pass_at_k"].items())
+    latency, tokens = summary["latency_s"], summary["tokens"]
+    lines = [
+        f"pass@k            {passed or '-'}",
+        f"any sample right  {_figure(summary['any_right'])} (the published rule, of {summary['n_samples']} samples)",
+        *(f"rejected {name:<9}{_figure(row)}" for name, row in summary["rejection_rate_by_turn"].items()),
+        f"tokens            draft {tokens['draft']:,}, target {tokens['target']:,}, scored {tokens['scored']:,}",
+    ]
+    if latency["p50"] is not None:
+        lines.append(
+            "latency           " + ", ".join(f"{name} {latency[name]:.2f} s" for name in ("p50", "p95", "p99"))
+        )
+    return [*lines, *(f"note: {text}" for text in summary["notes"])]
+
+
+def _figure(row: Mapping[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "-"
+    ends = "" if row["low"] is None else f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    return f"{percent(row['value'])}{ends}"

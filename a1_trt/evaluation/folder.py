@@ -1,0 +1,220 @@
+"""The folder of an evaluation: what was asked for, what is done, and nothing half-written.
+
+A problem is done when its line in problems.jsonl is whole. That line is written after the lines of its samples in
+records.jsonl, and says where those end; so whenever the process dies, what follows belongs to a problem that was in
+flight, and the next start cuts it off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from a1_trt.errors import ConfigError
+
+SCHEMA = 1
+KIND = "a1-trt eval"
+_MAX_BYTES = 8 << 30
+
+
+class Folder:
+    """Appends problems to a folder; one process at a time.
+
+    Args:
+        path: The folder; it is made if it is not there.
+        settings: What determines the figures. A folder of other settings is refused.
+        about: What else is to be known of this start: command, commit, machine, versions.
+
+    Raises:
+        ConfigError: The folder is of other settings, in use, damaged, or cannot be written.
+
+    Example:
+        >>> with Folder(Path("out"), {"alpha": 0.3}, {}) as folder:  # doctest: +SKIP
+        ...     folder.append({"problem_id": "p1"}, [])
+        ...     folder.done
+        {'p1'}
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        self.path = path
+        self._files: list[int] = []
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._problems = self._open("problems.jsonl")
+            self._records = self._open("records.jsonl")
+            self._lock()
+            self.starts = self._check(json.loads(json.dumps(settings)), about)
+            self.lines = self._whole_lines()
+        except OSError as error:
+            self.close()
+            raise _unwritable(path, error) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def done(self) -> set[str]:
+        """Ids of the problems that are done."""
+        return {line["problem_id"] for line in self.lines}
+
+    def append(self, problem: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep a problem; it is on disk when this returns.
+
+        Raises:
+            ConfigError: The disk refused.
+        """
+        try:
+            _append(self._records, b"".join(map(_line, samples)))
+            line = {**problem, "start": len(self.starts) - 1, "records_end": os.fstat(self._records).st_size}
+            _append(self._problems, _line(line))
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        self.lines.append(line)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file at once or not at all.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        beside = self.path / f".{name}.unfinished"
+        try:
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path / name)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise _unwritable(self.path, error) from None
+
+    def close(self) -> None:
+        """Free the folder; a second call does nothing."""
+        while self._files:
+            os.close(self._files.pop())
+
+    def _open(self, name: str) -> int:
+        file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._files.append(file)
+        return file
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._problems, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{self.path} is in use by another process",
+                path=str(self.path),
+                field="output",
+                remedy="wait for it, or name another folder",
+            ) from None
+
+    def _check(self, settings: dict[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Write or compare run.json; returns all starts, this one last."""
+        path = self.path / "run.json"
+        starts: list[dict[str, Any]] = []
+        if path.exists():
+            document = _read(path)
+            starts = document["starts"]
+            differing = differences(document["settings"], settings)
+            if differing:
+                raise ConfigError(
+                    f"{self.path} holds an evaluation of other settings: {'; '.join(differing)}",
+                    path=str(self.path),
+                    field="output",
+                    remedy="name another folder, or ask for the same settings",
+                )
+        elif os.fstat(self._problems).st_size:
+            raise _damaged(self.path, "problems.jsonl is there and run.json is not")
+        starts = [*starts, dict(about)]
+        document = {"kind": KIND, "schema": SCHEMA, "settings": settings, "starts": starts}
+        self.write("run.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return starts
+
+    def _whole_lines(self) -> list[dict[str, Any]]:
+        """The problems that are done; what is torn or belongs to no whole line is cut off both files."""
+        data = (self.path / "problems.jsonl").read_bytes()
+        n_bytes = data.rfind(b"\n") + 1
+        lines = []
+        for number, text in enumerate(data[:n_bytes].split(b"\n")[:-1], 1):
+            try:
+                line = json.loads(text)
+                lines.append({**line, "problem_id": line["problem_id"], "records_end": int(line["records_end"])})
+            except (ValueError, KeyError, TypeError):
+                raise _damaged(self.path, f"problems.jsonl line {number} is no problem") from None
+        end = max((line["records_end"] for line in lines), default=0)
+        if os.fstat(self._records).st_size < end:
+            raise _damaged(self.path, "records.jsonl is shorter than problems.jsonl says")
+        os.ftruncate(self._problems, n_bytes)
+        os.ftruncate(self._records, end)
+        return lines
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Which settings differ, each as "name was X, is Y".
+
+    Example:
+        >>> differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+        ['b.c was 2, is 3']
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in sorted(before.keys() | now.keys())
+            for text in differences(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if before == now else [f"{name} was {json.dumps(before)}, is {json.dumps(now)}"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MAX_BYTES:
+        raise _damaged(path.parent, "run.json is too large")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or document.get("kind") != KIND or document.get("schema") != SCHEMA:
+        raise _damaged(path.parent, f"run.json is none of {KIND!r}, schema {SCHEMA}")
+    if not isinstance(document.get("settings"), dict) or not isinstance(document.get("starts"), list):
+        raise _damaged(path.parent, "run.json lacks settings or starts")
+    return document
+
+
+def _append(file: int, data: bytes) -> None:
+    """Append bytes whole: a part of them that a full disk let through is taken back."""
+    before = os.fstat(file).st_size
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, before)
+        raise
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _damaged(path: Path, what: str) -> ConfigError:
+    return ConfigError(f"{path} is damaged: {what}", path=str(path), field="output", remedy="name another folder")
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="name another folder"
+    )
