@@ -112,6 +112,13 @@ def say_fit(document: dict[str, Any]) -> None:
         for run in document["runs"]
     ]
     _print("makespans", ("run", "seen", "recorded", "simulated", "error"), rows)
+    calls = [
+        [f"{run['strategy']}, {name}", *_compared(said)]
+        for run in document["calls"]
+        for name, said in run["call_s"].items()
+    ]
+    if calls:
+        _print("calls of problems that were not seen", ("", "recorded", "simulated", "error"), calls)
     ratios = [
         [
             " / ".join(item["strategies"]),
@@ -123,6 +130,10 @@ def say_fit(document: dict[str, Any]) -> None:
     ]
     if ratios:
         _print("ratios", ("makespans of", "recorded", "simulated", "error"), ratios)
+
+
+def _compared(said: Mapping[str, float]) -> tuple[str, str, str]:
+    return f"{said['recorded']:.3f} s", f"{said['simulated']:.3f} s", f"{100 * said['error']:+.1f} %"
 
 
 def say_gain(document: dict[str, Any]) -> None:

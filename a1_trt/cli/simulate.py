@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from a1_trt.types import Role
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-
+_file, _out = click.Path(path_type=Path, dir_okay=False, allow_dash=True), click.Path(path_type=Path, dir_okay=False)
 _json_file = click.option("--json", "json_path", type=_file, metavar="FILE", help="Write the figures; - prints them.")
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-_html = click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a report with plots.")
+_html = click.option("--html", type=_out, help="Write a report with plots.")
 _strategy = click.option("--strategy", default="a1", show_default=True, metavar="NAME", help="See docs/simulation.md.")
 _WORKLOAD = (
     click.option("--gpu", metavar="NAMExN", help="GPUs, such as H100x8."),
@@ -47,6 +46,7 @@ _WORKLOAD = (
     click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
     click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
 )
+_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
 _alpha = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
 _load = click.option("--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given.")
 _split = click.option("--split", metavar="D:T", help="GPUs of draft and target; one third to two if not given.")
@@ -82,13 +82,12 @@ def simulate() -> None:
 @_load
 @_workload_options
 @_json_file
-@click.option("--calls", "calls_path", type=click.Path(path_type=Path, dir_okay=False), help="Write every call, too.")
+@click.option("--calls", "calls_path", type=_out, help="Write every call, too.")
 def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path | None, **given: Any) -> None:
     """Simulate one run of PAIR.
 
     \b
     Examples:
-      a1-trt simulate run reference --gpu L4x3 --strategy a1 --problems 32 --samples 16 --seed 1 --json run.json
       a1-trt simulate run Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --strategy target-only --json -
       a1-trt simulate run deepseek-ai/DeepSeek-R1-Distill-Llama-8B+Qwen/QwQ-32B --gpu H100x3 --trace math.npz
     """
@@ -107,7 +106,9 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
 
 @simulate.command()
 @click.argument("pair")
-@click.option("--vary", multiple=True, metavar="NAME=A,B,...", help="strategy, samples, turns, alpha, split, replicas.")
+@click.option(
+    "--vary", multiple=True, metavar="NAME=A,B,...", help="strategy, samples, turns, alpha, split, replicas, in_flight."
+)
 @_strategy
 @_split
 @_alpha
@@ -118,7 +119,7 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
 def sweep(
     pair: str, vary: tuple[str, ...], split: str | None, json_path: Path | None, html: Path | None, **given: Any
 ) -> None:
-    """Simulate every combination of what is varied.
+    """Simulate every combination of what is varied; split and in_flight are D:T, of draft and target.
 
     \b
     Example:
@@ -144,9 +145,7 @@ def sweep(
 )
 @click.option("--load", "load_per_min", type=float, required=True, help="Problems a minute, coming by chance.")
 @click.option("--latency", "latency_s", type=float, required=True, help="Longest time of a problem, seconds.")
-@click.option(
-    "--percentile", type=click.Choice(["50", "95", "99"]), default="95", show_default=True, help="Of the latency."
-)
+@click.option("--percentile", type=click.Choice(["50", "95", "99"]), default="95", help="Of the latency; 95.")
 @click.option("--price", multiple=True, metavar="GPU=PRICE", help="Price of an hour; one a GPU if not given.")
 @click.option("--or-gpu", "others", multiple=True, metavar="NAMExN", help="Another kind of GPU to choose from.")
 @click.option("--runners-up", type=click.IntRange(0, 100), default=4, show_default=True, help="How many more to name.")
@@ -180,10 +179,10 @@ def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
 
 
 @simulate.command()
-@click.argument("run_file", metavar="RUN.json", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("run_file", metavar="RUN.json", type=_out)
 @click.option("--holdout", metavar="STRATEGY,...", help="Strategies to predict, not to fit; else the later repeats.")
 @click.option("--shared/--apart", default=None, help="Whether both engines share one processor; both are tried if not.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the engines, for --engines.")
+@click.option("--output", type=_out, help="Write the engines, for --engines.")
 @_json_flag
 def fit(run_file: Path, holdout: str | None, shared: bool | None, output: Path | None, as_json: bool) -> None:
     """Fit the constants of the engines to the calls of a real run, and say how far the rest of it is predicted.
@@ -208,7 +207,7 @@ def fit(run_file: Path, holdout: str | None, shared: bool | None, output: Path |
 
 
 @simulate.command()
-@click.argument("trace", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("trace", type=_out)
 @click.option("--slots", type=int, default=16, show_default=True, help="Samples at work at once.")
 @_json_flag
 def barrier(trace: Path, slots: int, as_json: bool) -> None:
@@ -246,7 +245,6 @@ def _request(pair: str, given: dict[str, Any], split: str | None = None) -> Requ
     from a1_trt.simulate.traces import CHARS_PER_TOKEN
     from a1_trt.simulate.words import lengths_of, pairs_of
 
-    names = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
     in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
     engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)
     request = Request(
@@ -257,7 +255,7 @@ def _request(pair: str, given: dict[str, Any], split: str | None = None) -> Requ
         n_problems=given["n_problems"],
         n_samples=given["n_samples"],
         seed=given["seed"],
-        parameters={name: given.get(name) for name in names},
+        parameters={name: given.get(name) for name in _PARAMETERS},
         in_flight=in_flight,
         concurrency=given["concurrency"],
         load_per_min=given.get("load_per_min"),

@@ -77,14 +77,15 @@ def fit_runs(
 
     Args:
         runs: Recorded runs.
-        holdout: Strategies to hold out. When none is named, the later half of the repeats of each is held out; of a
-            single repeat nothing is, and the errors are those of the fit.
+        holdout: Strategies to hold out. When none is named, the later half of the runs of each is held out; where each
+            has one alone, the calls of every other problem are.
         shared: Whether the engines share one processor; the better one of both when None.
         on_step: Told how many simulations are done, and how many there will be at most.
 
     Returns:
         ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, the largest errors
-        on runs that were and were not seen, and how far the recorded runs of a strategy lie apart.
+        on runs that were and were not seen, how far the recorded runs of a strategy lie apart, and ``calls``, where
+        calls were held out.
 
     Raises:
         InvalidRequestError: There is nothing to fit, or a strategy that is held out was not recorded.
@@ -102,7 +103,8 @@ def fit_runs(
         if on_step:
             on_step(n_done, n_most)
 
-    fits = [_fit(training, _Model(roles, option), count) for option in options]
+    parity = None if unseen else 0
+    fits = [_fit(training, _Model(roles, option), count, parity) for option in options]
     loss, model, constants = min(fits, key=lambda item: item[0])
     if on_step:
         on_step(n_most, n_most)
@@ -117,12 +119,24 @@ def fit_runs(
         "loss": loss,
         "n_training_calls": sum(len(run.calls) for run in training),
         "runs": documents,
+        "calls": [] if unseen else [_held_out_calls(run, constants, model) for run in seen],
         "ratios": ratios,
         "largest_error": {
             "makespan_seen": _largest(documents, held_out=False),
             "makespan_held_out": _largest(documents, held_out=True),
             "ratio": max((abs(item["error"]) for item in ratios), default=None),
         },
+    }
+
+
+def _held_out_calls(run: RecordedRun, constants: Mapping[Role, Constants], model: _Model) -> dict[str, Any]:
+    """Mean durations of the calls of those problems that the fit did not look at."""
+    said = predict(run, constants, model.coupling, parity=1).document(held_out=True)
+    return {
+        "strategy": run.strategy,
+        "repeat": run.repeat,
+        "held_out": "calls of odd problems",
+        "call_s": said["call_s"],
     }
 
 
@@ -157,14 +171,14 @@ def _trimmed(seen: Sequence[RecordedRun]) -> list[RecordedRun]:
 
 
 def _fit(
-    runs: Sequence[RecordedRun], model: _Model, count: Callable[[], None]
+    runs: Sequence[RecordedRun], model: _Model, count: Callable[[], None], parity: int | None
 ) -> tuple[float, _Model, dict[Role, Constants]]:
     start = model.pack(_first_guess(runs, model.roles))
 
     def residuals(vector: Vector) -> Vector:
         values: list[float] = []
         for run in runs:
-            values += predict(run, model.unpack(vector), model.coupling).residuals()
+            values += predict(run, model.unpack(vector), model.coupling, parity=parity).residuals()
             count()
         pull: Vector = _PULL * (vector - start)
         return np.concatenate([_robust(np.array(values)), pull])

@@ -54,13 +54,18 @@ def _ways(said: Mapping[str, Any]) -> dict[str, _Way]:
 
 
 def paper_table(
-    gpu: str = "H100", seed: int = 0, *, on_run: Callable[[int, int], object] | None = None
+    gpu: str = "H100",
+    seed: int = 0,
+    *,
+    most_problems: int | None = None,
+    on_run: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Simulate every dataset every way.
 
     Args:
         gpu: Kind of GPU; one for the draft and two for the target.
         seed: Seed of the workloads.
+        most_problems: Of each dataset, for a first look; all of them when None.
         on_run: Told how many simulations are done, and how many there are.
 
     Raises:
@@ -72,6 +77,7 @@ def paper_table(
     ways = _ways(said)
     rows, done = [], 0
     for dataset in datasets:
+        dataset["problems"] = min(dataset["problems"], most_problems or dataset["problems"])
         outcomes: dict[str, Outcome] = {}
         for name, way in ways.items():
             outcomes[name] = _outcome(said, dataset, way, layout, seed)

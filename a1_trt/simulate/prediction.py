@@ -93,14 +93,25 @@ class Prediction:
 
 
 def predict(
-    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Literal["none", "shared"] = "none"
+    run: RecordedRun,
+    constants: Mapping[Role, Constants],
+    coupling: Literal["none", "shared"] = "none",
+    *,
+    parity: int | None = None,
 ) -> Prediction:
-    """Replay a run with these constants."""
+    """Replay a run with these constants.
+
+    Args:
+        run: What was recorded.
+        constants: Of each role.
+        coupling: "shared": the engines of both roles share one processor.
+        parity: Look at the calls of problems with even (0) or odd (1) numbers alone; at all when None.
+    """
     in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
     replay = Replay(run, plans_of(constants, in_flight), coupling)
     makespan_s = replay.makespan_s()
     durations: dict[str, tuple[float, float]] = {}
-    for name, some in _groups(run).items():
+    for name, some in _groups(run, parity).items():
         was = sum(run.calls[index].duration_s for index in some)
         said = sum(replay.durations_s[index] for index in some)
         if was > 0 and said > 0:
@@ -108,12 +119,12 @@ def predict(
     return Prediction(run, makespan_s, durations)
 
 
-def _groups(run: RecordedRun) -> dict[str, list[int]]:
+def _groups(run: RecordedRun, parity: int | None) -> dict[str, list[int]]:
     """The calls of each kind, halved by their size and by how many were in flight when they started."""
-    crowds = run.crowds()
+    crowds, other = run.crowds(), None if parity is None else 1 - parity
     groups: dict[str, list[int]] = {}
     for kind in _KINDS:
-        chosen = [index for index, call in enumerate(run.calls) if call.kind == kind]
+        chosen = [index for index, call in enumerate(run.calls) if call.kind == kind and call.problem % 2 != other]
         half = len(chosen) // 2
         by_size = sorted(chosen, key=lambda index: run.calls[index].n_new_tokens + run.calls[index].n_scored_tokens)
         by_crowd = sorted(chosen, key=lambda index: crowds[index])

@@ -12,7 +12,7 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.layout import Layout, RoleLayout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.request import Request, prepare
 
-AXES = ("strategy", "samples", "turns", "alpha", "split", "replicas")
+AXES = ("strategy", "samples", "turns", "alpha", "split", "replicas", "in_flight")
 MAX_POINTS = 10_000
 
 
@@ -22,10 +22,7 @@ def split_layout(text: str, request: Request) -> Layout:
     Raises:
         InvalidRequestError: It is no split, or the models do not fit it.
     """
-    parts = text.split(":")
-    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) < 10**6 for part in parts):
-        raise InvalidRequestError(f"split is {text!r}", field="split", remedy="write DRAFT:TARGET GPUs, such as 2:6")
-    n_draft, n_target = int(parts[0]), int(parts[1])
+    n_draft, n_target = _two(text, "split")
     gpu, n_gpus = parse_gpus(request.gpu or "")
     if n_draft + n_target > n_gpus:
         raise InvalidRequestError(
@@ -40,6 +37,13 @@ def split_layout(text: str, request: Request) -> Layout:
             remedy="choose multiples of these, or set tensor_parallel in the pair file",
         )
     return Layout(gpu, RoleLayout(n_draft // t_draft, t_draft), RoleLayout(n_target // t_target, t_target))
+
+
+def _two(text: str, field: str) -> tuple[int, int]:
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part[:9]) < 10**6 for part in parts):
+        raise InvalidRequestError(f"{field} is {text!r}", field=field, remedy="write DRAFT:TARGET, such as 2:6")
+    return int(parts[0]), int(parts[1])
 
 
 def replicated(layout: Layout, n: int) -> Layout:
@@ -67,6 +71,9 @@ def varied(request: Request, point: Mapping[str, Any]) -> Request:
         strategy=point.get("strategy", request.strategy),
         n_samples=point.get("samples", request.n_samples),
     )
+    if "in_flight" in point:
+        n_draft, n_target = _two(point["in_flight"], "in_flight")
+        changed = replace(changed, in_flight={"draft": n_draft, "target": n_target})
     if "split" in point:
         changed = replace(changed, layout=split_layout(point["split"], request))
     if "replicas" in point:

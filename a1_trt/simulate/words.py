@@ -18,6 +18,7 @@ _AXIS_KINDS: dict[str, Callable[[str], Any]] = {
     "alpha": float,
     "split": str,
     "replicas": int,
+    "in_flight": str,
 }
 
 

@@ -116,6 +116,14 @@ def test_a_sweep_has_every_combination():
         sweep(request, {})
 
 
+def test_calls_in_flight_are_what_batches_are_made_of():
+    found = sweep(Request(PAIR, **{**SMALL, "n_samples": 16}), {"in_flight": ["4:2", "64:32"]})["points"]
+    assert [point["engines"]["target"]["max_in_flight"] for point in found] == [6, 96]
+    assert found[1]["makespan_s"] < found[0]["makespan_s"] / 2
+    with pytest.raises(InvalidRequestError, match="in_flight"):
+        sweep(Request(PAIR, **SMALL), {"in_flight": ["4"]})
+
+
 def plan(load=4.0, latency_s=120.0, **changes):
     return make_plan(Request(PAIR, **{**SMALL, "n_problems": 20}), Goal(load, latency_s, **changes))
 
@@ -146,7 +154,7 @@ def test_kinds_of_gpus_are_compared_by_price():
 
 
 def test_the_papers_table_has_both_figures():
-    found = paper_table("H100", seed=1)
+    found = paper_table("H100", seed=1, most_problems=8)
     assert [row["dataset"] for row in found["rows"]] == ["MATH100", "AMC23", "AIME24", "AIME25"]
     assert [row["paper"]["marginal"] for row in found["rows"]] == [7.19, 10.42, 5.71, 14.5]
     for row in found["rows"]:
