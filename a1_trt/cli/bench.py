@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from a1_trt.cli.options import problems_option, sweep_options
+from a1_trt.cli.options import calibration_problems_option, problems_option, sweep_options
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.perf import perf
@@ -45,6 +45,7 @@ def workload_options(function: Any) -> Any:
             click.option("--problems", "n_problems", type=click.IntRange(1, 100_000), default=16, show_default=True),
             click.option("--level", help="Level of the problems; all levels when not given."),
             problems_option,
+            calibration_problems_option,
             click.option("--samples", "samples", metavar="N[,N...]", help="Chains a problem; several make a sweep."),
             click.option("--max-turns", "turns", metavar="N[,N...]", help="Longest chain; several make a sweep."),
             click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True),
@@ -153,6 +154,7 @@ def _measure(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> N
 def measured(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     """Carry out what `workload_options` asks for, and return the document, which is also in the file of --json."""
     from a1_trt.bench import Plan, blocks_for, commit, machine, read_document, versions
+    from a1_trt.calibration import check_held_out
 
     workload = {key: given.pop(key) for key in _WORKLOAD}
     pair = load_pair(name)
@@ -180,6 +182,7 @@ def measured(name: str, strategies: tuple[str, ...], given: dict[str, Any]) -> d
         "machine": machine(),
         "versions": versions(),
         "commit": commit(),
+        "n_calibration_problems": check_held_out(pair, problems, allow=workload["allow_calibration_problems"]),
         "command": shlex.join(["a1-trt", *sys.argv[1:]]),
     }
     return asyncio.run(_compared(plan, pair, problems, others, parameters, workload["url"], path, about, before))
@@ -213,6 +216,7 @@ _WORKLOAD = (
     "n_problems",
     "level",
     "problems_file",
+    "allow_calibration_problems",
     "samples",
     "turns",
     "repeats",

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from a1_trt.cli.options import json_option, pair_option, problems_option, setting_options
+from a1_trt.cli.options import calibration_problems_option, json_option, pair_option, problems_option, setting_options
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.progress import SolvingView
@@ -40,6 +40,7 @@ _FIGURES = ("accuracy", "accuracy_ci95", "wall_s", "n_scored", "n_takeovers", "n
 @click.option("--level", default="middle", show_default=True, help="Level of the problems: easy, middle or hard.")
 @click.option("--compare", type=click.Choice(["barrier"]), help="A third arm: A1 under the barrier schedule.")
 @click.option("--blocks", type=click.IntRange(min=1), default=N_BLOCKS, show_default=True, help="Turns of each arm.")
+@calibration_problems_option
 @setting_options
 @json_option
 def demo(
@@ -49,6 +50,7 @@ def demo(
     level: str,
     compare: str | None,
     blocks: int,
+    allow_calibration_problems: bool,
     as_json: bool,
     **parameters: Any,
 ) -> None:
@@ -64,6 +66,8 @@ def demo(
       a1-trt demo --level hard --problems 24 --samples 8
       a1-trt demo --compare barrier --json
     """
+    from a1_trt.calibration import check_held_out
+
     loaded = load_pair(pair)
     settings = make_parameters(loaded.parameters(), **parameters)
     path = problems_file or problems_path(loaded)
@@ -72,6 +76,7 @@ def demo(
         raise InvalidRequestError(
             f"{path} has {len(found)} problems of level {level}", field="problems", remedy="ask for fewer"
         )
+    n_used = check_held_out(loaded, found[:n_problems], allow=allow_calibration_problems)
     strategies = ["a1", "target-only", *([f"a1-{compare}"] if compare else [])]
     figures = asyncio.run(_measure(loaded, found, n_problems, strategies, blocks, settings))
     report = {
@@ -79,6 +84,7 @@ def demo(
         "level": level,
         "alpha": settings.alpha,
         "n_problems": n_problems,
+        "n_calibration_problems": n_used,
         "n_samples": settings.n_samples,
         "seed": settings.seed,
         "n_blocks": min(blocks, n_problems),
