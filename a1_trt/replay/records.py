@@ -14,16 +14,18 @@ import numpy as np
 from a1_trt.conformal import SCORES, mean_nll
 from a1_trt.errors import ScoreShapeError
 from a1_trt.replay.recording import GROUPS, MAX_SEGMENTS, Floats, Integers, Recording, Samples, bad
+from a1_trt.types import SampleEnd
+
+_UNFINISHED = (SampleEnd.STOPPED.value, SampleEnd.CANCELLED.value)
 
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
-
 
 def read_records(path: Path) -> Recording:
     """The scored segments of a run, in the order of the file.
 
     A line is one sample: `problem_id`, `sample`, `turns` (a list of `score`, and where known `p_value`, `level`,
-    `takeover`, `logprobs`, `scores`), and where known `answer`, `correct`, `alpha`, `level`, `task`. Lines without
-    `turns` are skipped, and so are turns without a score.
+    `takeover`, `logprobs`, `scores`), and where known `answer`, `correct`, `end`, `alpha`, `level`, `task`. Lines
+    without `turns` are skipped, and so are turns without a score.
 
     Raises:
         InvalidRequestError: A line is no such object, or a score is no finite number.
@@ -129,12 +131,14 @@ def _decisions(path: Path, turns: list[tuple[dict[str, Any], dict[str, Any]]]) -
 
 
 def _outcomes(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> Samples:
+    """How the samples ended; those that were not allowed to end are neither right nor wrong."""
+    rows = [row for row in rows if row.get("end") not in _UNFINISHED]
     judged = all(isinstance(row.get("correct"), bool) for row in rows)
     return Samples(
         problem=_integers(numbers[str(row["problem_id"])] for row in rows),
         sample=_integers(int(row["sample"]) for row in rows),
         answers=tuple(None if row.get("answer") is None else str(row["answer"]) for row in rows),
-        correct=np.asarray([row["correct"] for row in rows]) if judged else None,
+        correct=np.asarray([row["correct"] for row in rows], dtype=np.bool_) if judged else None,
     )
 
 

@@ -14,8 +14,10 @@ import pytest
 
 from a1_trt.conformal import tail_nll
 from a1_trt.errors import InvalidRequestError
+from a1_trt.evaluation.records import sample_lines
 from a1_trt.replay import Recording, read_recording
 from a1_trt.replay import recording as module
+from a1_trt.types import Problem, Result, SampleEnd, Segment, Trajectory, Turn, Usage
 from tests.replay.synthetic import arrays, write
 
 
@@ -163,6 +165,21 @@ def test_records_are_read(tmp_path: Path) -> None:
     assert read.samples.correct is not None
     assert read.samples.correct.tolist() == [True, False, False]
     assert read.takeovers is None
+
+
+def test_the_records_of_a_run_are_read_as_they_are_written(tmp_path: Path) -> None:
+    segment = Segment("draft", "so", 1)
+    scored = Turn((segment,), score=1.5, p_value=0.3, takeover=True)
+    ends = (SampleEnd.ANSWERED, SampleEnd.STOPPED)
+    trajectories = tuple(Trajectory(number, (scored, Turn((segment,))), end, "4") for number, end in enumerate(ends))
+    result = Result(Problem("2 + 2?", "p1", "4"), "4", (("4", 2),), trajectories, Usage())
+    path = records(tmp_path / "run.jsonl", *sample_lines(result, {"4": True}, {"level": "easy"}, 0.4))
+    read = read_recording(path)
+    assert (read.scores.tolist(), read.n_unscored, read.groups) == ([1.5, 1.5], 2, {"level": ("easy",)})
+    assert read.margins is not None
+    assert read.margins.tolist() == [pytest.approx(-0.1)] * 2
+    assert read.samples is not None
+    assert read.samples.sample.tolist() == [0]  # the other one was stopped: neither right nor wrong
 
 
 def test_decisions_of_records_are_read_where_every_turn_has_one(tmp_path: Path) -> None:
