@@ -16,9 +16,13 @@ from a1_trt.errors import ScoreShapeError
 from a1_trt.replay.recording import GROUPS, MAX_SEGMENTS, Floats, Integers, Recording, Samples, bad
 from a1_trt.types import SampleEnd
 
+_OF_SAMPLES = ("problem_id", "sample", "answer", "correct", "end", "alpha", *GROUPS)
+_OF_TURNS = ("score", "p_value", "level", "takeover", "logprobs", "scores")
+
 _UNFINISHED = (SampleEnd.STOPPED.value, SampleEnd.CANCELLED.value)
 
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
+
 
 def read_records(path: Path) -> Recording:
     """The scored segments of a run, in the order of the file.
@@ -34,12 +38,12 @@ def read_records(path: Path) -> Recording:
     if not samples:
         raise bad(path, "holds no sample", remedy=_REMEDY)
     numbers: dict[str, int] = {}
-    for _, row in samples:
+    for row in samples:
         numbers.setdefault(str(row["problem_id"]), len(numbers))
     turns = [
         (numbers[str(row["problem_id"])], int(row["sample"]), number, turn, row)
-        for where, row in samples
-        for number, turn in enumerate(_turns(path, where, row))
+        for row in samples
+        for number, turn in enumerate(row["turns"])
     ]
     scored = [each for each in turns if each[3].get("score") is not None]
     if not scored:
@@ -52,15 +56,15 @@ def read_records(path: Path) -> Recording:
         turn=_integers(each[2] for each in scored),
         scores=_numbers(path, [each[3]["score"] for each in scored], "score"),
         n_unscored=len(turns) - len(scored),
-        samples=_outcomes([row for _, row in samples], numbers),
-        groups=_groups([row for _, row in samples], numbers),
+        samples=_outcomes(samples, numbers),
+        groups=_groups(samples, numbers),
         other_scores=_other_scores(path, [each[3] for each in scored], [each[:2] for each in scored]),
         **_decisions(path, [(each[3], each[4]) for each in scored]),
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every sample with the number of its line."""
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Every sample, without the texts, which are most of a file."""
     seen: set[tuple[str, int]] = set()
     try:
         with path.open(encoding="utf-8") as stream:
@@ -75,7 +79,8 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if key in seen:
                     raise bad(path, f"line {number} has sample {key[1]} of {key[0]!r} again", field="sample")
                 seen.add(key)
-                yield number, row
+                kept = {name: row[name] for name in _OF_SAMPLES if name in row}
+                yield {**kept, "turns": _turns(path, number, row)}
     except UnicodeDecodeError:
         raise bad(path, "is no UTF-8 text") from None
 
@@ -101,7 +106,7 @@ def _turns(path: Path, number: int, row: Mapping[str, Any]) -> list[dict[str, An
         raise bad(path, f"line {number} has turns that are no list of objects", field="turns", remedy=_REMEDY)
     if len(turns) > MAX_SEGMENTS:
         raise bad(path, f"line {number} has {len(turns)} turns", field="turns")
-    return turns
+    return [{name: turn[name] for name in _OF_TURNS if name in turn} for turn in turns]
 
 
 def _integers(values: Iterator[int]) -> Integers:
