@@ -13,6 +13,7 @@ from a1_trt.cli.progress import CountView
 from a1_trt.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from a1_trt.conformal import ControllerSettings
     from a1_trt.replay import Order, Replay
 
 _file = click.argument("trace", type=click.Path(path_type=Path, dir_okay=False))
@@ -63,7 +64,9 @@ def traces() -> None:
     "--order", default="served", show_default=True, metavar="NAME", help="served, permuted, interleaved or shuffled."
 )
 @click.option(
-    "--horizon", type=float, help="Decisions over which the rate must hold; the controller's own if not given."
+    "--horizon",
+    type=float,
+    help="Problems over which the rate must hold, one decision a sample; 200 decisions if not given.",
 )
 @_seed
 @_answers
@@ -102,7 +105,7 @@ def replay_command(
     recording = read_recording(trace)
     if answers:
         recording = with_groups(recording, answers, _draw_rule(answers_drawn))
-    settings = ControllerSettings() if horizon is None else ControllerSettings(horizon=horizon)
+    settings = ControllerSettings() if horizon is None else _over(horizon, recording.samples_a_problem)
     names = [each for name in controllers for each in (CONTROLLERS if name == "all" else [name])]
     if "all" in controllers and recording.calibration_scores is None:
         names = [name for name in names if name not in ("published", "static")]
@@ -291,3 +294,12 @@ def _say_quality(document: dict[str, Any]) -> None:
     for name, row in rows.items():
         value = "-" if row["difference"] is None else f"{row['difference']:+.3f}"
         click.echo(f"{name:<44}{value:>8}{_interval(row['low'], row['high']):>15}")
+
+
+def _over(horizon: float, samples: float) -> ControllerSettings:
+    """A horizon in problems as one in decisions, counted as pair files count it: one a sample."""
+    from a1_trt.conformal import ControllerSettings
+
+    if not horizon > 0:
+        raise InvalidRequestError(f"horizon is {horizon}", field="horizon", remedy="give more than 0 problems")
+    return ControllerSettings(horizon=max(1.0, horizon * samples))

@@ -87,6 +87,12 @@ class Recording:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def samples_a_problem(self) -> float:
+        """Samples of a problem that were scored, on average."""
+        held = len(np.unique(self.problem))
+        return len(np.unique(np.stack((self.problem, self.sample)), axis=1).T) / held
+
     def reordered(self, order: Integers) -> Recording:
         """The segments `order` picks, in that order."""
         picked = {

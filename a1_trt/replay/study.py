@@ -127,7 +127,12 @@ def _row(
         done = replay(recording, name, alpha, order=order, seed=seed, settings=settings)
         documents.append(report(done, intervals=False))
         tick()
-    row: dict[str, Any] = {"order": order, "alpha": alpha, "controller": name, "horizon": documents[0]["horizon"]}
+    row: dict[str, Any] = {
+        "order": order,
+        "alpha": alpha,
+        "controller": name,
+        "horizon": documents[0]["horizon_decisions"],
+    }
     for figure in FIGURES:
         values = [document[figure] for document in documents if document[figure] is not None]
         worst = min if figure.startswith("selectivity") else max

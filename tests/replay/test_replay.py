@@ -136,7 +136,7 @@ def test_a_shorter_horizon_holds_windows_tighter_and_selects_less(recorded: Reco
     )
     assert short["window_error_max"] < long["window_error_max"]
     assert short["selectivity"] < long["selectivity"]
-    assert (short["horizon"], long["horizon"]) == (50, 1000)
+    assert (short["horizon_decisions"], long["horizon_decisions"]) == (50, 1000)
 
 
 def test_an_alarm_is_raised_where_a_rate_leaves_its_band(recorded: Recording) -> None:
