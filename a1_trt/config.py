@@ -161,7 +161,6 @@ class Conformal(_Strict):
             window=self.window,
             half_life=self.half_life,
             prior=self.prior,
-            exact_budget=self.exact_budget,
             smoothed=self.smoothed,
             store=self.store,
         )

@@ -17,7 +17,7 @@ held back until all samples of its problem have come as far.) A segment's noncon
 past scores only, which is what makes the decision possible without waiting for the other samples of the turn.
 
 With `optimistic`, the draft call of the next turn is made while a segment is still being verified, as if that were
-accepted (`ahead.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace in the chain.
+accepted (`ahead.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
 
 When the vote of a problem is settled its other samples are stopped: their waiting calls are dropped, those in flight
 are named in the next plan's `cancel`, and each keeps its place among the calls in flight until its completion arrives.

@@ -83,9 +83,18 @@ class Books:
 
     def _judge(self, work: Work, call: Call, score: float) -> Decision:
         """Ask the controller, unless there is no room for a takeover, and tell it what was decided."""
-        candidate = policy.candidate(work.problem, call.key.sample, call.turn, score, self._category, work.parameters)
+        candidate = policy.candidate(
+            work.problem,
+            call.key.sample,
+            call.turn,
+            score,
+            self._category,
+            work.parameters,
+            policy.quota(work.parameters, *work.spent(call.turn)),
+        )
         decision = self._controller.decide(candidate)
         if decision.takeover and not self._has_room():
             decision = replace(decision, takeover=False, forced="cap")
         self._controller.update(candidate, decision)
+        work.spend(call.turn, decision.takeover)
         return decision

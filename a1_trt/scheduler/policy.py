@@ -32,18 +32,37 @@ def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
 
 
 def candidate(
-    problem: Problem, sample: int, turn: int, score: float, category: Category, parameters: Parameters
+    problem: Problem,
+    sample: int,
+    turn: int,
+    score: float,
+    category: Category,
+    parameters: Parameters,
+    quota: tuple[int, int] | None = None,
 ) -> Candidate:
     """What the controller is asked about a scored segment."""
-    budget = round(parameters.alpha * parameters.n_samples)
     return Candidate(
         score=score,
         category=category_of(category, turn, problem.key),
         problem=problem.key,
         alpha=parameters.alpha,
-        u=uniform(parameters.seed, problem.id, sample, turn),
-        quota=(turn, budget, parameters.n_samples) if parameters.exact_budget else None,
+        # Both names: callers may call all their problems the same, or ask for one twice.
+        u=uniform(parameters.seed, f"{problem.id} {problem.key}", sample, turn),
+        quota=quota,
     )
+
+
+def quota(parameters: Parameters, used: int, seen: int) -> tuple[int, int] | None:
+    """Takeovers and samples that are left of a problem's turn, where exactly so many takeovers are wanted.
+
+    Args:
+        parameters: Those of the problem.
+        used: Takeovers among its samples that were scored in this turn so far.
+        seen: Number of those samples.
+    """
+    if not parameters.exact_budget:
+        return None
+    return round(parameters.alpha * parameters.n_samples) - used, parameters.n_samples - seen
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:

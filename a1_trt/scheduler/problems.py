@@ -88,11 +88,21 @@ class Work:
     held: list[Call] = field(default_factory=list)
     busy: set[int] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def n_open(self) -> int:
         """Samples that are still at work."""
         return sum(sample.end is None for sample in self.samples)
+
+    def spent(self, turn: int) -> tuple[int, int]:
+        """Takeovers among the samples that were scored in a turn so far, and the number of those."""
+        return self._spent.get(turn, (0, 0))
+
+    def spend(self, turn: int, takeover: bool) -> None:
+        """Count one more scored segment of a turn."""
+        used, seen = self.spent(turn)
+        self._spent[turn] = used + takeover, seen + 1
 
     def votes(self) -> tuple[tuple[str, int], ...]:
         """The votes of the samples that have ended."""

@@ -34,7 +34,8 @@ def by_rank(team: Team, chains: list[Chain]) -> None:
 def by_threshold(team: Team, chains: list[Chain]) -> None:
     """The conformal rule of a1, in the order of the samples."""
     stage = team.hands.stage
-    for chain in chains:
+    used = 0
+    for seen, chain in enumerate(chains):
         asked = policy.candidate(
             team.problem,
             chain.key.sample,
@@ -42,9 +43,11 @@ def by_threshold(team: Team, chains: list[Chain]) -> None:
             chain.score,
             stage.pair.conformal.category,
             team.parameters,
+            policy.quota(team.parameters, used, seen),
         )
         decision = stage.controller.decide(asked)
         stage.controller.update(asked, decision)
+        used += decision.takeover
         team.judge(chain, takeover=decision.takeover, p_value=decision.p_value)
 
 

@@ -10,6 +10,7 @@ from a1_trt.conformal import CONTROLLERS, Candidate, ControllerSettings, Decisio
 from a1_trt.conformal.controllers.adaptive import TwoLevel, scale_of
 from a1_trt.conformal.controllers.limits import Budget, Debt
 from a1_trt.conformal.controllers.pools import Pools
+from a1_trt.conformal.controllers.recent import MOST_CATEGORIES
 from a1_trt.errors import CalibrationError, InvalidRequestError
 
 FIXED = {"turn 1": [1.0, 2.0, 3.0, 4.0], "turn 2": [9.0]}
@@ -155,23 +156,42 @@ def test_a_debt_forces_both_ways_and_says_so():
     assert [(each.takeover, each.forced) for each in decisions] == [(False, None)] * 3 + [(True, "debt")]
 
 
-def test_a_budget_is_met_exactly_and_starts_anew_each_turn_and_run():
+def test_a_budget_is_met_exactly_and_says_when_it_forces():
     controller = Budget(make_controller("random"))
-    for _ in range(2):
-        for turn in range(3):
-            decisions = feed(controller, *(asked(1.0, u=0.99, quota=(turn, 2, 5)) for _ in range(5)))
-            assert sum(each.takeover for each in decisions) == 2
-            assert decisions[-1].forced == "budget"
+    used, decisions = 0, []
+    for seen in range(5):
+        decisions += feed(controller, asked(1.0, u=0.99, quota=(2 - used, 5 - seen)))
+        used += decisions[-1].takeover
+    assert [each.takeover for each in decisions] == [False, False, False, True, True]
+    assert [each.forced for each in decisions] == [None, None, None, "budget", "budget"]
 
 
 def test_a_budget_leaves_other_requests_alone():
     assert not Budget(make_controller("random")).decide(asked(1.0, u=0.99)).takeover
 
 
-def test_very_many_alphas_and_problems_do_not_fill_the_memory():
-    controller = make_controller("two-level", ControllerSettings(exact_budget=True))
-    for n in range(300):
-        feed(controller, asked(1.0, alpha=(n + 1) / 400, quota=(n, 1, 4)))
-    debt = controller._inner
-    assert len(debt._debts) <= 64
-    assert len(debt._inner._terms._terms) <= 64
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_every_controller_keeps_to_the_budget_of_a_request(name):
+    controller = make_controller(name, calibration_scores=FIXED)
+    assert not controller.decide(asked(9.0, u=0.01, quota=(0, 3))).takeover
+    assert controller.decide(asked(0.5, u=0.99, quota=(3, 3))).takeover
+
+
+@pytest.mark.parametrize("store", ["exact", "histogram"])
+@pytest.mark.parametrize("name", sorted(set(CONTROLLERS) - {"static", "published"}))
+def test_what_callers_choose_does_not_fill_the_memory(name, store):
+    """Alphas, categories and problems come from requests; what is kept for each is dropped when there are too many."""
+    controller = make_controller(name, ControllerSettings(store=store, window=1))
+    n = MOST_CATEGORIES + 100
+    for i in range(n):
+        feed(controller, asked(1.0, f"problem {i}", alpha=(i + 1) / (n + 2), problem=str(i)))
+    assert len(controller.sizes()) <= MOST_CATEGORIES
+    assert n_kept(controller) <= 4 * MOST_CATEGORIES
+    feed(controller, asked(1.0, "problem 0"), asked(2.0, "problem 0"))
+
+
+def n_kept(thing):
+    """Entries of all dictionaries in a controller."""
+    held = getattr(thing, "__dict__", {}) or {name: getattr(thing, name) for name in getattr(thing, "__slots__", ())}
+    inside = [*held.values(), *(thing.values() if isinstance(thing, dict) else ())]
+    return (len(thing) if isinstance(thing, dict) else 0) + sum(map(n_kept, inside))

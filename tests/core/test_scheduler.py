@@ -21,12 +21,12 @@ LIKELY, UNLIKELY = Logprobs((-0.1, -0.1)), Logprobs((-3.0, -3.0))
 class Table:
     """A scheduler at which the test plays the engines."""
 
-    def __init__(self, limits=LIMITS, scores=(), **parameters):
+    def __init__(self, limits=LIMITS, scores=(), max_takeovers=None, **parameters):
         controller = make_controller("growing", ControllerSettings(smoothed=False))
         for score in scores:
             past = Candidate(score=score, category="all", problem="past", alpha=0.4, u=0.5)
             controller.update(past, Decision(p_value=1.0, level=0.4, takeover=False))
-        self.scheduler = Scheduler(controller, perplexity, limits, category="none")
+        self.scheduler = Scheduler(controller, perplexity, limits, category="none", max_takeovers=max_takeovers)
         self.parameters = Parameters(**{"n_samples": 1, "early_stop": False, **parameters})
         self.calls, self.cancelled, self.events = [], [], []
 
@@ -322,3 +322,61 @@ def test_an_answer_before_the_first_surprise_is_taken_back_too():
     table.write(r"\boxed{3} or so")
     table.complete(Logprobs(UNLIKELY.values, calm_text=r"\boxed{3} or"))
     assert table.calls[0].segments[-1].text == ""
+
+
+def scored(table):
+    return [event for event in table.events if isinstance(event, SegmentScored)]
+
+
+def advance_all(table, logprobs):
+    """Every waiting call comes back once: segments without an end, and scores that are all alike."""
+    for call in list(table.calls):
+        if call.kind == "score":
+            table.complete(logprobs, call)
+        else:
+            table.write("and ", call)
+
+
+@pytest.mark.parametrize("logprobs", [LIKELY, UNLIKELY])
+def test_an_exact_budget_is_met_in_every_turn_of_every_run(logprobs):
+    table = Table(scores=CALM, n_samples=5, alpha=0.4, exact_budget=True, max_turns=3)
+    table.add("asked twice at once")
+    table.add("asked twice at once")
+    while not table.scheduler.is_finished:
+        advance_all(table, logprobs)
+    results = [event.result for event in table.events if isinstance(event, ProblemFinished)]
+    for result in results:
+        for turn in range(3):
+            assert sum(each.turns[turn].takeover for each in result.trajectories) == 2
+    assert len(results) == 2
+    assert sum(result.usage.n_forced for result in results) == sum(bool(event.forced) for event in scored(table)) > 0
+
+
+def test_a_run_that_was_stopped_leaves_its_budget_to_nobody():
+    table = Table(scores=CALM, n_samples=5, alpha=0.4, exact_budget=True, max_turns=1)
+    number = table.add()
+    advance_all(table, UNLIKELY)
+    for call in list(table.calls)[:3]:
+        table.complete(UNLIKELY, call)
+    table.events.clear()
+    table.scheduler.cancel(number)
+    table.calls.clear()
+    table.add()
+    for _ in range(3):
+        advance_all(table, UNLIKELY)
+    assert sum(event.takeover for event in scored(table)) == 2
+
+
+def test_a_takeover_beyond_the_cap_is_not_made_and_counted():
+    table = Table(scores=STRICT, n_samples=4, alpha=0.9, max_takeovers=2)
+    table.add()
+    advance_all(table, UNLIKELY)
+    advance_all(table, UNLIKELY)
+    assert [(event.takeover, event.forced) for event in scored(table)] == [(True, None)] * 2 + [(False, "cap")] * 2
+    assert sorted(table.kinds) == ["draft", "draft", "takeover", "takeover"]
+    takeover = next(call for call in table.calls if call.kind == "takeover")
+    table.write("and ", takeover)
+    draft = next(call for call in table.calls if call.turn == 1 and call.key == takeover.key)
+    table.write("so ", draft)
+    table.complete(UNLIKELY, next(call for call in table.calls if call.kind == "score"))
+    assert scored(table)[-1].takeover, "there is room again"

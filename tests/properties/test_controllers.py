@@ -64,8 +64,9 @@ def test_a_budget_is_met_exactly_whatever_the_draws(us, data):
     budget = data.draw(st.integers(0, len(us)))
     controller = Budget(make_controller("random"))
     taken = 0
-    for u in us:
-        candidate = Candidate(score=1.0, category="turn 1", problem="p", alpha=0.4, u=u, quota=(0, budget, len(us)))
+    for seen, u in enumerate(us):
+        quota = budget - taken, len(us) - seen
+        candidate = Candidate(score=1.0, category="turn 1", problem="p", alpha=0.4, u=u, quota=quota)
         decision = controller.decide(candidate)
         controller.update(candidate, decision)
         taken += decision.takeover

@@ -9,6 +9,7 @@
     adaptive.py    aci, two-level
     baselines.py   published, random, counter
     limits.py      debt and budget, around any of them
+    recent.py      what keeps all of them within bounds
     making.py      all of them by name
 """
 

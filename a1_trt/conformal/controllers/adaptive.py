@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from a1_trt.conformal.controllers.candidate import Candidate, Decision
 from a1_trt.conformal.controllers.pooled import Growing, Mondrian, at_level
 from a1_trt.conformal.controllers.pools import Pools
-
-_MOST_ALPHAS = 64
+from a1_trt.conformal.controllers.recent import MOST_ALPHAS, MOST_CATEGORIES, Recent
 
 
 @dataclass(slots=True)
@@ -17,14 +15,14 @@ class Terms:
     """What is added to alpha: one term for all decisions, and one per category."""
 
     shared: float = 0.0
-    by_category: dict[str, float] = field(default_factory=dict)
+    by_category: Recent[str, float] = field(default_factory=lambda: Recent(MOST_CATEGORIES))
 
 
 class AlphaTerms:
     """The terms of each alpha; of very many alphas, those least recently used start anew."""
 
     def __init__(self) -> None:
-        self._terms: OrderedDict[float, Terms] = OrderedDict()
+        self._terms: Recent[float, Terms] = Recent(MOST_ALPHAS)
 
     def of(self, alpha: float) -> Terms:
         """The terms of an alpha; looking changes nothing."""
@@ -32,10 +30,7 @@ class AlphaTerms:
 
     def use(self, alpha: float) -> Terms:
         """The same, to be changed."""
-        terms = self._terms.setdefault(alpha, Terms())
-        self._terms.move_to_end(alpha)
-        if len(self._terms) > _MOST_ALPHAS:
-            self._terms.popitem(last=False)
+        self._terms[alpha] = terms = self.of(alpha)
         return terms
 
 

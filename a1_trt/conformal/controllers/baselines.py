@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from a1_trt.conformal.calibration import CalibrationSet
 from a1_trt.conformal.controllers.candidate import Candidate, Decision
 from a1_trt.conformal.controllers.pooled import at_level
+from a1_trt.conformal.controllers.recent import MOST_CATEGORIES, Recent
 from a1_trt.errors import CalibrationError
 
 _ROUNDING = 1e-12
@@ -84,7 +85,7 @@ class Counter(_Scoreless):
     """
 
     def __init__(self) -> None:
-        self._debts: dict[tuple[str, float], float] = {}
+        self._debts: Recent[tuple[str, float], float] = Recent(MOST_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when that leaves the count nearer to where it should be."""

@@ -18,7 +18,8 @@ class Candidate:
         problem: Names its problem.
         alpha: Rejection rate that is asked for, in (0, 1).
         u: A uniform draw in (0, 1), for the smoothed p-value.
-        quota: Takeovers B among the m samples of a problem's turn, where exactly B are wanted: (turn, B, m).
+        quota: Where exactly B takeovers among the m samples of a problem's turn are wanted: how many of
+            either are left, this one included, (B - used, m - seen).
     """
 
     score: float
@@ -26,7 +27,7 @@ class Candidate:
     problem: str
     alpha: float
     u: float
-    quota: tuple[int, int, int] | None = None
+    quota: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

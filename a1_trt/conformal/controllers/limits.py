@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 
 from a1_trt.conformal.controllers.candidate import Candidate, Controller, Decision
-
-_MOST_ALPHAS = 64
-_MOST_PROBLEMS = 10_000
+from a1_trt.conformal.controllers.recent import MOST_ALPHAS, Recent
 
 
 class _Limit:
@@ -47,7 +44,7 @@ class Debt(_Limit):
     def __init__(self, inner: Controller, most: float) -> None:
         super().__init__(inner)
         self._most = most
-        self._debts: OrderedDict[float, float] = OrderedDict()
+        self._debts: Recent[float, float] = Recent(MOST_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
         """As inside, unless the sum would leave its bounds."""
@@ -62,9 +59,6 @@ class Debt(_Limit):
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """Add to the sum."""
         self._debts[candidate.alpha] = self._debts.get(candidate.alpha, 0.0) + decision.takeover - candidate.alpha
-        self._debts.move_to_end(candidate.alpha)
-        if len(self._debts) > _MOST_ALPHAS:
-            self._debts.popitem(last=False)
         self._inner.update(candidate, decision)
 
 
@@ -75,33 +69,27 @@ class Budget(_Limit):
     are forced either way. For independent uniform p-values each sample is taken over with probability B / m. Where
     samples have ended before the turn, fewer than m are seen, and then at most B are taken over.
 
-    It replaces the level of the controller inside, whose p-value it uses; candidates without a quota pass.
-    """
+    It replaces the level of the controller inside, whose p-value it uses; candidates without a quota pass. The caller
+    keeps count (`Candidate.quota`), so that two runs of one problem do not share a budget.
 
-    def __init__(self, inner: Controller) -> None:
-        super().__init__(inner)
-        self._spent: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
+    Example:
+        >>> from a1_trt.conformal.controllers.baselines import Chance
+        >>> asked = Candidate(score=1.0, category="all", problem="p", alpha=0.4, u=0.9, quota=(2, 2))
+        >>> Budget(Chance()).decide(asked)  # two takeovers left for two samples
+        Decision(p_value=0.9, level=1.0, takeover=True, forced='budget')
+    """
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over while the budget of the turn lasts."""
         decision = self._inner.decide(candidate)
         if candidate.quota is None:
             return decision
-        turn, budget, n_samples = candidate.quota
-        used, seen = self._spent.get((candidate.problem, turn), (0, 0))
-        level = (budget - used) / max(n_samples - seen, 1)
-        takeover = decision.p_value <= level and used < budget
+        takeovers_left, samples_left = candidate.quota
+        level = takeovers_left / samples_left
+        takeover = takeovers_left > 0 and decision.p_value <= level  # the published rule's p may be 0
         forced = "budget" if takeover != decision.takeover else decision.forced
         return Decision(decision.p_value, level, takeover, forced)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Count what is spent; a turn whose samples have all been seen starts anew for the next caller."""
-        if candidate.quota is not None:
-            turn, _, n_samples = candidate.quota
-            key = candidate.problem, turn
-            used, seen = self._spent.pop(key, (0, 0))
-            if seen + 1 < n_samples:
-                self._spent[key] = (used + decision.takeover, seen + 1)
-            if len(self._spent) > _MOST_PROBLEMS:
-                self._spent.popitem(last=False)
+        """Book it inside."""
         self._inner.update(candidate, decision)

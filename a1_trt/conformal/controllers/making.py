@@ -43,7 +43,6 @@ class ControllerSettings:
         window: Length of the sliding window, decisions of a category.
         half_life: Decisions of a category after which a score counts for half.
         prior: Number of scores that a category's pool stands for in `per-problem`.
-        exact_budget: Keep to the quota of candidates that have one (`Budget`).
         smoothed: Smoothed p-values.
         store: "exact", or "histogram" for runs of very many scores.
     """
@@ -53,7 +52,6 @@ class ControllerSettings:
     window: int = 1000
     half_life: float = 500.0
     prior: float = 16.0
-    exact_budget: bool = False
     smoothed: bool = True
     store: Literal["exact", "histogram"] = "exact"
 
@@ -114,7 +112,8 @@ CONTROLLERS: Mapping[str, Callable[[ControllerSettings, Scores], Controller]] = 
         "counter": lambda _, __: Counter(),
     }
 )
-"""Every controller by its name; "two-level" is the default and the only one that has a hard debt around it."""
+"""Every controller by its name; "two-level" is the default and the only one that has a hard debt around it.
+`make_controller` puts each into a `Budget`, for the requests that ask for one."""
 
 
 def make_controller(
@@ -144,8 +143,7 @@ def make_controller(
             f"there is no controller {name!r}", field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}"
         )
     settings = settings or ControllerSettings()
-    made = CONTROLLERS[name](settings, calibration_scores or {})
-    return Budget(made) if settings.exact_budget else made
+    return Budget(CONTROLLERS[name](settings, calibration_scores or {}))
 
 
 def _wrong(name: str, value: object, remedy: str) -> InvalidRequestError:

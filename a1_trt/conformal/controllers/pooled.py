@@ -6,6 +6,7 @@ from collections import deque
 
 from a1_trt.conformal.controllers.candidate import Candidate, Decision
 from a1_trt.conformal.controllers.pools import ALL, Pools
+from a1_trt.conformal.controllers.recent import MOST_CATEGORIES, Recent
 
 
 def at_level(p_value: float, level: float) -> Decision:
@@ -97,12 +98,13 @@ class Window(Mondrian):
     def __init__(self, pools: Pools, length: int) -> None:
         super().__init__(pools)
         self._length = length
-        self._latest: dict[str, deque[float]] = {}
+        self._latest: Recent[str, deque[float]] = Recent(MOST_CATEGORIES)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The score enters, and the oldest one leaves once the window is full."""
         super().update(candidate, decision)
-        latest = self._latest.setdefault(candidate.category, deque())
+        # As the pools do, so that both forget the same categories.
+        self._latest[candidate.category] = latest = self._latest.get(candidate.category, deque())
         latest.append(candidate.score)
         if len(latest) > self._length:
             self._pools.remove(candidate.category, latest.popleft())

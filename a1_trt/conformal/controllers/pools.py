@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from a1_trt.conformal.calibration import CalibrationSet, p_value_of_counts
+from a1_trt.conformal.controllers.recent import MOST_CATEGORIES, Recent
 from a1_trt.conformal.stores import Store
 
 ALL = "all"
@@ -12,7 +13,7 @@ ALL = "all"
 
 
 class Pools:
-    """One store per category.
+    """One store per category; of very many categories, those that no score entered for longest are forgotten.
 
     Args:
         make: Makes an empty store.
@@ -31,7 +32,7 @@ class Pools:
     def __init__(self, make: Callable[[], Store] = CalibrationSet, *, smoothed: bool = True) -> None:
         self._make = make
         self._smoothed = smoothed
-        self._stores: dict[str, Store] = {}
+        self._stores: Recent[str, Store] = Recent(MOST_CATEGORIES)
         self._nothing = make()
 
     def __len__(self) -> int:
@@ -66,9 +67,9 @@ class Pools:
 
     def add(self, category: str, score: float) -> None:
         """Let a score enter."""
-        if category not in self._stores:
-            self._stores[category] = self._make()
-        self._stores[category].add(score)
+        store = self._stores.get(category)
+        self._stores[category] = store = self._make() if store is None else store
+        store.add(score)
 
     def remove(self, category: str, score: float) -> None:
         """Let one such score leave."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from a1_trt.conformal.calibration import CalibrationSet
 from a1_trt.conformal.controllers.candidate import Candidate, Decision
 from a1_trt.conformal.controllers.pooled import Mondrian, at_level
 from a1_trt.conformal.controllers.pools import Pools
+from a1_trt.conformal.controllers.recent import MOST_CATEGORIES, Recent
 from a1_trt.conformal.stores import Histogram
 
 _LARGEST = 1e12
-_MOST_PROBLEMS = 10_000
 
 
 class Exponential:
@@ -28,8 +26,8 @@ class Exponential:
 
     def __init__(self, half_life: float) -> None:
         self._growth = 2.0 ** (1.0 / half_life)
-        self._histograms: dict[str, Histogram] = {}
-        self._weights: dict[str, float] = {}
+        self._histograms: Recent[str, Histogram] = Recent(MOST_CATEGORIES)
+        self._weights: Recent[str, float] = Recent(MOST_CATEGORIES)
 
     def __len__(self) -> int:
         return sum(len(each) for each in self._histograms.values())
@@ -49,8 +47,9 @@ class Exponential:
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The score enters with the weight of the newest one."""
         name = candidate.category
-        histogram = self._histograms.setdefault(name, Histogram())
-        weight = self._weights.setdefault(name, 1.0)
+        histogram = self._histograms.get(name)
+        self._histograms[name] = histogram = Histogram() if histogram is None else histogram
+        weight = self._weights.get(name, 1.0)
         histogram.add(candidate.score, weight)
         # Rather than shrinking all old weights each time, the new one grows; once in a while all are scaled back.
         weight *= self._growth
@@ -83,7 +82,7 @@ class PerProblem(Mondrian):
     def __init__(self, pools: Pools, prior: float) -> None:
         super().__init__(pools)
         self._prior = prior
-        self._problems: OrderedDict[str, CalibrationSet] = OrderedDict()
+        self._problems: Recent[str, CalibrationSet] = Recent(MOST_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when the shrunken p-value is <= alpha."""
@@ -102,7 +101,5 @@ class PerProblem(Mondrian):
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The score enters both pools; problems that nobody has asked for longest are forgotten."""
         super().update(candidate, decision)
-        self._problems.setdefault(candidate.problem, CalibrationSet()).add(candidate.score)
-        self._problems.move_to_end(candidate.problem)
-        if len(self._problems) > _MOST_PROBLEMS:
-            self._problems.popitem(last=False)
+        self._problems[candidate.problem] = own = self._problems.get(candidate.problem, CalibrationSet())
+        own.add(candidate.score)
