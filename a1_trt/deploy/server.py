@@ -28,7 +28,7 @@ _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _FAILED = re.compile(r"failed to load '(?P<model>[^']+)'.*")
 _STUB_DIED = "error while loading shared libraries"
 _POLL_S = 0.1
-_N_KILLS = 50
+_N_POLLS = 50
 _KILL_POLL_S = 0.01
 _SHM = Path("/dev/shm")  # noqa: S108  the system's own place of shared memory; only listed and cleared by our prefix
 
@@ -94,7 +94,7 @@ class TritonServer:
     @property
     def pid(self) -> int | None:
         """The server's process; None when it does not run."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        return self._process.pid if self._process and not _has_ended(self._process.pid) else None
 
     def start(self) -> None:
         """Start the server and return at once.
@@ -141,7 +141,7 @@ class TritonServer:
         said = ""
         while not self._is_ready():
             log = self._log()
-            if self._process is None or self._process.poll() is not None or _STUB_DIED in log:
+            if self.pid is None or _STUB_DIED in log:
                 raise self._death(log)
             if time.monotonic() > deadline_s:
                 raise self._wrong(f"the server is not ready after {self._timeout_s:.0f} s", log)
@@ -160,7 +160,7 @@ class TritonServer:
             DeployError: Always, as a server that ends by itself has died.
         """
         if self._process is not None:
-            self._process.wait()
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         raise self._death(self._log())
 
     def stop(self, grace_s: float = 10.0) -> None:
@@ -171,15 +171,15 @@ class TritonServer:
         """
         process, self._process = self._process, None
         try:
-            if process is not None and process.poll() is None:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(grace_s)
+            if process is not None and not _has_ended(process.pid):
+                os.kill(process.pid, signal.SIGTERM)
+                deadline_s = time.monotonic() + grace_s
+                while not _has_ended(process.pid) and time.monotonic() < deadline_s:
+                    time.sleep(_POLL_S)
         finally:
             if process is not None:
                 # The stubs are in the server's group; whatever still runs of it has had its time.
-                _kill_group(process.pid)
-                process.wait()
+                _kill_group(process)
             self._clean()
             atexit.unregister(self.stop)
 
@@ -238,11 +238,22 @@ class TritonServer:
             self.log_path = None
 
 
-def _kill_group(group: int) -> None:
-    """Kill a process group and wait a moment until it is gone; what its init process has not reaped stays as a name."""
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended. It is not reaped: until it is, nobody else gets its number, or that of its group."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, reaped only after that, with its group; wait a moment until the group is gone.
+
+    What its init process has not reaped stays as a name.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        for _ in range(_N_KILLS):
-            os.killpg(group, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        for _ in range(_N_POLLS):
+            os.killpg(process.pid, 0)
             time.sleep(_KILL_POLL_S)
 
 
