@@ -5,57 +5,27 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from a1_trt.cli import predictions
 from a1_trt.cli.output import note, say_json
 from a1_trt.cli.progress import CountView
+from a1_trt.cli.workloads import (
+    alpha_option,
+    load_option,
+    make_request,
+    split_option,
+    strategy_option,
+    workload_options,
+)
 
-if TYPE_CHECKING:
-    from a1_trt.simulate.request import Request
-    from a1_trt.types import Role
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 _file, _out = click.Path(path_type=Path, dir_okay=False, allow_dash=True), click.Path(path_type=Path, dir_okay=False)
 _json_file = click.option("--json", "json_path", type=_file, metavar="FILE", help="Write the figures; - prints them.")
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _html = click.option("--html", type=_out, help="Write a report with plots.")
-_strategy = click.option("--strategy", default="a1", show_default=True, metavar="NAME", help="See docs/simulation.md.")
-_WORKLOAD = (
-    click.option("--gpu", metavar="NAMExN", help="GPUs, such as H100x8."),
-    click.option("--trace", type=click.Path(path_type=Path), help="A published trace: its decisions are replayed."),
-    click.option("--problems", "n_problems", type=int, help="Problems; the trace's own, or 32."),
-    click.option("--samples", "n_samples", type=int, help="Samples of each; the trace's or the pair's own."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
-    click.option("--max-turns", type=int, help="Longest chain, in turns."),
-    click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
-    click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
-    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
-    click.option("--draft-in-flight", type=click.IntRange(1, 65536), help="Most draft calls in flight an engine."),
-    click.option("--target-in-flight", type=click.IntRange(1, 65536), help="Most target calls in flight an engine."),
-    click.option("--concurrency", type=click.IntRange(min=1), help="Problems at work at once."),
-    click.option("--controller", metavar="NAME", help="Decides; a trace's own decisions are replayed if not given."),
-    click.option("--chars-per-token", type=float, help="Characters of a token of a trace."),
-    click.option("--lengths", multiple=True, metavar="NAME=VALUE", help="Of a drawn workload: median_tokens, ..."),
-    click.option("--set", "assumptions", multiple=True, metavar="NAME=VALUE", help="Another value of simulation.toml."),
-    click.option("--engines", type=click.Path(path_type=Path), help="Engines of `simulate fit`, instead of GPUs."),
-    click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
-    click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
-)
-_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
-_alpha = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
-_load = click.option("--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given.")
-_split = click.option("--split", metavar="D:T", help="GPUs of draft and target; one third to two if not given.")
-
-
-def _workload_options(function: _F) -> _F:
-    for option in reversed(_WORKLOAD):
-        function = option(function)
-    return function
 
 
 @click.group()
@@ -76,11 +46,11 @@ def simulate() -> None:
 
 @simulate.command()
 @click.argument("pair")
-@_strategy
-@_split
-@_alpha
-@_load
-@_workload_options
+@strategy_option
+@split_option
+@alpha_option
+@load_option
+@workload_options
 @_json_file
 @click.option("--calls", "calls_path", type=_out, help="Write every call, too.")
 def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path | None, **given: Any) -> None:
@@ -94,7 +64,7 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
     from a1_trt.simulate.fleet import call_document
     from a1_trt.simulate.request import prepare
 
-    prepared = prepare(_request(pair, given, split))
+    prepared = prepare(make_request(pair, given, split))
     calls: list[dict[str, Any]] = []
     keep = (lambda call: calls.append(call_document(call))) if calls_path else None
     with CountView("samples", prepared.workload.n_samples) as view:
@@ -109,11 +79,11 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
 @click.option(
     "--vary", multiple=True, metavar="NAME=A,B,...", help="strategy, samples, turns, alpha, split, replicas, in_flight."
 )
-@_strategy
-@_split
-@_alpha
-@_load
-@_workload_options
+@strategy_option
+@split_option
+@alpha_option
+@load_option
+@workload_options
 @_json_file
 @_html
 def sweep(
@@ -122,7 +92,7 @@ def sweep(
     """Simulate every combination of what is varied; split and in_flight are D:T, of draft and target.
 
     \b
-    Example:
+    Examples:
       a1-trt simulate sweep PAIR --gpu H100x8 --vary strategy=a1,sync-rank,target-only --vary samples=1,4,16 \\
         --vary split=2:6,4:4 --html sweep.html
     """
@@ -131,7 +101,7 @@ def sweep(
 
     with CountView("simulations") as view:
         document = {
-            **simulate_all(_request(pair, given, split), axes_of(vary), on_point=view.show),
+            **simulate_all(make_request(pair, given, split), axes_of(vary), on_point=view.show),
             "command": _command(),
         }
     _write_html(document, html)
@@ -149,15 +119,15 @@ def sweep(
 @click.option("--price", multiple=True, metavar="GPU=PRICE", help="Price of an hour; one a GPU if not given.")
 @click.option("--or-gpu", "others", multiple=True, metavar="NAMExN", help="Another kind of GPU to choose from.")
 @click.option("--runners-up", type=click.IntRange(0, 100), default=4, show_default=True, help="How many more to name.")
-@_strategy
-@_workload_options
+@strategy_option
+@workload_options
 @_json_flag
 @_html
 def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
     """Find the cheapest layout of PAIR that carries a load within a latency, out of at most the GPUs named.
 
     \b
-    Example:
+    Examples:
       a1-trt simulate plan Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --alpha 0.3:0.5 --load 10 --latency 120
     """
     from a1_trt.simulate.plan import Goal, make_plan
@@ -173,7 +143,7 @@ def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
         n_runners_up=given.pop("runners_up"),
     )
     with CountView("layouts") as view:
-        document = {**make_plan(_request(pair, given), goal, on_layout=view.show), "command": _command()}
+        document = {**make_plan(make_request(pair, given), goal, on_layout=view.show), "command": _command()}
     _write_html(document, html)
     _deliver(document, Path("-") if as_json else None, predictions.say_plan)
 
@@ -188,7 +158,7 @@ def fit(run_file: Path, holdout: str | None, shared: bool | None, output: Path |
     """Fit the constants of the engines to the calls of a real run, and say how far the rest of it is predicted.
 
     \b
-    Example:
+    Examples:
       a1-trt bench compare reference --strategies a1,target-only,sync-rank --json RUN.json
       a1-trt simulate fit RUN.json --holdout sync-rank --output engines.json
     """
@@ -214,6 +184,10 @@ def barrier(trace: Path, slots: int, as_json: bool) -> None:
     """Say what removing the barrier between problems gains, from the recorded durations of TRACE.
 
     By plain list scheduling, and by the simulator on the same durations.
+
+    \b
+    Examples:
+      a1-trt simulate barrier math.npz --slots 16
     """
     from a1_trt.simulate.listing import barrier_gain
     from a1_trt.simulate.traces import durations
@@ -227,47 +201,17 @@ def barrier(trace: Path, slots: int, as_json: bool) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the workloads.")
 @_json_flag
 def paper(gpu: str, seed: int, as_json: bool) -> None:
-    """Simulate the table of the paper beside its figures; the workloads are assumptions (docs/simulation.md)."""
+    """Simulate the table of the paper beside its figures; the workloads are assumptions (docs/simulation.md).
+
+    \b
+    Examples:
+      a1-trt simulate paper --gpu H100
+    """
     from a1_trt.simulate.paper import paper_table
 
     with CountView("simulations") as view:
         document = {**paper_table(gpu, seed, on_run=view.show), "command": _command()}
     _deliver(document, Path("-") if as_json else None, predictions.say_paper)
-
-
-def _request(pair: str, given: dict[str, Any], split: str | None = None) -> Request:
-    """What the options say."""
-    from a1_trt.simulate.engines import read_engines
-    from a1_trt.simulate.fleet import ROLES
-    from a1_trt.simulate.request import Request
-    from a1_trt.simulate.speculation import Speculation
-    from a1_trt.simulate.sweep import split_layout
-    from a1_trt.simulate.traces import CHARS_PER_TOKEN
-    from a1_trt.simulate.words import lengths_of, pairs_of
-
-    in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
-    engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)
-    request = Request(
-        pair,
-        gpu=given["gpu"],
-        strategy=given["strategy"],
-        trace=given["trace"],
-        n_problems=given["n_problems"],
-        n_samples=given["n_samples"],
-        seed=given["seed"],
-        parameters={name: given.get(name) for name in _PARAMETERS},
-        in_flight=in_flight,
-        concurrency=given["concurrency"],
-        load_per_min=given.get("load_per_min"),
-        controller=given["controller"],
-        lengths=lengths_of(given["lengths"]),
-        chars_per_token=CHARS_PER_TOKEN if given["chars_per_token"] is None else given["chars_per_token"],
-        assumptions=pairs_of(given["assumptions"], "set"),
-        speculation=Speculation(given["speculative_tokens"], given["acceptance"]),
-        engines=engines,
-        coupled=coupled,
-    )
-    return replace(request, layout=split_layout(split, request)) if split else request
 
 
 def _command() -> str:

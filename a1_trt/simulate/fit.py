@@ -32,6 +32,8 @@ from a1_trt.types import Role
 
 MAX_TRAINING_CALLS = 8_000
 _PULL = 0.005
+_SHARES = (0.5, 0.2)
+"""Where the searches start: the share of a call's time that is its iterations' rather than its tokens'."""
 _ROBUST = 0.1
 """Residuals above this, a tenth, count linearly."""
 
@@ -94,7 +96,7 @@ def fit_runs(
     training = _trimmed(seen)
     options = [shared] if shared is not None else [False, True]
     roles = tuple(role for role in ROLES if any(call.role == role for run in training for call in run.calls))
-    n_evaluations = most_evaluations(5 * len(roles))
+    n_evaluations = len(_SHARES) * most_evaluations(5 * len(roles))
     n_most, n_done = len(options) * n_evaluations * len(training), 0
 
     def count() -> None:
@@ -173,7 +175,7 @@ def _trimmed(seen: Sequence[RecordedRun]) -> list[RecordedRun]:
 def _fit(
     runs: Sequence[RecordedRun], model: _Model, count: Callable[[], None], parity: int | None
 ) -> tuple[float, _Model, dict[Role, Constants]]:
-    start = model.pack(_first_guess(runs, model.roles))
+    start = model.pack(_first_guess(runs, model.roles, _SHARES[0]))
 
     def residuals(vector: Vector) -> Vector:
         values: list[float] = []
@@ -183,9 +185,13 @@ def _fit(
         pull: Vector = _PULL * (vector - start)
         return np.concatenate([_robust(np.array(values)), pull])
 
-    at = polished(descended(start, residuals), residuals)
-    now = residuals(at)
-    return float(now @ now), model, model.unpack(at)
+    found = []
+    for share in _SHARES:
+        at = polished(descended(model.pack(_first_guess(runs, model.roles, share)), residuals), residuals)
+        now = residuals(at)
+        found.append((float(now @ now), at))
+    loss, best = min(found, key=lambda item: item[0])
+    return loss, model, model.unpack(best)
 
 
 def _robust(residuals: Vector) -> Vector:
@@ -195,15 +201,15 @@ def _robust(residuals: Vector) -> Vector:
     return robust
 
 
-def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role]) -> dict[Role, Constants]:
-    """Half of the pace of a role's calls for the iteration, the rest for its tokens."""
+def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role], share: float) -> dict[Role, Constants]:
+    """A share of the pace of a role's calls for the iteration, the rest for its tokens."""
     found = {}
     for role in roles:
         calls = [call for run in runs for call in run.calls if call.role == role]
         steps = sum(max(1, call.n_new_tokens) for call in calls)
         pace_s = max(1e-7, sum(call.duration_s for call in calls) / steps)
         crowd = max(1, sum(run.in_flight(role) for run in runs) // len(runs))
-        found[role] = Constants(pace_s / 2, pace_s / 2 / crowd, pace_s / 8 / crowd, 1e-3, 1.3)
+        found[role] = Constants(share * pace_s, (1 - share) * pace_s / crowd, pace_s / 8 / crowd, 1e-3, 1.5)
     return found
 
 

@@ -88,6 +88,7 @@ class _Station:
 
     plan: EnginePlan
     batches: list[Batch]
+    caches: list[ChainCache]
     loads: list[int]
     queue: deque[FleetCall] = field(default_factory=deque)
     in_flight: int = 0
@@ -129,7 +130,7 @@ class Fleet:
         self._stations = {role: self._station(plan, processor) for role, plan in plans.items()}
 
     def _station(self, plan: EnginePlan, processor: Processor | None) -> _Station:
-        batches = []
+        batches, caches = [], []
         for _ in range(plan.n_engines):
             said = plan.limits
             cache = ChainCache(said.kv_blocks, said.block_tokens, reuse=said.prefix_reuse)
@@ -138,7 +139,8 @@ class Fleet:
             batch.on_cut = lambda index=index: self._touched.__setitem__(index, None)
             self._batches.append(batch)
             batches.append(batch)
-        return _Station(plan, batches, [0] * plan.n_engines)
+            caches.append(cache)
+        return _Station(plan, batches, caches, [0] * plan.n_engines)
 
     def batches(self, role: Role) -> Sequence[Batch]:
         """The engines of a role, with their counters."""
@@ -226,6 +228,12 @@ class Fleet:
             loads = station.loads
             station.homes[key] = loads.index(min(loads))
         return station.homes[key]
+
+    def take_back(self, chain: Chain) -> None:
+        """A chain lost its last tokens; what comes instead is not in any KV cache."""
+        for station in self._stations.values():
+            home = station.homes.get((chain.problem, chain.sample), 0)
+            station.caches[home].trim(chain)
 
     def forget(self, problem: int, sample: int) -> None:
         """A sample is over: its chain has no home any more."""

@@ -20,12 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from a1_trt.adapters.simulated.chain_cache import Chain
 from a1_trt.conformal import Category, Controller, make_controller
 from a1_trt.scheduler import policy
 from a1_trt.simulate.fleet import Fleet, FleetCall
 from a1_trt.simulate.samples import ProblemAtWork, Sample, Tally
 from a1_trt.simulate.scripts import Workload
-from a1_trt.types import Parameters, Problem
+from a1_trt.simulate.text import script_problem
+from a1_trt.types import Parameters
 
 Decisions = Literal["recorded", "controller"]
 LOCKSTEP = ("sync-rank", "sync-threshold")
@@ -94,7 +96,9 @@ class Flow:
         while self._arrived and len(self._problems) < self._concurrency:
             number = self._arrived.pop(0)
             scripts = self._workload.scripts[number]
-            self._problems[number] = ProblemAtWork(len(scripts), self._fleet.now_s)
+            self._problems[number] = ProblemAtWork(
+                script_problem(number, self._workload.prompts[number]), len(scripts), self._fleet.now_s
+            )
             samples = [Sample(number, index, script) for index, script in enumerate(scripts)]
             for sample in samples:
                 self._ask(sample, self._opening(sample))
@@ -233,7 +237,7 @@ class Flow:
         self._decide(sample, takeover)
 
     def _is_strange(self, sample: Sample) -> bool:
-        problem, said = Problem("", id=str(sample.problem)), self._parameters
+        problem, said = self._problems[sample.problem].problem, self._parameters
         score = sample.script.score(sample.turn)
         candidate = policy.candidate(problem, sample.index, sample.turn, score, self._category, said)
         decision = self._controller.decide(candidate)
@@ -262,13 +266,19 @@ class Flow:
 
     def _decide(self, sample: Sample, takeover: bool) -> None:
         if takeover:
-            # A rejected answer is taken back, so that the target has something to go on with.
-            sample.n_tokens -= sample.draft_ends and sample.n_drafted > 0
+            if sample.draft_ends and sample.n_drafted:
+                self._take_back(sample)
             self._ask(sample, self._takeover(sample))
         elif sample.draft_ends:
             self._finish(sample)
         else:
             self._turn_ended(sample)
+
+    def _take_back(self, sample: Sample) -> None:
+        """Take a rejected answer, one token, out of the chain: the target has to have something to go on with."""
+        n_prompt = self._workload.prompts[sample.problem]
+        self._fleet.take_back(Chain(sample.problem, sample.index, n_prompt, n_prompt + sample.n_tokens - 1))
+        sample.n_tokens -= sample.n_drafted > 1  # a segment that is nothing but an answer leaves its mark
 
     def _turn_ended(self, sample: Sample) -> None:
         over = sample.turn == sample.script.last_turn

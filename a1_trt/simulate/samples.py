@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from a1_trt.simulate.fleet import FleetCall
 from a1_trt.simulate.scripts import Script
+from a1_trt.types import Problem
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,7 @@ class Sample:
 class ProblemAtWork:
     """A problem at work: how many samples are, what its barrier holds back, what was scored in the turn."""
 
+    problem: Problem
     n_open: int
     started_s: float
     n_busy: int = 0

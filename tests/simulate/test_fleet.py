@@ -72,7 +72,7 @@ def by_fleet(workload, parameters, strategy, concurrency=None):
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
     ("strategy", "changes"),
     [

@@ -106,6 +106,18 @@ class ChainCache:
             if not holders:
                 del self._held[lease.chain.problem]
 
+    def trim(self, chain: Chain) -> None:
+        """A chain that nobody holds is only `chain.n_tokens` long now: forget its blocks behind that."""
+        key = (chain.problem, chain.sample)
+        if key in self._free:
+            start, stop = self._free[key]
+            kept = max(start, min(stop, chain.n_tokens // self._block_tokens - chain.n_prompt // self._block_tokens))
+            self.cached -= stop - kept
+            if kept > start:
+                self._free[key] = (start, kept)
+            else:
+                del self._free[key]
+
     def _hits(self, chain: Chain) -> tuple[int, int, int]:
         """Blocks of prompt and chain that are there, and how many of them nobody holds."""
         full = chain.n_tokens // self._block_tokens
