@@ -137,7 +137,7 @@ def a1_of(result: Result, wish: Wish) -> dict[str, Any]:
     """What test-time scaling did."""
     usage, said = result.usage, wish.parameters
     document = {
-        "vote": result.answer,
+        "answer": result.answer,
         "votes": [list(vote) for vote in result.votes],
         "rejection_rate": result.rejection_rate,
         "alpha": said.alpha,

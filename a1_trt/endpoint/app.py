@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -23,8 +23,9 @@ from a1_trt.endpoint.gate import Gate
 from a1_trt.endpoint.stream import DONE, Narrator, server_sent, usage_with
 from a1_trt.endpoint.watch import Stopwatch, Watch
 from a1_trt.errors import A1Error, Cancelled
-from a1_trt.types import Event, ProblemFinished, Result
+from a1_trt.types import Event, ProblemFinished, Result, SampleEnd, SampleFinished
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _BODY_S = 30.0
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,7 +68,7 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     @app.exception_handler(Refused)
     @app.exception_handler(A1Error)
     async def failed(_: Request, error: Exception) -> Response:
-        return _failure(error)
+        return _failure(error, chat.watch.retry_after_s)
 
     @app.exception_handler(HTTPException)
     async def no_such_route(_: Request, error: HTTPException) -> Response:
@@ -118,11 +119,11 @@ class _Chat:
             self.watch.failed(error)
             raise
         if wish.stream:
-            return await _until_gone(request, lambda: self._streamed(wish))
-        return await _until_gone(request, lambda: self._whole(wish))
+            return await _until_gone(request, self._streamed(wish))
+        return await _until_gone(request, self._whole(wish))
 
     async def _whole(self, wish: Wish) -> Response:
-        with self.watch.request() as stopwatch, self._gate.entered():
+        with self.watch.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
             result = await self._result(wish, stopwatch)
             choices = choices_of(result, wish)
             return JSONResponse(
@@ -154,9 +155,11 @@ class _Chat:
     async def _chunks(self, wish: Wish) -> AsyncGenerator[bytes, None]:
         narrator = Narrator(self._envelope(), wish, usage_with(self._backend.count_tokens, wish))
         opened = False
-        with self.watch.request() as stopwatch, self._gate.entered():
+        with self.watch.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
             async with aclosing(self._events(wish, stopwatch)) as events:
                 async for event in events:
+                    if not opened and _is_failed_sample(event):
+                        continue  # should all of them fail, the response has a status that says so
                     documents = [*([] if opened else narrator.opening()), *narrator.tell(event)]
                     opened = True
                     if any(_is_readable(document) for document in documents):
@@ -185,9 +188,12 @@ class _EventStream(StreamingResponse):
         super().__init__(_told(first, rest), media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A generator that is left in the middle is closed at some time or other; the engines cannot wait for that.
+        """Send everything, as long as somebody listens.
+
+        Starlette's own way cancels again and again what it cancels, so that nothing can be cleaned up in order.
+        """
         async with aclosing(self._rest):
-            await super().__call__(scope, receive, send)
+            await _unless_gone(receive, self.stream_response(send))
 
 
 async def _told(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -206,28 +212,37 @@ def _is_readable(document: dict[str, Any]) -> bool:
     return any(delta.get("content") or delta.get("reasoning_content") for delta in deltas)
 
 
-async def _until_gone(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+def _is_failed_sample(event: Event) -> bool:
+    return isinstance(event, SampleFinished) and event.end is SampleEnd.FAILED
+
+
+async def _until_gone(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
     """The response that `work` makes, unless its caller leaves before: then the work is cancelled."""
-    working = asyncio.ensure_future(work())
-    leaving = asyncio.ensure_future(_left(request))
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            return Response(status_code=_CLIENT_GONE)
-        return working.result()
+        return await _unless_gone(request.receive, work) or Response(status_code=_CLIENT_GONE)
     except (A1Error, Refused):
         raise
     except Exception as error:  # noqa: BLE001  the caller is told that much, the log all of it
         _log.exception("a request failed")
         return _failure(error)
+
+
+async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T | None:
+    """What `work` gives, or None where the caller leaves before: then the work is cancelled, and over on return."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    either: list[asyncio.Future[Any]] = [working, leaving]
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
     finally:
-        for task in (working, leaving):
+        for task in either:
             task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        await asyncio.gather(*either, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 
@@ -239,7 +254,12 @@ async def _body(request: Request) -> bytes:
     """
     # A page of some other site may send anything but JSON to a server on this machine without asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused("the body is no application/json", status=415, reason="unsupported_media_type")
+        raise Refused(
+            "the body is no application/json",
+            status=415,
+            reason="unsupported_media_type",
+            remedy="say so in Content-Type",
+        )
     chunks: list[bytes] = []
     n_bytes = 0
     try:
@@ -254,6 +274,6 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _failure(error: BaseException) -> Response:
-    failure = failure_of(error)
+def _failure(error: BaseException, retry_after_s: int = 1) -> Response:
+    failure = failure_of(error, retry_after_s=retry_after_s)
     return JSONResponse(failure.body, failure.status, failure.headers)

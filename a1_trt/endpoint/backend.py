@@ -15,7 +15,7 @@ from a1_trt.deploy.exporter import Exporter
 from a1_trt.deploy.probe import probe
 from a1_trt.endpoint.registry import Registry
 from a1_trt.engine import Engine
-from a1_trt.errors import A1Error, EngineTimeout
+from a1_trt.errors import A1Error, EngineTimeout, InvalidRequestError
 from a1_trt.session import ROLES, Session, ledgers_of, open_engines
 from a1_trt.types import Event, Problem, Role, SegmentScored, SegmentWritten
 
@@ -162,10 +162,14 @@ class TritonBackend(_Solving):
     async def connect(cls, pair: Pair, url: str, metrics_url: str | None = None) -> Self:
         """A backend of a server.
 
+        The server need not be there yet: it is reached for when there is something to ask it.
+
         Raises:
             InvalidRequestError: The URL is none of gRPC.
             ConfigError: A tokenizer cannot be loaded.
         """
+        if not url.startswith("grpc://"):
+            raise InvalidRequestError(f"{url!r} is no URL of gRPC", field="url", remedy="give grpc://host:port")
         engines = await open_engines(pair, url=url.removeprefix("grpc://"))
         try:
             return cls(pair, url, engines, metrics_url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -70,7 +70,7 @@ class _Body(BaseModel):
     n: int | None = Field(None, ge=1, le=_MAX_CHOICES)
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    stop: str | list[str] | None = Field(None, max_length=4)
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     temperature: float | None = None
     seed: int | None = Field(None, ge=-_SEEDS, lt=_SEEDS)
     max_tokens: int | None = Field(None, ge=1, lt=2**31)
@@ -137,8 +137,13 @@ def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
     _check_own(own)
     text = problem_text(said.messages)
     overrides = _overrides(said, options, defaults)
+    try:
+        problem = check_problem(text, id=own.get("id") or Problem(text).key)
+    except InvalidRequestError as error:
+        error.field = "messages"
+        raise
     return Wish(
-        problem=check_problem(text, id=own.get("id") or Problem(text).key),
+        problem=problem,
         overrides=overrides,
         parameters=make_parameters(defaults, **overrides),
         n_choices=said.n or 1,
@@ -254,12 +259,12 @@ def _overrides(said: _Body, options: dict[str, Any], defaults: Parameters) -> di
 
 
 def _for_choices(n: int, given: Mapping[str, Any], n_samples: int) -> dict[str, Any]:
-    """What it takes to have `n` chains to give back."""
+    """What it takes to have `n` chains to give back; who asks for several expects as many samples, all of them."""
     more: dict[str, Any] = {}
-    if n > n_samples:
-        if "n_samples" in given:
-            raise InvalidRequestError(f"n is {n}", field="n", remedy=f"choose at most a1.n_samples = {n_samples}")
+    if n > 1 and "n_samples" not in given:
         more["n_samples"] = n_samples = n
+    if n > n_samples:
+        raise InvalidRequestError(f"n is {n}", field="n", remedy=f"choose at most a1.n_samples = {n_samples}")
     if 2 * n > n_samples and "early_stop" not in given:
         # A settled vote may leave fewer chains with an answer than are asked for.
         more["early_stop"] = False

@@ -15,7 +15,6 @@ from a1_trt.errors import (
 )
 
 _INVALID = "invalid_request_error"
-_RETRY_AFTER_S = 1
 
 
 class Refused(Exception):
@@ -67,8 +66,12 @@ class Failure:
         return str(self.body["error"]["code"])
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException, *, retry_after_s: int = 1) -> Failure:
     """What a caller is told about an error; of an unexpected one nothing but that it is one.
+
+    Args:
+        error: The error.
+        retry_after_s: When to come back where too much is at work, seconds.
 
     Example:
         >>> failure = failure_of(InvalidRequestError("alpha is 2.0", field="a1.alpha"))
@@ -78,14 +81,14 @@ def failure_of(error: BaseException) -> Failure:
         {'Retry-After': '1'}
     """
     if isinstance(error, Refused):
-        headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status == 429 else {}
+        headers = {"Retry-After": str(retry_after_s)} if error.status == 429 else {}
         return _failure(error.status, error, error.kind, error.reason, headers)
     if isinstance(error, ContextLengthError):
         return _failure(400, error, _INVALID, "context_length_exceeded")
     if isinstance(error, InvalidRequestError | ConfigError):
         return _failure(400, error, _INVALID, error.code)
     if isinstance(error, EngineOverloaded):
-        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        headers = {"Retry-After": str(retry_after_s)}
         return _failure(429, error, "rate_limit_error", "rate_limit_exceeded", headers)
     if isinstance(error, DeadlineExceeded):
         # OpenAI's clients retry a 504, which would take as long again.

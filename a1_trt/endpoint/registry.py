@@ -45,6 +45,11 @@ class Histogram:
         self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
 
+    @property
+    def mean(self) -> float:
+        """Mean of the observations; 0 where there are none."""
+        return self._sum / max(1, sum(self._counts))
+
     def observe(self, value: float) -> None:
         """Count one observation."""
         self._counts[bisect_left(self._bounds, value)] += 1

@@ -73,7 +73,6 @@ async def serve(
     Raises:
         ConfigError: The key file or a model is wrong.
         DeployError: The port cannot be had.
-        EngineUnavailable: The server cannot be reached.
 
     Example:
         >>> asyncio.run(serve(load_pair("reference"), Settings(), on_ready=print))  # doctest: +SKIP
