@@ -15,7 +15,7 @@ Vector = NDArray[np.float64]
 Residuals = Callable[[Vector], Vector]
 
 _N_STEPS = 8
-_N_POLISH = 160
+_N_POLISH = 100
 _WIDTH = 0.1
 _MOST_DAMPING = 1e3
 

@@ -104,8 +104,6 @@ class Flow:
                 self._ask(sample, self._opening(sample))
             self._release(number)
 
-    # --- calls ---------------------------------------------------------------------------------------------------
-
     def _opening(self, sample: Sample) -> FleetCall | None:
         if self._strategy not in ALONE:
             return self._draft(sample)
@@ -195,8 +193,6 @@ class Flow:
         problem.n_busy += len(going)
         for call in going:
             self._fleet.ask(call)
-
-    # --- what follows --------------------------------------------------------------------------------------------
 
     def _written(self, sample: Sample, call: FleetCall, then: Callable[[Sample], None]) -> None:
         sample.n_tokens += call.n_new
