@@ -46,14 +46,23 @@ class Endpoint:
         self.stop = stop
         self.session = session
         self._loop = loop
+        self._clients: list[OpenAI] = []
 
     def openai(self, **options: Any) -> OpenAI:
-        """A client that asks once."""
-        return OpenAI(base_url=f"{self.url}/v1", **{"api_key": "none", "max_retries": 0, **options})
+        """A client that asks once; closed with the endpoint."""
+        client = OpenAI(base_url=f"{self.url}/v1", **{"api_key": "none", "max_retries": 0, **options})
+        self._clients.append(client)
+        return client
 
     def http(self) -> httpx.Client:
         """A plain client."""
         return httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
+
+    def close(self) -> None:
+        """Close all clients and stop."""
+        for client in self._clients:
+            client.close()
+        self.stop()
 
     def n_calls(self) -> int:
         """Calls that are in flight on either engine or wait for a place."""
@@ -101,10 +110,11 @@ def running(pair: Pair, make_session: Callable[[], Any], gate: Gate) -> Iterator
         thread.join(30)
         assert not thread.is_alive(), "the endpoint did not stop"
 
+    endpoint = Endpoint(url, found["session"], found["loop"], stop)
     try:
-        yield Endpoint(url, found["session"], found["loop"], stop)
+        yield endpoint
     finally:
-        stop()
+        endpoint.close()
 
 
 @pytest.fixture(scope="session")
