@@ -24,6 +24,7 @@ from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters, Problem
 
 N_WARM_UP = 2
+_LEAST_WIDTH = 110
 _DEFAULT = "a1,target-only,sync-rank,sync-threshold"
 
 
@@ -262,14 +263,15 @@ def _show(document: dict[str, Any]) -> None:
     table = Table(title=f"{len(document['problems'])} problems, {document['plan']['repeats']} repeats")
     for name in ("strategy", *(("samples", "turns") if several else ())):
         table.add_column(name)
-    for name in ("accuracy", "problems/s", "p50 s", "p95 s", "draft tokens", "target tokens", "rejected", "speed-up"):
+    for name in ("accuracy", "problems/s", "p50 s", "p95 s", "draft", "target", "rejected", "speed-up"):
         table.add_column(name, justify="right")
     for each in document["overall"]:
         table.add_row(*_row(each, document, several))
-    console = Console()
-    console.print(table)
+    Console(width=max(Console().width, _LEAST_WIDTH)).print(table)
     first = document["plan"]["strategies"][0]
-    console.print(f"speed-up: of {first} over the strategy of the line, with its 95 % interval", highlight=False)
+    click.echo("draft, target: tokens they wrote")
+    if len(document["plan"]["strategies"]) > 1:
+        click.echo(f"speed-up: of {first} over the strategy of the line, with its 95 % interval")
 
 
 def _row(each: dict[str, Any], document: dict[str, Any], several: bool) -> list[str]:

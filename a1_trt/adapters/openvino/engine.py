@@ -71,6 +71,7 @@ class OpenVinoEngine(Engine):
         self._scorers_lock = asyncio.Lock()
         self._memory = ScoreMemory()
         self._following = Following(setup.n_blocks)
+        self._prompts = Following(setup.n_blocks)
         self._closed = False
         self.rescored = 0
         self.recalled = 0
@@ -155,6 +156,9 @@ class OpenVinoEngine(Engine):
         self._check_length(len(prompt), max_tokens)
         proposed = PROPOSED_TOKENS if self._setup.proposer is not None else 0
         wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
+        async with self._prompts.turn(prompt) as is_first:
+            if is_first and self._setup.reuse_prefixes:  # the others find the prompt in the cache, not each beside it
+                await self._generator.run(prompt, Wish(1))
         output = await self._generator.run(prompt, wish)
         ids = output.token_ids
         ended = output.stopped and bool(ids) and ids[-1] in self._end_tokens
@@ -219,6 +223,7 @@ class OpenVinoEngine(Engine):
                 self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
         self._memory = ScoreMemory()
         self._following = Following(self._setup.n_blocks)
+        self._prompts = Following(self._setup.n_blocks)
 
     async def aclose(self) -> None:
         """Free the engine; a second call does nothing."""

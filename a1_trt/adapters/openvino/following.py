@@ -31,8 +31,12 @@ class Following:
         self._leaders: dict[bytes, asyncio.Event] = {}
 
     @asynccontextmanager
-    async def turn(self, token_ids: Sequence[int]) -> AsyncIterator[None]:
-        """Wait until nobody computes the beginning of these tokens that is not in the cache yet; then compute it."""
+    async def turn(self, token_ids: Sequence[int]) -> AsyncIterator[bool]:
+        """Wait until nobody computes the beginning of these tokens that is not in the cache yet; then compute it.
+
+        Yields:
+            Whether there is a whole block to compute.
+        """
         blocks = _blocks(token_ids)
         while (ahead := self._leader(blocks)) is not None:
             await ahead.wait()
@@ -40,7 +44,7 @@ class Following:
         done = asyncio.Event()
         self._leaders |= dict.fromkeys(mine, done)
         try:
-            yield
+            yield bool(mine)
             self._remember(blocks)
         finally:  # whoever failed has computed nothing; those who waited find out who goes first
             for block in mine:
