@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -288,3 +290,15 @@ def test_token_speculation_says_why_it_cannot() -> None:
 
     with pytest.raises(ConfigError, match="one tokenizer"):
         virtual_time.run(main())
+
+
+def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "example", "exec"), {})  # noqa: S102  our own page
+    assert capsys.readouterr().out.strip()
+
+
+def test_every_strategy_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    assert [name for name in STRATEGIES if f"`{name}`" not in page] == []
