@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from a1_trt.cli.bench import measured, workload_options
+from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError
@@ -79,7 +80,8 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--html", type=_FILE, help="Write a page with the plots.")
 @click.option("--png", type=_FILE, help="Write the plots as PNG.")
-def report(file: Path, html: Path | None, png: Path | None) -> None:
+@json_option
+def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> None:
     """Show what 'intensity measure' found.
 
     \b
@@ -88,8 +90,11 @@ def report(file: Path, html: Path | None, png: Path | None) -> None:
       a1-trt intensity report intensity.json --html intensity.html --png intensity.png
     """
     document = _read(file)
-    if html is None and png is None:
+    if as_json:
+        say_json({key: document[key] for key in ("pair", "processor", "joined")})
+    elif html is None and png is None:
         _show(document)
+    if html is None and png is None:
         return
     from a1_trt.report.intensity import intensity_figure
     from a1_trt.report.style import write_figure
