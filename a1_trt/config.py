@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a1_trt.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
 from a1_trt.locations import built_directory, find_model, find_pair
-from a1_trt.types import Admission, Parameters, Role
+from a1_trt.types import Admission, Parameters, Role, TakeoverFrom
 
 SCHEMA = 1
 
@@ -174,7 +174,7 @@ class Scheduling(_Strict):
     admission: Admission = "async"
     early_stop: bool = True
     verify_answers: bool = False
-    takeover_from: Literal["end", "surprise"] = "end"
+    takeover_from: TakeoverFrom = "end"
     optimistic: bool = False
 
 

@@ -6,7 +6,9 @@ Python, command line, gRPC and HTTP all come through here, so a wrong argument g
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from a1_trt.errors import InvalidRequestError
@@ -46,6 +48,30 @@ _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     "on_score_error": str,
     "takeover_from": str,
 }
+
+INPUTS: Mapping[str, str] = MappingProxyType(
+    {
+        "problem": "STRING",
+        "n_samples": "INT32",
+        "max_turns": "INT32",
+        "alpha": "FP32",
+        "budget": "INT32",
+        "draft_tokens": "INT32",
+        "target_tokens": "INT32",
+        "temperature": "FP32",
+        "seed": "INT64",
+        "early_stop": "BOOL",
+        "verify_answers": "BOOL",
+        "optimistic": "BOOL",
+        "exact_budget": "BOOL",
+        "takeover_from": "STRING",
+        "strategy": "STRING",
+        "admission": "STRING",
+        "stream": "BOOL",
+        "return_trajectories": "BOOL",
+    }
+)
+"""Input tensors of the served model and Triton's types of them, all of shape [1]; only the problem must be there."""
 
 
 def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> Problem:

@@ -17,6 +17,7 @@ Role = Literal["draft", "target"]
 CallKind = Literal["draft", "score", "takeover"]
 Strategy = Literal["a1", "target_only", "draft_only"]
 Admission = Literal["async", "barrier"]
+TakeoverFrom = Literal["end", "surprise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Parameters:
     strategy: Strategy = "a1"
     admission: Admission = "async"
     on_score_error: Literal["takeover", "fail"] = "takeover"
-    takeover_from: Literal["end", "surprise"] = "end"
+    takeover_from: TakeoverFrom = "end"
     exact_budget: bool = False
     optimistic: bool = False
 

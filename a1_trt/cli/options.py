@@ -43,6 +43,8 @@ _PARAMETERS = (
     click.option("--early-stop/--no-early-stop", default=None, help="Stop samples that cannot change the vote."),
     click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
     click.option("--optimistic/--no-optimistic", default=None, help="Draft on while a segment is being verified."),
+    click.option("--exact-budget/--no-exact-budget", default=None, help="Exactly alpha x samples takeovers a turn."),
+    click.option("--takeover-from", metavar="PLACE", help="Where the target goes on in a segment: end or surprise."),
 )
 _POLICIES = (
     click.option("--strategy", metavar="NAME", help="a1, target_only or draft_only."),

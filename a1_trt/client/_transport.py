@@ -11,7 +11,7 @@ import tenacity
 
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
 from a1_trt.requests import MAX_SAMPLES
-from a1_trt.types import Admission, Event, Parameters, Strategy
+from a1_trt.types import Admission, Event, Parameters, Strategy, TakeoverFrom
 
 Events = AsyncGenerator[Event, None]
 
@@ -39,6 +39,8 @@ class Overrides(TypedDict, total=False):
     early_stop: bool | None
     verify_answers: bool | None
     optimistic: bool | None
+    exact_budget: bool | None
+    takeover_from: TakeoverFrom | None
     strategy: Strategy | None
     admission: Admission | None
 

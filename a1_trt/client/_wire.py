@@ -7,30 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from a1_trt.errors import A1Error, EngineError, InvalidRequestError, from_wire
+from a1_trt.requests import INPUTS
 from a1_trt.types import Event
 from a1_trt.wire import event_from_dict
 
 MODEL = "a1"
 
-DATATYPES = {
-    "problem": "BYTES",
-    "n_samples": "INT32",
-    "max_turns": "INT32",
-    "alpha": "FP32",
-    "budget": "INT32",
-    "draft_tokens": "INT32",
-    "target_tokens": "INT32",
-    "temperature": "FP32",
-    "seed": "INT64",
-    "early_stop": "BOOL",
-    "verify_answers": "BOOL",
-    "optimistic": "BOOL",
-    "strategy": "BYTES",
-    "admission": "BYTES",
-    "stream": "BOOL",
-    "return_trajectories": "BOOL",
-}
-"""Input tensors of the served model, all of shape [1]."""
+DATATYPES = {name: {"STRING": "BYTES"}.get(kind, kind) for name, kind in INPUTS.items()}
+"""Input tensors of the served model as requests name their types: a text is BYTES there."""
 
 
 def tensors_of(text: str, overrides: Mapping[str, Any], *, live: bool) -> dict[str, Any]:

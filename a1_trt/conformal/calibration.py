@@ -115,7 +115,9 @@ class CalibrationSet:
         """
         value = check_score(score)
         below_or_equal: int = self._scores.bisect_right(value)
-        return len(self) - below_or_equal, below_or_equal - self._scores.bisect_left(value)
+        # To look for a tie is cheaper than a second rank, and most scores have none.
+        n_equal = below_or_equal - self._scores.bisect_left(value) if value in self._scores else 0
+        return len(self) - below_or_equal, n_equal
 
     def p_value(self, score: float, *, u: float | None = None) -> float:
         """The share of scores, the new one among them, that are at least as strange as the new one.

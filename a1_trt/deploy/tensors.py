@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from a1_trt.requests import INPUTS
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -34,10 +36,6 @@ def _number(name: str, data_type: str, *, optional: bool = True) -> Tensor:
     return Tensor(name, data_type, optional=optional, scalar=True)
 
 
-def _option(name: str, data_type: str) -> Tensor:
-    return Tensor(name, data_type, optional=True)
-
-
 ENGINE_INPUTS = (
     _ids("input_ids"),
     _number("input_lengths", "INT32", optional=False),
@@ -62,24 +60,7 @@ ENGINE_OUTPUTS = (
     Tensor("num_output_tokens", "INT32"),
 )
 
-A1_INPUTS = (
-    Tensor("problem", "STRING"),
-    _option("n_samples", "INT32"),
-    _option("max_turns", "INT32"),
-    _option("alpha", "FP32"),
-    _option("budget", "INT32"),
-    _option("draft_tokens", "INT32"),
-    _option("target_tokens", "INT32"),
-    _option("temperature", "FP32"),
-    _option("seed", "INT64"),
-    _option("early_stop", "BOOL"),
-    _option("verify_answers", "BOOL"),
-    _option("optimistic", "BOOL"),
-    _option("strategy", "STRING"),
-    _option("admission", "STRING"),
-    _option("stream", "BOOL"),
-    _option("return_trajectories", "BOOL"),
-)
+A1_INPUTS = tuple(Tensor(name, data_type, optional=name != "problem") for name, data_type in INPUTS.items())
 
 A1_OUTPUTS = (
     Tensor("answer", "STRING"),

@@ -48,7 +48,9 @@ def test_it_solves_streams_and_ends_its_thread(session: Make) -> None:
         many = client.solve_many(["a", "b", "c"], n_samples=2)
         assert any(thread.name == "a1-trt-client" for thread in threading.enumerate())
     assert isinstance(last, ProblemFinished)
-    assert last.result.answer == result.answer
+    # The answers may differ: the second run is ranked among the scores of the first.
+    assert last.result.problem == result.problem
+    assert len(last.result.trajectories) == len(result.trajectories) == 3
     assert all(isinstance(outcome, Result) for outcome in many)
     assert not any(thread.name == "a1-trt-client" for thread in threading.enumerate())
 

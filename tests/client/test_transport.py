@@ -9,7 +9,7 @@ import pytest
 
 from a1_trt import virtual_time
 from a1_trt.client import AsyncClient
-from a1_trt.client._transport import ATTEMPTS, retried, unreachable
+from a1_trt.client._transport import ATTEMPTS, Overrides, retried, unreachable
 from a1_trt.client._wire import DATATYPES, events_of, tensors_of, typed_error
 from a1_trt.deploy.tensors import A1_INPUTS
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, InvalidRequestError
@@ -90,9 +90,10 @@ def test_arguments_are_checked_before_anything_is_sent(scheme: str, unused_port:
         asyncio.run(main())
 
 
-def test_the_client_knows_the_served_models_inputs() -> None:
+def test_requests_carry_the_served_models_inputs_and_every_override() -> None:
     served = {tensor.name: tensor.data_type.replace("STRING", "BYTES") for tensor in A1_INPUTS}
     assert served == DATATYPES
+    assert {*Overrides.__annotations__, "problem", "stream", "return_trajectories"} == set(served)
 
 
 def test_a_parameter_that_only_the_pair_file_sets_is_refused() -> None:
