@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from a1_trt.calibration import Batch, CalibrationLog, Provenance, merge, read_log, write_log
 from a1_trt.errors import CalibrationError
@@ -54,6 +54,7 @@ def by_writer(log):
 
 
 @given(histories())
+@settings(deadline=None)
 def test_a_file_gives_back_what_was_written(tmp_path_factory, logs):
     path = tmp_path_factory.mktemp("log") / "calibration.jsonl"
     write_log(path, logs[0])
@@ -61,6 +62,7 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, logs):
 
 
 @given(histories())
+@settings(deadline=None)
 def test_merging_takes_every_decision_once_in_any_order(logs):
     whole, some = logs
     assert by_writer(merge([whole, some])) == by_writer(merge([some, whole])) == by_writer(whole)
