@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 from a1_trt.conformal import Category, Controller, Score
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError
@@ -182,7 +182,8 @@ class Scheduler:
         """Whether fewer takeovers than allowed wait or are in flight."""
         if self._max_takeovers is None:
             return True
-        calls = (*self.in_flight.values(), *self.waiting["target"])
+        held = (call for work in self._works.values() for call in work.held)
+        calls = chain(self.in_flight.values(), self.waiting["target"], held)
         return sum(call.kind == "takeover" for call in calls) < self._max_takeovers
 
     def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:

@@ -367,16 +367,24 @@ def test_a_run_that_was_stopped_leaves_its_budget_to_nobody():
     assert sum(event.takeover for event in scored(table)) == 2
 
 
-def test_a_takeover_beyond_the_cap_is_not_made_and_counted():
-    table = Table(scores=STRICT, n_samples=4, alpha=0.9, max_takeovers=2)
+@pytest.mark.parametrize("admission", ["async", "barrier"])
+def test_a_takeover_beyond_the_cap_is_not_made_and_counted(admission):
+    table = Table(scores=STRICT, n_samples=4, alpha=0.9, max_takeovers=2, admission=admission)
     table.add()
     advance_all(table, UNLIKELY)
     advance_all(table, UNLIKELY)
     assert [(event.takeover, event.forced) for event in scored(table)] == [(True, None)] * 2 + [(False, "cap")] * 2
-    assert sorted(table.kinds) == ["draft", "draft", "takeover", "takeover"]
+    drafts = [] if admission == "barrier" else ["draft", "draft"]  # under a barrier they wait for the takeovers
+    assert sorted(table.kinds) == [*drafts, "takeover", "takeover"]
+
+
+def test_there_is_room_again_after_a_takeover():
+    table = Table(scores=STRICT, n_samples=2, alpha=0.9, max_takeovers=1)
+    table.add()
+    advance_all(table, UNLIKELY)
+    advance_all(table, UNLIKELY)
     takeover = next(call for call in table.calls if call.kind == "takeover")
     table.write("and ", takeover)
-    draft = next(call for call in table.calls if call.turn == 1 and call.key == takeover.key)
-    table.write("so ", draft)
+    table.write("so ", next(call for call in table.calls if call.key == takeover.key))
     table.complete(UNLIKELY, next(call for call in table.calls if call.kind == "score"))
-    assert scored(table)[-1].takeover, "there is room again"
+    assert [event.takeover for event in scored(table)] == [True, False, True]

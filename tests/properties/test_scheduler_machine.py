@@ -7,17 +7,33 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from a1_trt.conformal import make_controller, perplexity
 from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout
 from a1_trt.scheduler import Scheduler
-from a1_trt.types import Completion, Logprobs, Parameters, Problem, ProblemFinished, SampleEnd, SampleFinished, Segment
+from a1_trt.types import (
+    Completion,
+    Logprobs,
+    Parameters,
+    Problem,
+    ProblemFinished,
+    SampleEnd,
+    SampleFinished,
+    SampleKey,
+    Segment,
+    SegmentScored,
+)
 
 ERRORS = [EngineError("failed"), EngineTimeout("late"), ContextLengthError("full")]
 TEXTS = ["a", "b ", "", r"\boxed{1}", r"\boxed{2}", r"\boxed{"]
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    @initialize(limits=st.fixed_dictionaries({"draft": st.integers(1, 4), "target": st.integers(1, 3)}))
-    def start(self, limits):
+    @initialize(
+        limits=st.fixed_dictionaries({"draft": st.integers(1, 4), "target": st.integers(1, 3)}),
+        cap=st.none() | st.integers(1, 3),
+    )
+    def start(self, limits, cap):
         self.limits = limits
-        self.scheduler = Scheduler(make_controller("growing"), perplexity, self.limits)
+        self.cap = cap
+        self.scheduler = Scheduler(make_controller("growing"), perplexity, self.limits, max_takeovers=cap)
+        self.takeovers = set()
         self.flying = {}
         self.parameters = {}
         self.ended = {}
@@ -32,6 +48,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         verify_answers=st.booleans(),
         optimistic=st.booleans(),
         on_score_error=st.sampled_from(["takeover", "fail"]),
+        exact_budget=st.booleans(),
     )
     def add(self, **parameters):
         chosen = Parameters(**parameters)
@@ -67,6 +84,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def complete_with(self, call, outcome):
         del self.flying[call.id]
+        if call.kind == "takeover":
+            self.takeovers.discard(call.key)
         self.book(self.scheduler.update(Completion(call, outcome)))
 
     def book(self, events):
@@ -75,7 +94,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             if isinstance(event, SampleFinished):
                 assert event.sample not in self.ended[number], "a sample ends once"
                 self.ended[number].add(event.sample)
+            if isinstance(event, SegmentScored) and event.takeover:
+                self.takeovers.add(SampleKey(number, event.sample))
             if isinstance(event, ProblemFinished):
+                self.takeovers = {key for key in self.takeovers if key.problem != number}
                 self.results[number] = event.result
                 self.check(number, event.result)
 
@@ -87,15 +109,31 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert len(each.turns) <= parameters.max_turns
             assert (each.end is SampleEnd.ANSWERED) == (each.answer is not None)
             assert (each.end is SampleEnd.FAILED) == (each.error is not None)
-            assert all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in each.turns if turn.score)
+            decided = [turn for turn in each.turns if turn.score and not turn.forced and not parameters.exact_budget]
+            assert all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in decided)
+            assert self.cap or parameters.exact_budget or not any(turn.forced for turn in each.turns)
+        if parameters.exact_budget:
+            self.check_budget(parameters, result)
         assert sum(n for _, n in result.votes) == sum(each.answer is not None for each in result.trajectories)
         if not parameters.early_stop:
             assert result.usage.n_stopped == 0
+
+    def check_budget(self, parameters, result):
+        """B of m in a turn that all samples lived to see, at most B in others or under a cap."""
+        budget = round(parameters.alpha * parameters.n_samples)
+        for number in range(parameters.max_turns):
+            turns = [each.turns[number] for each in result.trajectories if len(each.turns) > number]
+            scored = [turn for turn in turns if turn.score is not None]
+            n_takeovers = sum(turn.takeover for turn in scored)
+            assert n_takeovers <= budget
+            if len(scored) == parameters.n_samples and not self.cap:
+                assert n_takeovers == budget
 
     @invariant()
     def limits_hold(self):
         if not hasattr(self, "scheduler"):
             return
+        assert self.cap is None or len(self.takeovers) <= self.cap
         for role, limit in self.limits.items():
             assert sum(call.role == role for call in self.flying.values()) <= limit
             assert self.scheduler.n_in_flight(role) == sum(call.role == role for call in self.flying.values())
