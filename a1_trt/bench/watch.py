@@ -116,8 +116,9 @@ def _family_cpu_s() -> float:
 def _cpu_s(process: int) -> float:
     try:
         said = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-        user, system = said.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        # Its own time, and that of its children that have ended.
+        ticks = said.rpartition(")")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
         return 0.0
 
