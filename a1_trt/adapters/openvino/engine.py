@@ -218,7 +218,8 @@ class OpenVinoEngine(Engine):
             pipelines = (self._generator, *self._scorers.values())
             await asyncio.gather(*(asyncio.to_thread(pipeline.close) for pipeline in pipelines))
             self._generator = await asyncio.to_thread(self._start, self._setup)
-            for reuse_prefixes in self._scorers:
+            # Both scorers, so that nobody has to wait for one to load in the middle of what is measured.
+            for reuse_prefixes in (True, False) if self._scorers else ():
                 setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
                 self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
         self._memory = ScoreMemory()
