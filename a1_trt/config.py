@@ -125,7 +125,7 @@ class Conformal(_Strict):
             limit when 0.
         window: Length of the sliding window ("window"), decisions of a category.
         half_life: Decisions of a category after which a score counts for half ("exponential").
-        prior: Scores that a category's pool stands for within a problem ("per-problem").
+        prior: Scores of a problem at which its own pool is asked as often as its category's ("per-problem").
         exact_budget: Exactly round(alpha n_samples) takeovers among the samples of a turn.
         max_takeovers: Most takeovers that wait or are in flight at once, over all problems.
         smoothed: Smoothed p-values, exactly uniform under exchangeability.
@@ -144,7 +144,7 @@ class Conformal(_Strict):
     debt: float | None = Field(default=None, ge=0.0)
     window: int = Field(default=1000, ge=1, le=10_000_000)
     half_life: float = Field(default=500.0, ge=1.0)
-    prior: float = Field(default=16.0, ge=0.0)
+    prior: float = Field(default=4.0, ge=0.0)
     exact_budget: bool = False
     max_takeovers: int | None = Field(default=None, ge=1)
     smoothed: bool = True

@@ -61,7 +61,15 @@ def test_an_unknown_controller_is_refused():
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("horizon", 0.5), ("horizon", math.nan), ("window", 0), ("half_life", 0.0), ("prior", -1.0), ("debt", 0.5)],
+    [
+        ("horizon", 0.5),
+        ("horizon", math.nan),
+        ("window", 0),
+        ("half_life", 0.0),
+        ("prior", -1.0),
+        ("prior", math.nan),
+        ("debt", 0.5),
+    ],
 )
 def test_a_setting_out_of_range_is_named(setting, value):
     with pytest.raises(InvalidRequestError) as caught:
@@ -87,6 +95,13 @@ def test_a_window_forgets_its_oldest_score():
     assert controller.sizes() == {"turn 1": 2}
 
 
+@pytest.mark.parametrize("name", ["growing", "mondrian", "window", "exponential", "aci", "two-level"])
+def test_plain_p_values_do_not_depend_on_the_draw(name):
+    controller = make_controller(name, PLAIN)
+    feed(controller, asked(1.0), asked(9.0, u=0.1))
+    assert controller.decide(asked(5.0, u=0.1)) == controller.decide(asked(5.0, u=0.9))
+
+
 def test_exponential_weights_halve():
     controller = make_controller("exponential", ControllerSettings(half_life=1.0))
     feed(controller, asked(9.0), asked(1.0))  # weights 1 and 2, and the next one 4
@@ -102,10 +117,20 @@ def test_exponential_weights_never_overflow():
 def test_per_problem_starts_as_its_category_and_becomes_its_own():
     controller = make_controller("per-problem", ControllerSettings(prior=4.0))
     feed(controller, *(asked(float(n), problem="easy") for n in range(8)))
-    # No score of its own yet: all 8 of the category count for 4 together; 4 of them are greater.
-    assert controller.decide(asked(3.5, problem="hard", u=0.5)).p_value == pytest.approx((2 + 0.5) / 5)
-    feed(controller, *(asked(100.0, problem="hard", u=0.5) for _ in range(50)))
-    assert controller.decide(asked(100.0, problem="hard", u=0.5)).p_value == pytest.approx(0.5, abs=0.06)
+    # No score of its own yet: 4 of the category's 8 are greater.
+    assert controller.decide(asked(3.5, problem="hard", u=0.5)).p_value == (4 + 0.5) / 9
+    feed(controller, *(asked(100.0, problem="hard", u=0.5) for _ in range(4)))
+    # Now either pool is as likely: draws below 1/2 rank it among its own 4, the others among all 12.
+    assert controller.decide(asked(50.0, problem="hard", u=0.25)).p_value == (4 + 0.5) / 5
+    assert controller.decide(asked(50.0, problem="hard", u=0.75)).p_value == (4 + 0.5) / 13
+
+
+@pytest.mark.parametrize("u", [5e-324, 0.5, math.nextafter(1.0, 0.0)])
+@pytest.mark.parametrize("prior", [0.0, 1.0, 3.0, 1e300])
+def test_per_problem_takes_every_draw(u, prior):
+    controller = make_controller("per-problem", ControllerSettings(prior=prior))
+    for decision in feed(controller, *(asked(1.0 + n, u=u) for n in range(5))):
+        assert 0.0 < decision.p_value <= 1.0
 
 
 def test_static_scores_stay_and_an_unknown_category_is_ranked_among_all():

@@ -59,6 +59,14 @@ def test_a_debt_holds_overall_and_in_every_window(sequence, alpha, name, most):
     assert max(map(abs, sums)) <= most + 1e-9
 
 
+@given(moves, alphas)
+def test_the_counter_is_within_one_in_every_category(sequence, alpha):
+    taken = played(make_controller("counter"), sequence, alpha)
+    for category in {each[0] for each in sequence}:
+        mine = [x for x, each in zip(taken, sequence, strict=True) if each[0] == category]
+        assert all(abs(sum(mine[:n]) - n * alpha) <= 1 + 1e-9 for n in range(1, len(mine) + 1))
+
+
 @given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=32), st.data())
 def test_a_budget_is_met_exactly_whatever_the_draws(us, data):
     budget = data.draw(st.integers(0, len(us)))

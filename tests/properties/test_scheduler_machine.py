@@ -156,8 +156,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         for _ in range(10_000):
             self.schedule()
-            if not self.flying:
+            if self.scheduler.is_finished:
                 break
+            if not self.flying:
+                continue  # a cancellation has just made room
             call = self.flying[min(self.flying)]
             text = "x" if call.turn < 2 else r"\boxed{9}"
             outcome = Logprobs((-1.0,)) if call.kind == "score" else Segment(call.role, text, 1)

@@ -42,7 +42,7 @@ class Published:
     """
 
     def __init__(self, scores: Sequence[float]) -> None:
-        if not scores:
+        if len(scores) == 0:
             raise CalibrationError(
                 "the published rule has no calibration scores",
                 field="calibration",

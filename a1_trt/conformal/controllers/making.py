@@ -42,7 +42,7 @@ class ControllerSettings:
             2 D / horizon of alpha, whatever the scores. 0.035 horizon when None, no such limit when 0.
         window: Length of the sliding window, decisions of a category.
         half_life: Decisions of a category after which a score counts for half.
-        prior: Number of scores that a category's pool stands for in `per-problem`.
+        prior: Scores of a problem at which `per-problem` asks its own pool as often as its category's.
         smoothed: Smoothed p-values.
         store: "exact", or "histogram" for runs of very many scores.
     """
@@ -51,7 +51,7 @@ class ControllerSettings:
     debt: float | None = None
     window: int = 1000
     half_life: float = 500.0
-    prior: float = 16.0
+    prior: float = 4.0
     smoothed: bool = True
     store: Literal["exact", "histogram"] = "exact"
 
@@ -59,7 +59,7 @@ class ControllerSettings:
         for name in ("horizon", "window", "half_life"):
             if not getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "give at least 1")
-        if self.prior < 0:
+        if not self.prior >= 0:
             raise _wrong("prior", self.prior, "give at least 0")
         if self.debt and not self.debt >= 1:
             raise _wrong("debt", self.debt, "give at least 1, so that a single decision is free; or 0 for no limit")
@@ -89,7 +89,7 @@ def _static(settings: ControllerSettings, scores: Scores) -> Controller:
 
 def _published(_: ControllerSettings, scores: Scores) -> Controller:
     everything = [score for each in scores.values() for score in each]
-    return Published(scores.get(FIRST_TURN) or everything)
+    return Published(scores.get(FIRST_TURN, everything))
 
 
 def _two_level(settings: ControllerSettings, _: Scores) -> Controller:
@@ -103,7 +103,7 @@ CONTROLLERS: Mapping[str, Callable[[ControllerSettings, Scores], Controller]] = 
         "growing": lambda settings, _: Growing(settings.pools()),
         "mondrian": lambda settings, _: Mondrian(settings.pools()),
         "window": lambda settings, _: Window(settings.pools(), settings.window),
-        "exponential": lambda settings, _: Exponential(settings.half_life),
+        "exponential": lambda settings, _: Exponential(settings.half_life, smoothed=settings.smoothed),
         "per-problem": lambda settings, _: PerProblem(settings.pools(), settings.prior),
         "aci": lambda settings, _: Adaptive(settings.pools(), settings.step),
         "static": _static,

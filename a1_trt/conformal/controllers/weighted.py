@@ -22,9 +22,11 @@ class Exponential:
 
     Args:
         half_life: Decisions of the category after which a score counts for half.
+        smoothed: Smoothed p-values.
     """
 
-    def __init__(self, half_life: float) -> None:
+    def __init__(self, half_life: float, *, smoothed: bool = True) -> None:
+        self._smoothed = smoothed
         self._growth = 2.0 ** (1.0 / half_life)
         self._histograms: Recent[str, Histogram] = Recent(MOST_CATEGORIES)
         self._weights: Recent[str, float] = Recent(MOST_CATEGORIES)
@@ -42,7 +44,8 @@ class Exponential:
         greater, equal = (histogram or Histogram()).count(candidate.score)
         weight = self._weights.get(candidate.category, 1.0)
         total = histogram.weight if histogram else 0.0
-        return at_level((greater + candidate.u * (weight + equal)) / (total + weight), candidate.alpha)
+        draw = candidate.u if self._smoothed else 1.0
+        return at_level((greater + draw * (weight + equal)) / (total + weight), candidate.alpha)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The score enters with the weight of the newest one."""
@@ -60,46 +63,50 @@ class Exponential:
 
 
 class PerProblem(Mondrian):
-    """The pool of the candidate's own problem, shrunk towards the pool of its category (conditional coverage).
+    """The pool of the candidate's own problem or, while that is small, of its category: conditional coverage.
 
-    The n scores of the problem count 1 each and those of the category together `prior`, whatever their number: the
-    p-value starts as the category's and becomes the problem's own,
+    With n scores of the problem in the category, the score is ranked among those with probability w = n / (n + prior),
+    and else among all of the category. The draw U decides: below w it is the first, and U / w is the draw for the
+    p-value; else (U - w) / (1 - w) is. Either is uniform on (0, 1), whatever was chosen.
 
-        p = (G_p + prior g_c + U (1 + E_p + prior e_c)) / (n + prior + 1),
-
-    with G, E the numbers of greater and equal scores in the problem and g, e their shares in the category. Without it,
-    a hard problem is always taken over and an easy one never.
-
-    Guarantee: with `prior` = 0, that of `Growing` within each problem; with a prior the p-value is a mixture, exactly
-    uniform only where the problem's scores and the category's have one law. The rate within a problem tends to alpha
-    as 1 / (n + prior) where its own scores are exchangeable.
+    Guarantee: w is no function of the scores' values, so if those of a category are exchangeable, every p-value is
+    uniform and the rate is alpha, with any prior and at every n. If only the scores within each problem are, the chance
+    of a takeover in a problem is (1 - w) r + w alpha, with r what its category's pool alone would give: the deviation
+    from alpha shrinks as prior / (n + prior), from the first sample on. Mondrian alone takes a hard problem over always
+    and an easy one never. A mean of the two p-values would follow the score better, and is not uniform.
 
     Args:
         pools: Empty pools.
-        prior: Number of scores that the category's pool stands for.
+        prior: Number of scores of the problem at which both pools are as likely; 0 for the problem's own at once.
     """
 
     def __init__(self, pools: Pools, prior: float) -> None:
         super().__init__(pools)
         self._prior = prior
-        self._problems: Recent[str, CalibrationSet] = Recent(MOST_CATEGORIES)
+        self._own: Recent[tuple[str, str], CalibrationSet] = Recent(MOST_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the shrunken p-value is <= alpha."""
-        own = self._problems.get(candidate.problem, CalibrationSet())
-        greater, equal = (float(n) for n in own.count(candidate.score))
-        shared = self._pools.stores.get(candidate.category)
-        prior = self._prior if shared else 0.0
-        if shared:
-            above, beside = shared.count(candidate.score)
-            greater += prior * above / len(shared)
-            equal += prior * beside / len(shared)
-        draw = self._pools.draw(candidate.u)
-        part = equal + 1.0 if draw is None else draw * (equal + 1.0)
-        return at_level((greater + part) / (len(own) + prior + 1.0), candidate.alpha)
+        """Take over when the p-value in the pool that was drawn is <= alpha."""
+        own, u = self._own.get(_problem(candidate)), candidate.u
+        share = len(own) / (len(own) + self._prior) if own else 0.0
+        if own and u < share:
+            p_value = own.p_value(candidate.score, u=self._pools.draw(_inside(u / share)))
+        else:
+            p_value = self._pools.p_value(candidate.category, candidate.score, _inside((u - share) / (1.0 - share)))
+        return at_level(p_value, candidate.alpha)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """The score enters both pools; problems that nobody has asked for longest are forgotten."""
+        """The score enters both pools; problems that no score came from for longest are forgotten."""
         super().update(candidate, decision)
-        self._problems[candidate.problem] = own = self._problems.get(candidate.problem, CalibrationSet())
+        key = _problem(candidate)
+        self._own[key] = own = self._own.get(key, CalibrationSet())
         own.add(candidate.score)
+
+
+def _problem(candidate: Candidate) -> tuple[str, str]:
+    return candidate.problem, candidate.category
+
+
+def _inside(u: float) -> float:
+    """A draw in (0, 1), where rounding has put it on an end."""
+    return min(max(u, 2.0**-53), 1.0 - 2.0**-53)
