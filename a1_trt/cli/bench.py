@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from a1_trt.cli.options import calibration_problems_option, problems_option, sweep_options
+from a1_trt.cli.options import calibration_problems_option, json_option, problems_option, sweep_options
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.perf import perf
@@ -97,15 +97,19 @@ def run(pair: str, strategy: str, **given: Any) -> None:
 
 
 @bench.command(name="strategies")
-def list_strategies() -> None:
+@json_option
+def list_strategies(as_json: bool) -> None:
     """Name the strategies.
 
     \b
-    Example:
+    Examples:
       a1-trt bench strategies
     """
     from a1_trt.strategies import STRATEGIES
 
+    if as_json:
+        say_json({name: recipe.summary for name, recipe in STRATEGIES.items()})
+        return
     table = Table("strategy", "what it does", box=None)
     for name, recipe in STRATEGIES.items():
         table.add_row(name, recipe.summary)
@@ -116,7 +120,8 @@ def list_strategies() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page that needs nothing else.")
 @click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write each plot into this directory.")
-def report(file: Path, html: Path | None, png: Path | None) -> None:
+@json_option
+def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> None:
     """Show what a comparison found.
 
     \b
@@ -127,8 +132,11 @@ def report(file: Path, html: Path | None, png: Path | None) -> None:
     from a1_trt.bench import read_document, summarise
 
     document = summarise(read_document(file))
-    if html is None and png is None:
+    if as_json:
+        say_json({key: document[key] for key in ("pair", "plan", "machine", "overall", "ratios")})
+    elif html is None and png is None:
         _show(document)
+    if html is None and png is None:
         return
     from a1_trt.report.bench import write_page, write_plots
 
