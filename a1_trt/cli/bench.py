@@ -103,7 +103,7 @@ def list_strategies(as_json: bool) -> None:
 
     \b
     Examples:
-      a1-trt bench strategies
+      a1-trt bench strategies --json
     """
     from a1_trt.strategies import STRATEGIES
 
