@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from a1_trt.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
@@ -152,6 +152,13 @@ class Conformal(_Strict):
     on_score_error: Literal["takeover", "fail"] = "takeover"
     calibration: str | None = None
     keep: bool = False
+
+    @field_validator("debt")
+    @classmethod
+    def _one_decision_is_free(cls, debt: float | None) -> float | None:
+        if debt and debt < 1:
+            raise ValueError("must be at least 1, so that a single decision is free; or 0 for no limit")
+        return debt
 
     def settings(self, n_samples: int) -> ControllerSettings:
         """What the controller is told, for problems of `n_samples` samples."""

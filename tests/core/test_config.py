@@ -26,6 +26,7 @@ def test_a_small_pair_file_gets_the_published_settings(tmp_path):
         ('name = "p"\nfoo = 1\n' + GOOD, "foo", "unknown key"),
         ('name = "p"\n' + GOOD + "[conformal]\nalhpa = 0.3\n", "conformal.alhpa", "did you mean alpha"),
         ('name = "p"\n' + GOOD + "[conformal]\nalpha = 1.5\n", "conformal.alpha", "1.5"),
+        ('name = "p"\n' + GOOD + "[conformal]\ndebt = 0.5\n", "conformal.debt", "at least 1"),
         ('name = "p"\n' + GOOD + "[scheduler]\nn_samples = 0\n", "scheduler.n_samples", "0"),
         ('name = "p"\n' + GOOD + '[scheduler]\nn_samples = "8"\n', "scheduler.n_samples", "8"),
         ('name = "../p"\n' + GOOD, "name", "../p"),

@@ -77,6 +77,13 @@ def test_a_setting_out_of_range_is_named(setting, value):
     assert caught.value.field == setting
 
 
+@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0}, {"alpha": math.nan}, {"quota": (0, 0)}])
+def test_a_candidate_that_no_limit_could_hold_for_is_refused(wrong):
+    with pytest.raises(InvalidRequestError) as caught:
+        asked(1.0, **wrong)
+    assert caught.value.field in wrong
+
+
 def test_a_score_is_ranked_before_it_enters():
     controller = make_controller("growing", PLAIN)
     assert [each.p_value for each in feed(controller, asked(1.0), asked(2.0), asked(3.0))] == [1.0, 1 / 2, 1 / 3]

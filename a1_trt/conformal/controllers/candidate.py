@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from a1_trt.errors import InvalidRequestError
+
 Limit = Literal["debt", "budget", "cap"]
 
 
@@ -20,6 +22,9 @@ class Candidate:
         u: A uniform draw in (0, 1), for the smoothed p-value.
         quota: Where exactly B takeovers among the m samples of a problem's turn are wanted: how many of
             either are left, this one included, (B - used, m - seen).
+
+    Raises:
+        InvalidRequestError: alpha is not in (0, 1), or the quota leaves no sample.
     """
 
     score: float
@@ -28,6 +33,14 @@ class Candidate:
     alpha: float
     u: float
     quota: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < 1.0:
+            raise InvalidRequestError(
+                f"alpha is {self.alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4"
+            )
+        if self.quota is not None and not self.quota[1] >= 1:
+            raise InvalidRequestError(f"quota is {self.quota}", field="quota", remedy="count this sample as left")
 
 
 @dataclass(frozen=True, slots=True)
