@@ -7,7 +7,6 @@ the next step rather than after it. It is also why a pipeline usually has a proc
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from a1_trt.adapters.openvino.loading import load_pipeline, openvino_genai
-from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Output, Setup, Wish
+from a1_trt.adapters.openvino.pipeline import BLOCK_TOKENS, Output, Promise, Setup, Wish
 from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
 from a1_trt.types import Role
 
@@ -29,8 +28,7 @@ _CLOSE_S = 60.0
 class _Request:
     token_ids: Sequence[int]
     wish: Wish
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Output]
+    promise: Promise
     cancelled: bool = False
     """The caller has gone."""
     blocks: int = 0
@@ -40,20 +38,6 @@ class _Request:
     def __post_init__(self) -> None:
         n_tokens = len(self.token_ids) + self.wish.max_tokens
         self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
-
-    def resolve(self, outcome: Output | A1Error) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self._set, outcome)
-        except RuntimeError:  # the event loop is closed: nobody waits any more
-            return
-
-    def _set(self, outcome: Output | A1Error) -> None:
-        if self.future.done():
-            return
-        if isinstance(outcome, A1Error):
-            self.future.set_exception(outcome)
-        else:
-            self.future.set_result(outcome)
 
 
 class Batcher:
@@ -105,8 +89,7 @@ class Batcher:
 
     async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
         """Run one request; see `a1_trt.adapters.openvino.pipeline.Pipeline.run`."""
-        loop = asyncio.get_running_loop()
-        request = _Request(token_ids, wish, loop, loop.create_future())
+        request = _Request(token_ids, wish, Promise())
         if request.blocks > self._n_blocks:
             raise self._too_small()
         with self._wake:
@@ -115,7 +98,7 @@ class Batcher:
             self._waiting.append(request)
             self._wake.notify()
         try:
-            return await request.future
+            return await request.promise.output
         finally:
             request.cancelled = True  # without effect on a finished one
 
@@ -177,7 +160,7 @@ class Batcher:
             self._running = [r for r in self._running if r not in dropped and r not in finished]
             self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
         for request in finished:
-            request.resolve(self._outcome(request.handle))
+            request.promise.resolve(self._outcome(request.handle))
         if finished:
             time.sleep(_HANDOVER_S)
 
@@ -189,7 +172,7 @@ class Batcher:
             ids = Tensor(np.asarray([request.token_ids], dtype=np.int64))
             return self._pipeline.add_request(self._next_id, ids, _config(request.wish))
         except Exception as error:  # noqa: BLE001  only this request is wrong
-            request.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
+            request.promise.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
             return None
 
     def _outcome(self, handle: Any) -> Output | A1Error:
@@ -205,7 +188,7 @@ class Batcher:
             requests, self._waiting, self._running = self._waiting + self._running, [], []
             self._busy = False
         for request in requests:
-            request.resolve(error)
+            request.promise.resolve(error)
             if request.handle is not None:
                 request.handle.cancel()
         try:

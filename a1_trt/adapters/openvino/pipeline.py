@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from a1_trt.errors import A1Error
 from a1_trt.types import Role
 
 BLOCK_TOKENS = 32
@@ -74,6 +77,27 @@ class Output:
     token_ids: list[int]
     logprobs: list[float]
     stopped: bool
+
+
+class Promise:
+    """An output that another thread owes a coroutine of the running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.output: asyncio.Future[Output] = self._loop.create_future()
+
+    def resolve(self, outcome: Output | A1Error) -> None:
+        """Hand the outcome over, from any thread; only the first one counts."""
+        with suppress(RuntimeError):  # the event loop may be closed: then nobody waits any more
+            self._loop.call_soon_threadsafe(self._set, outcome)
+
+    def _set(self, outcome: Output | A1Error) -> None:
+        if self.output.done():
+            return
+        if isinstance(outcome, A1Error):
+            self.output.set_exception(outcome)
+        else:
+            self.output.set_result(outcome)
 
 
 class Pipeline(Protocol):

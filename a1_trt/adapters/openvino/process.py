@@ -16,36 +16,16 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
-from a1_trt.adapters.openvino.pipeline import Output, Setup, Wish
+from a1_trt.adapters.openvino.pipeline import Output, Promise, Setup, Wish
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, from_wire
 
 _MODULE = "a1_trt.adapters.openvino.worker"
 _CLOSE_S = 10.0
 _BUFFER_BYTES = 1 << 22
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Output]
-
-    def resolve(self, outcome: Output | A1Error) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self._set, outcome)
-        except RuntimeError:  # the event loop is closed: nobody waits any more
-            return
-
-    def _set(self, outcome: Output | A1Error) -> None:
-        if self.future.done():
-            return
-        if isinstance(outcome, A1Error):
-            self.future.set_exception(outcome)
-        else:
-            self.future.set_result(outcome)
 
 
 class PipelineProcess:
@@ -58,7 +38,7 @@ class PipelineProcess:
         self._answers = line.makefile("rb")
         self._numbers = count()
         self._lock = threading.Lock()
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Promise] = {}
         self._gone: EngineUnavailable | None = None
         try:
             paths = {"model": str(setup.model.absolute())}
@@ -103,8 +83,7 @@ class PipelineProcess:
 
     async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
         """Carry out one request; see `Pipeline.run`."""
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(loop, loop.create_future())
+        waiting = Promise()
         with self._lock:
             if self._gone is not None:
                 raise self._gone
@@ -112,7 +91,7 @@ class PipelineProcess:
             self._waiting[number] = waiting
         self._send({"number": number, "token_ids": list(token_ids), "wish": asdict(wish)})
         try:
-            return await waiting.future
+            return await waiting.output
         except asyncio.CancelledError:
             self._send({"cancel": number})
             raise
