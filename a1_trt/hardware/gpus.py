@@ -86,18 +86,19 @@ class GpuSpec:
 
     @classmethod
     def parse(cls, text: str) -> GpuSpec:
-        """Read "h100-80g", "2 x h100-80g" or "h100-80gx2".
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2".
 
         Raises:
             ConfigError: There is no such GPU, or no such number of them.
         """
         plain = re.sub(r"\s+", "", text[: 4 * _LONGEST_NAME]).lower()
         known = known_gpus()
-        if plain in known:
+        if plain in known:  # a name may end like a number of them
             return cls(known[plain])
         found = _MANY.fullmatch(plain)
         name = found["name"] if found else plain
-        if found is None or name not in known:
+        gpu = find_gpu(name)
+        if found is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
@@ -112,7 +113,7 @@ class GpuSpec:
                 field="gpu",
                 remedy=f"write one number from 1 to {MAX_GPUS}, such as {name}x2",
             )
-        return cls(known[name], *counts)
+        return cls(gpu, *counts)
 
     @classmethod
     def detect(cls) -> GpuSpec:
@@ -130,6 +131,17 @@ class GpuSpec:
             )
         least = min(found, key=lambda gpu: gpu.memory_gib)
         return cls(replace(least, used_gib=max(gpu.used_gib for gpu in found)), len(found))
+
+
+def find_gpu(name: str) -> Gpu | None:
+    """A GPU by its name, or the largest one of a name that several share; None where there is none.
+
+    Example:
+        >>> find_gpu("H100").name
+        'h100-80g'
+    """
+    fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name.lower())}(-\d+g)?", known)]
+    return max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
 
 
 @cache

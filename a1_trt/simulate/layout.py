@@ -10,7 +10,7 @@ from a1_trt.adapters.simulated.costs import EngineCosts
 from a1_trt.adapters.simulated.roofline import Assumptions, Placement, engine_costs, engine_limits
 from a1_trt.config import Pair, load_pair, make_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.hardware import Gpu, GpuSpec, ModelDimensions, known_gpus, known_models, model_dimensions
+from a1_trt.hardware import Gpu, GpuSpec, ModelDimensions, known_models, model_dimensions
 from a1_trt.locations import find_model
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
@@ -94,11 +94,8 @@ def parse_gpus(text: str) -> tuple[Gpu, int]:
     counts = [int(number[:9]) for number in (found["before"], found["after"]) if number] if found else []
     if found is None or len(counts) > 1 or not 1 <= (counts or [1])[0] <= MAX_GPUS:
         raise ConfigError(f"{text[:60]!r} is no number of GPUs", field="gpu", remedy="write NAMExN, such as H100x8")
-    name = found["name"].lower()
-    fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name)}(-\d+g)?", known)]
-    if not fitting:
-        return GpuSpec.parse(name).gpu, (counts or [1])[0]
-    return max(fitting, key=lambda gpu: gpu.memory_gib), (counts or [1])[0]
+    # Only the number may be larger here than on one machine.
+    return GpuSpec.parse(found["name"].lower()).gpu, (counts or [1])[0]
 
 
 def open_pair(text: str) -> Pair:
