@@ -1,0 +1,3 @@
+from tensorrt_llm._model import HfCheckpointLoader
+
+__all__ = ["HfCheckpointLoader"]

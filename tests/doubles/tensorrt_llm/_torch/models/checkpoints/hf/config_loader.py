@@ -1,0 +1,3 @@
+from tensorrt_llm._model import HfConfigLoader
+
+__all__ = ["HfConfigLoader"]
