@@ -70,7 +70,8 @@ def test_a_server_that_is_killed_leaves_nothing_behind(pair, tmp_path):
 
 def test_ctrl_c_stops_the_server(tmp_path):
     program = (
-        "import time\nfrom a1_trt.config import load_pair\nfrom a1_trt.deploy.server import TritonServer\n"
+        "import signal, time\nfrom a1_trt.config import load_pair\nfrom a1_trt.deploy.server import TritonServer\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         f"with TritonServer(load_pair({str(REFERENCE)!r})):\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -100,7 +100,7 @@ def test_a_run_keeps_everything(data: Path, tmp_path: Path) -> None:
     check_whole(output, data, 5)
     other = run("reference", "--data", str(data), "--output", str(output), *SMALL, "--alpha", "0.1")
     assert other.exit_code == 2
-    assert "parameters.alpha was 0.3, is 0.1" in other.stderr
+    assert f"parameters.alpha was {load_pair('reference').conformal.alpha}, is 0.1" in other.stderr
 
 
 def kill_until_done(data: Path, output: Path, n_kills: int, chance: random.Random, size: int) -> int:
