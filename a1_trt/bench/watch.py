@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from a1_trt.bench.gpu import Counters, counting
 from a1_trt.engine import Engine
 
 EVERY_S = 0.2
@@ -26,21 +27,21 @@ class Watch:
         kv_blocks: Most blocks of the KV cache in use, by role.
         cpu_s: Processor time that all of them took between opening and closing. On a machine that others use as well it
             says more than wall time.
-        energy_j: Energy of all GPUs between opening and closing; None where NVML does not tell.
+        gpu: What NVIDIA's counters say of the time between opening and closing.
     """
 
     def __init__(self, engines: Mapping[Any, Engine]) -> None:
         self._engines = engines
         self._task: asyncio.Task[None] | None = None
-        self._energy_j: float | None = None
+        self._counting = ExitStack()
         self._cpu_s = 0.0
         self.rss_bytes: int | None = None
         self.kv_blocks: dict[str, int] = {}
         self.cpu_s: float | None = None
-        self.energy_j: float | None = None
+        self.gpu = Counters(None, [])
 
     async def __aenter__(self) -> Self:
-        self._energy_j = gpu_energy_j()
+        self.gpu = self._counting.enter_context(counting())
         self._cpu_s = _family_cpu_s()
         self._task = asyncio.create_task(self._look_on())
         return self
@@ -54,9 +55,7 @@ class Watch:
             with suppress(asyncio.CancelledError):
                 await self._task
         self.cpu_s = _family_cpu_s() - self._cpu_s or None
-        now_j = gpu_energy_j()
-        if now_j is not None and self._energy_j is not None:
-            self.energy_j = now_j - self._energy_j
+        self._counting.close()
 
     def figures(self) -> dict[str, Any]:
         """The peaks, ready for JSON."""
@@ -64,7 +63,8 @@ class Watch:
             "rss_bytes": self.rss_bytes,
             "kv_blocks": dict(self.kv_blocks),
             "cpu_s": self.cpu_s,
-            "energy_j": self.energy_j,
+            "energy_j": self.gpu.energy_j,
+            "gpus": self.gpu.gpus,
         }
 
     async def _look_on(self) -> None:
@@ -80,23 +80,6 @@ class Watch:
             blocks = getattr(engine, "blocks_in_use", None)
             if isinstance(blocks, int):
                 self.kv_blocks[role] = max(self.kv_blocks.get(role, 0), blocks)
-
-
-def gpu_energy_j() -> float | None:
-    """Energy that all GPUs have taken since their drivers were loaded, joules; None where NVML does not tell."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        try:
-            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-            return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles)) / 1000.0
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
 
 
 def _family(process: int) -> Iterator[int]:
