@@ -23,6 +23,8 @@ Mode = Literal["concurrency", "request_rate"]
 VARIABLE = "A1_TRT_PERF_ANALYZER"
 _INSTALL = f"pip install perf-analyzer, or name the binary with --perf-analyzer or {VARIABLE}"
 _NS_PER_MS = 1e6
+_UNSTABLE = 2
+"""perf_analyzer's exit status when its windows did not agree within `max_trials`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +164,20 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
         for value in sweep.values:
             export.unlink(missing_ok=True)
             argv = command(binary, sweep, value, url, data, export)
-            _run(argv, sweep)
+            stable = _run(argv, sweep, export)
             yield {
                 "model": sweep.model,
                 "protocol": sweep.protocol,
                 "mode": sweep.mode,
                 "value": value,
+                "stable": stable,
                 **_figures(_exported(export, sweep.model)),
                 "command": argv,
             }
 
 
-def _run(argv: list[str], sweep: Sweep) -> None:
+def _run(argv: list[str], sweep: Sweep, export: Path) -> bool:
+    """Run it; whether its windows agreed. Those that did not are results all the same, and said to be so."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
     except subprocess.TimeoutExpired:
@@ -182,6 +186,8 @@ def _run(argv: list[str], sweep: Sweep) -> None:
         ) from None
     except OSError as error:
         raise ConfigError(f"{argv[0]} cannot be run: {error.strerror}", path=argv[0], remedy=_INSTALL) from None
+    if done.returncode == _UNSTABLE and export.is_file():
+        return False
     if done.returncode:
         said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise DeployError(
@@ -189,6 +195,7 @@ def _run(argv: list[str], sweep: Sweep) -> None:
             model=sweep.model,
             remedy="check that the server at --url is ready and serves this model",
         )
+    return True
 
 
 def _exported(export: Path, model: str) -> list[dict[str, Any]]:

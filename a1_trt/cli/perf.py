@@ -132,7 +132,7 @@ def _show(measurements: list[dict[str, Any]]) -> None:
             f"{each['mode'].replace('_', ' ')} {each['value']:g}",
             f"{each['requests_per_s']:.2f}",
             *(f"{latency[key]:.1f}" for key in ("p50", "p95", "p99")),
-            str(each["n_requests"]),
+            str(each["n_requests"]) + ("" if each["stable"] else " (windows differ)"),
         )
     Console().print(table)
 

@@ -82,6 +82,17 @@ def test_latency_runs_to_the_last_response(tmp_path):
     assert measured["requests_per_s"] == pytest.approx(500.0)
 
 
+def test_windows_that_do_not_agree_are_results_that_say_so(tmp_path):
+    export = tmp_path / "export.json"
+    requests = [{"timestamp": 0, "response_timestamps": [1_000_000]}]
+    export.write_text(json.dumps({"experiments": [{"requests": requests}]}))
+    copy = f'while [ "$1" != --profile-export-file ]; do shift; done; cp {export} "$2"'
+    for status, stable in ((0, True), (2, False)):
+        binary = program(tmp_path / "pa", f"{copy}; exit {status}")
+        (measured,) = measure(binary, Sweep(values=(1,)), "localhost:1", {"data": []})
+        assert measured["stable"] is stable
+
+
 def test_no_answer_is_an_error(tmp_path):
     binary = program(tmp_path / "pa", "exit 0")
     with pytest.raises(DeployError, match="no results"):

@@ -51,7 +51,7 @@ def test_every_model_is_measured(binary, server, tmp_path, protocol, models, loa
     done = CliRunner().invoke(
         main, [*asked, "--interval", "1", "--perf-analyzer", str(binary), "--json", str(output)], catch_exceptions=False
     )
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output + done.stderr
     measurements = json.loads(output.read_text())["measurements"]
     assert [each["model"] for each in measurements] == [
         model for model in models.split(",") for _ in load[1].split(",")
