@@ -11,7 +11,21 @@ import pytest
 
 import a1_trt
 
-HEAVY = ("grpc", "httpx", "openvino", "openvino_genai", "rich", "torch", "transformers", "tritonclient")
+HEAVY = (
+    "fastapi",
+    "grpc",
+    "httpx",
+    "jinja2",
+    "matplotlib",
+    "openvino",
+    "openvino_genai",
+    "rich",
+    "tensorrt_llm",
+    "torch",
+    "transformers",
+    "tritonclient",
+    "uvicorn",
+)
 
 
 def modules_after(code: str) -> set[str]:
