@@ -49,6 +49,7 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
       a1-trt intensity measure reference --samples 1,2,4,8,16,32,64 --problems 8 --json samples.json
       a1-trt intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --json turns.json
     """
+    from a1_trt.bench.document import write_document
     from a1_trt.bench.intensities import intensities, joined
     from a1_trt.bench.processor import processor
 
@@ -72,7 +73,7 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
     elif str(output) == "-":
         say_json(said)
     else:
-        _write(output, said)
+        write_document(output, said)
         _show(said)
 
 
@@ -120,13 +121,6 @@ def _show(document: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print("sample-seconds; T_s measured, T_c : T_m estimated by the roofline", highlight=False)
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}", path=str(path), field="json") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

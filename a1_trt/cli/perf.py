@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from a1_trt.cli.options import DEFAULT_PAIR, problems_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.config import Pair, load_pair
-from a1_trt.errors import ConfigError, InvalidRequestError
+from a1_trt.errors import InvalidRequestError
 from a1_trt.problems import read_problems
 from a1_trt.types import Problem
 
@@ -63,6 +62,7 @@ def perf(
       a1-trt bench perf --url localhost:8000 --protocol http -m target
     """
     from a1_trt.bench import machine, versions
+    from a1_trt.bench.document import write_document
     from a1_trt.bench.perf import Sweep, find_perf_analyzer, measure
 
     binary = find_perf_analyzer(perf_analyzer)
@@ -93,7 +93,7 @@ def perf(
     elif str(output) == "-":
         say_json(said)
     else:
-        _write(output, said)
+        write_document(output, said)
 
 
 def _inputs(
@@ -135,10 +135,3 @@ def _show(measurements: list[dict[str, Any]]) -> None:
             str(each["n_requests"]) + ("" if each["stable"] else " (windows differ)"),
         )
     Console().print(table)
-
-
-def _write(output: Path, said: dict[str, Any]) -> None:
-    try:
-        output.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error.strerror}", path=str(output), field="json") from None
