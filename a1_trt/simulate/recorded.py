@@ -18,6 +18,7 @@ from typing import Any
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.documents import read_document
 from a1_trt.simulate.fleet import ROLES
+from a1_trt.strategies import STRATEGIES
 from a1_trt.types import CallKind, Role
 
 MAX_CALLS = 5_000_000
@@ -75,7 +76,9 @@ class RecordedRun:
 
     @property
     def concurrency(self) -> int:
-        """Most problems at work at once."""
+        """Most problems at work at once; a strategy that takes one at a time lets the others wait, however early they came."""
+        if self.strategy in STRATEGIES and STRATEGIES[self.strategy].one_at_a_time:
+            return 1
         spans: dict[int, list[float]] = {}
         for call in self.calls:
             span = spans.setdefault(call.problem, [call.wanted_s, call.ended_s])

@@ -49,6 +49,15 @@ def test_a_replay_with_the_true_constants_is_the_run(tmp_path, strategy, couplin
     assert prediction.makespan_s == pytest.approx(run.makespan_s, rel=0.05)
 
 
+def test_problems_that_wait_for_their_turn_are_not_at_work(tmp_path):
+    # As `bench compare` records it: every problem is there from the start, whichever strategy solves one after another.
+    one = cell("sync-rank", 0)
+    calls = [{**call, "wanted_s": 0.0} for call in one["calls"]]
+    (run,) = read_runs(written(tmp_path, [{**one, "calls": calls}]))
+    assert run.concurrency == 1
+    assert predict(run, TRUE, "shared").makespan_s == pytest.approx(run.makespan_s, rel=0.05)
+
+
 def test_open_loads_are_replayed_with_their_arrivals(tmp_path):
     path = written(tmp_path, [cell("a1", 0, arrivals=[0.0, 1.0, 2.0, 9.0, 9.1, 30.0])], plan={"rate_per_s": 0.5})
     (run,) = read_runs(path)
