@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from a1_trt.bench.figures import figures
 from a1_trt.bench.ratios import against
 from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
 
 SCHEMA = 1
 KIND = "a1-trt bench"
@@ -58,13 +57,9 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: It cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}", path=str(path), field="json", remedy="choose another place"
         ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import a1_trt
 from a1_trt.build.plan import Plan
 from a1_trt.errors import BuildError
+from a1_trt.files import write_whole
 
 MANIFEST = "manifest.json"
 IDENTITY = ".build.json"
@@ -23,13 +23,8 @@ _MAX_BYTES = 16 * 2**20
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a file that is whole or not there at all."""
-    building = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with building.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(document, indent=2) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    building.replace(path)
+    """Write a JSON file that is whole or not there at all."""
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

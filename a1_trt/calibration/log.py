@@ -9,7 +9,6 @@ once. ``docs/statistics.md`` has the format.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -18,6 +17,7 @@ from typing import Any
 
 from a1_trt.conformal import Candidate, Controller, Decision
 from a1_trt.errors import CalibrationError
+from a1_trt.files import write_whole
 from a1_trt.types import Problem
 
 FORMAT = "a1_trt calibration"
@@ -204,16 +204,9 @@ def write_log(path: Path, log: CalibrationLog) -> None:
     Raises:
         CalibrationError: It cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("wb") as file:
-            file.writelines(_lines(log))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        _sync_directory(path.parent)
+        write_whole(path, _lines(log))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise CalibrationError(
             f"{path} cannot be written: {error.strerror}", field="output", remedy="name another file"
         ) from None
@@ -297,12 +290,3 @@ def _check_order(batches: Iterable[Batch]) -> None:
 
 def _damaged(what: str) -> CalibrationError:
     return CalibrationError(f"the calibration is damaged: {what}", field="calibration", remedy=_AGAIN)
-
-
-def _sync_directory(directory: Path) -> None:
-    """A rename lasts only once its directory is on disk."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from a1_trt.deploy.pbtxt import HEADER
 from a1_trt.errors import DeployError
+from a1_trt.files import write_whole
 
 MANIFEST = "rendered.json"
 _MOST_BYTES = 1 << 22
@@ -121,15 +121,7 @@ def _foreign(path: Path) -> DeployError:
 
 def _write_one(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, text)
 
 
 def _remove_empty(directory: Path, root: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
 from a1_trt.report.bench_plots import plots
 from a1_trt.report.style import inline_svg, png
 
@@ -73,13 +72,9 @@ def _interval(value: list[float] | None, scale: float = 1.0) -> str:
 
 
 def _write(path: Path, content: bytes, field: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(content)
-        beside.replace(path)
+        write_whole(path, [content])
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise _unwritable(path, error, field) from None
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,10 +112,8 @@ def write_figure(figure: Figure, path: Path, title: str = "") -> None:
         raise ConfigError(
             f"{path} is no kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
         )
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        write_whole(path, [content])
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}", path=str(path), field="plot", remedy="give another name"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, count
@@ -82,6 +82,7 @@ class Scheduler:
         self.limits = dict(limits)
         self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
         self.in_flight: dict[int, Call] = {}
+        self._n_in_flight: Counter[Role] = Counter()
         self._books = Books(controller, score, category, self._has_room)
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
@@ -98,7 +99,7 @@ class Scheduler:
 
     def n_in_flight(self, role: Role) -> int:
         """Calls of a role that are in flight."""
-        return sum(call.role == role for call in self.in_flight.values())
+        return self._n_in_flight[role]
 
     def add(self, problem: Problem, parameters: Parameters) -> int:
         """Put a problem to work and return its number.
@@ -126,6 +127,7 @@ class Scheduler:
             for _ in range(min(len(queue), self.limits[role] - self.n_in_flight(role))):
                 call = queue.popleft()
                 self.in_flight[call.id] = call
+                self._n_in_flight[role] += 1
                 start.append(call)
         cancel, self._cancel = dict.fromkeys(call_id for call_id in self._cancel if call_id in self.in_flight), []
         return Plan(tuple(start), tuple(cancel))
@@ -144,6 +146,7 @@ class Scheduler:
             raise ProtocolError(f"call {call.id} is not in flight")
         self._check_outcome(completion)
         del self.in_flight[call.id]
+        self._n_in_flight[call.role] -= 1
         number, index = call.key.problem, call.key.sample
         work = self._works.get(number)
         if self._guesses.came_back(completion):

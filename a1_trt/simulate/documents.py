@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from a1_trt.errors import InvalidRequestError
+from a1_trt.files import write_whole
 
 _MAX_BYTES = 1 << 30
 
@@ -46,15 +46,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InvalidRequestError: It cannot be written.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise InvalidRequestError(
             f"{path} cannot be written: {error.strerror}", field="output", remedy="choose another place"
         ) from None

@@ -76,7 +76,7 @@ class RecordedRun:
 
     @property
     def concurrency(self) -> int:
-        """Most problems at work at once; a strategy that takes one at a time lets the others wait, however early they came."""
+        """Most problems at work at once; those that came early wait where a strategy takes one at a time."""
         if self.strategy in STRATEGIES and STRATEGIES[self.strategy].one_at_a_time:
             return 1
         spans: dict[int, list[float]] = {}
