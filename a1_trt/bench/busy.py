@@ -36,7 +36,7 @@ def work_of(calls: Sequence[CallRecord], role: Role) -> dict[str, Any]:
         "prompt_tokens": sum(call.n_prompt_tokens for call in mine),
         "scored_tokens": sum(call.n_scored_tokens for call in mine),
         "busy_s": union_s((call.started_s, call.ended_s) for call in mine),
-        "slot_s": sum(call.ended_s - call.started_s for call in mine),
+        "slot_s": sum(call.duration_s for call in mine),
         "waiting_s": sum(call.started_s - call.wanted_s for call in mine),
     }
 

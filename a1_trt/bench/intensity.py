@@ -145,7 +145,7 @@ def work_of_engine(calls: Sequence[CallRecord], role: Role, model: Model) -> Wor
         prompt_tokens, new_tokens = prompt_tokens + fresh, new_tokens + call.n_new_tokens
         context_read += call.n_new_tokens * context
     busy_s = union_s((call.started_s, call.ended_s) for call in mine)
-    together = sum(call.ended_s - call.started_s for call in mine) / busy_s if busy_s else 1.0
+    together = sum(call.duration_s for call in mine) / busy_s if busy_s else 1.0
     iterations = prompt_tokens / model.chunk_tokens + new_tokens / max(together, 1.0)
     weights = said.n_parameters * model.weight_bytes
     return Work(flop, iterations * weights + context_read * said.kv_bytes_per_token(model.kv_bytes), busy_s)
@@ -178,7 +178,7 @@ def intensity(
     waits["straggling_s"] = straggling_s(calls) if one_at_a_time else 0.0
     t_c = t_m = 0.0
     for role in ROLES:
-        in_engine_s = sum(call.ended_s - call.started_s for call in calls if call.role == role)
+        in_engine_s = sum(call.duration_s for call in calls if call.role == role)
         share = works[role].compute_share(processor)
         t_c, t_m = t_c + share * in_engine_s, t_m + (1.0 - share) * in_engine_s
     t_s = waits["barrier_s"] + waits["straggling_s"]

@@ -18,8 +18,8 @@ from typing import Any
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.documents import read_document
 from a1_trt.simulate.fleet import ROLES
-from a1_trt.strategies import STRATEGIES
-from a1_trt.types import CallKind, Role
+from a1_trt.strategies import STRATEGIES, CallRecord
+from a1_trt.types import Role
 
 MAX_CALLS = 5_000_000
 _KINDS = ("draft", "score", "takeover")
@@ -27,28 +27,6 @@ _NUMBERS = ("problem", "sample", "turn", "n_prompt_tokens", "n_new_tokens", "n_s
 _TIMES = ("wanted_s", "started_s", "ended_s")
 _BESIDE = ("strategy", "slots", "plan", "call_fields")
 _DEEPEST = 12
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedCall:
-    """A call as it was; see `a1_trt.strategies` for the fields."""
-
-    role: Role
-    kind: CallKind
-    problem: int
-    sample: int
-    turn: int
-    wanted_s: float
-    started_s: float
-    ended_s: float
-    n_prompt_tokens: int
-    n_new_tokens: int
-    n_scored_tokens: int
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds in the engine."""
-        return self.ended_s - self.started_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +43,7 @@ class RecordedRun:
 
     strategy: str
     repeat: int
-    calls: tuple[RecordedCall, ...]
+    calls: tuple[CallRecord, ...]
     slots: Mapping[str, int] = field(default_factory=dict)
     is_open: bool = False
 
@@ -170,7 +148,7 @@ def _is_open(above: Mapping[str, Any]) -> bool:
     return isinstance(plan, dict) and plan.get("rate_per_s") is not None
 
 
-def _calls(items: list[Any], names: Any) -> tuple[RecordedCall, ...]:
+def _calls(items: list[Any], names: Any) -> tuple[CallRecord, ...]:
     good, cut = [], []
     for given in items:
         item = dict(zip(names, given, strict=False)) if isinstance(given, list) and isinstance(names, list) else given
@@ -183,7 +161,7 @@ def _calls(items: list[Any], names: Any) -> tuple[RecordedCall, ...]:
     return tuple(sorted(good, key=lambda call: (call.started_s, call.problem, call.sample, call.turn)))
 
 
-def _completed(good: Sequence[RecordedCall], cut: Sequence[RecordedCall]) -> list[RecordedCall]:
+def _completed(good: Sequence[CallRecord], cut: Sequence[CallRecord]) -> list[CallRecord]:
     """Calls that were cut short, with what they had probably done: that is not in the record."""
     paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _KINDS}
     drafted = {(call.problem, call.sample, call.turn): call.n_new_tokens for call in good if call.kind == "draft"}
@@ -198,18 +176,18 @@ def _completed(good: Sequence[RecordedCall], cut: Sequence[RecordedCall]) -> lis
     return found
 
 
-def _pace(calls: Sequence[RecordedCall]) -> float:
+def _pace(calls: Sequence[CallRecord]) -> float:
     """Seconds of a generated token."""
     tokens = sum(call.n_new_tokens for call in calls)
     return sum(call.duration_s for call in calls) / tokens if tokens else 0.0
 
 
-def _call(item: Any) -> RecordedCall:
+def _call(item: Any) -> CallRecord:
     try:
-        numbers = {name: _whole(item[name]) for name in _NUMBERS}
+        numbers: dict[str, Any] = {name: _whole(item[name]) for name in _NUMBERS}
         times: dict[str, Any] = {name: _second(item[name]) for name in _TIMES}
         times["ended_s"] = max(times["ended_s"], times["started_s"])
-        return RecordedCall(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _KINDS), **numbers, **times)
+        return CallRecord(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _KINDS), **numbers, **times)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequestError(
             f"a recorded call is not as it should be ({type(error).__name__}: {error})",

@@ -47,6 +47,11 @@ class CallRecord:
     n_scored_tokens: int
     end: CallEnd = "done"
 
+    @property
+    def duration_s(self) -> float:
+        """Seconds in the engine."""
+        return self.ended_s - self.started_s
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
