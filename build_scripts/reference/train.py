@@ -71,11 +71,11 @@ RECIPES = {
         seed=1,
     ),
     "draft": Recipe(
-        3,
-        192,
-        512,
-        6,
-        passes=(Pass(4500, 2e-3, (2, 10)),),
+        2,
+        128,
+        384,
+        8,
+        passes=(Pass(5000, 3e-3, (2, 8)),),
         tokens_per_step=4096,
         mistake_rate=0.0,  # the draft only reads flawless workings
         seed=2,
