@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_cancelled_request_frees_its_place(pipeline):
         assert len(output.token_ids) == 2
 
     asyncio.run(main())
+
+
+def test_no_thread_is_pinned():
+    """Pipelines of one thread each, all pinned to the first core, would share it while the others are idle."""
+    pipeline = PipelineProcess.start(replace(SETUP, threads=1))
+    try:
+        asyncio.run(pipeline.run([5, 6, 7], Wish(4)))
+        tasks = Path(f"/proc/{pipeline._worker.pid}/task").iterdir()
+        assert {len(os.sched_getaffinity(int(task.name))) for task in tasks} == {len(os.sched_getaffinity(0))}
+    finally:
+        pipeline.close()
 
 
 def test_a_process_that_dies_fails_its_requests(pipeline):

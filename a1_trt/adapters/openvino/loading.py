@@ -102,7 +102,8 @@ def load_pipeline(setup: Setup) -> Any:
     scheduler.max_num_batched_tokens = max(setup.max_batched_tokens, setup.max_in_flight)
     scheduler.dynamic_split_fuse = True
     scheduler.enable_prefix_caching = setup.reuse_prefixes
-    properties: dict[str, Any] = {}
+    # Each pipeline would pin its threads to the same first cores, and all of them wait there while others are idle.
+    properties: dict[str, Any] = {"ENABLE_CPU_PINNING": False}
     if setup.precision == "f32":
         properties |= {"INFERENCE_PRECISION_HINT": Type.f32, "KV_CACHE_PRECISION": Type.f32}
     if setup.threads is not None:
