@@ -302,7 +302,17 @@ class SegmentWritten:
 
 @dataclass(frozen=True, slots=True)
 class SegmentScored:
-    """Event: a segment has its score and p-value, and it is decided who goes on."""
+    """Event: a segment has its score and p-value, and it is decided who goes on.
+
+    Args:
+        sample: Number of the sample.
+        turn: Its turn, from 0.
+        score: Nonconformity of the segment.
+        p_value: Its conformal p-value, in (0, 1].
+        takeover: Whether the target goes on.
+        forced: What decided instead of the p-value, where something did.
+        kept: Text of the segment that stands, where the target goes on from before its end; else None: all of it.
+    """
 
     sample: int
     turn: int
@@ -310,6 +320,7 @@ class SegmentScored:
     p_value: float
     takeover: bool
     forced: str | None = None
+    kept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from a1_trt.types import Event, Parameters, Segment, SegmentScored, SegmentWritt
 class LeadingChain:
     """Follows the first sample whose text is decided on, and tells of it only what stays.
 
-    A draft's segment is told once the target has let it stand. Where a takeover shortens a segment, which events do not
-    tell, the chain goes quiet until the result is there.
+    A draft's segment is told once the target has let it stand, or as far as it has. A chain whose segment could not be
+    scored goes quiet until the result is there.
 
     Args:
         parameters: How the problem is solved.
@@ -32,9 +32,7 @@ class LeadingChain:
             return self._written(event.sample, event.segment)
         if isinstance(event, SegmentScored):
             text = self._open.pop(event.sample, "")
-            if event.takeover and (self._parameters.takeover_from != "end" or "\\boxed" in text):
-                self._quiet.add(event.sample)
-            return self._tell(event.sample, text)
+            return self._tell(event.sample, text if event.kept is None else event.kept)
         return ""
 
     def _written(self, sample: int, segment: Segment) -> str:

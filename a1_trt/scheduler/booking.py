@@ -73,13 +73,15 @@ class Books:
         work.counts["scored_tokens"] += len(logprobs.values)
         work.counts["n_takeovers"] += decision.takeover
         work.counts["n_forced"] += decision.forced is not None
+        kept = None
+        if sample.takeover:
+            sample.segments, kept = policy.rewound(sample.segments, logprobs, work.parameters)
         events.append(
-            SegmentScored(call.key.sample, call.turn, score, decision.p_value, decision.takeover, decision.forced)
+            SegmentScored(call.key.sample, call.turn, score, decision.p_value, decision.takeover, decision.forced, kept)
         )
-        if not sample.takeover:
-            return policy.after_turn(sample.text, call.segments[-1], call.turn, work.parameters)
-        sample.segments = policy.rewound(sample.segments, logprobs, work.parameters)
-        return Signal.REJECTED, None
+        if sample.takeover:
+            return Signal.REJECTED, None
+        return policy.after_turn(sample.text, call.segments[-1], call.turn, work.parameters)
 
     def _judge(self, work: Work, call: Call, score: float) -> Decision:
         """Ask the controller, unless there is no room for a takeover, and tell it what was decided."""

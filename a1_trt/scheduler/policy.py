@@ -104,16 +104,23 @@ def unscored(parameters: Parameters) -> Verdict:
     return Signal.REJECTED, None
 
 
-def rewound(segments: tuple[Segment, ...], logprobs: Logprobs, parameters: Parameters) -> tuple[Segment, ...]:
+def rewound(
+    segments: tuple[Segment, ...], logprobs: Logprobs, parameters: Parameters
+) -> tuple[tuple[Segment, ...], str | None]:
     """The chain as far as it stands once its last segment is rejected: the target goes on from there.
 
     A segment that holds the answer loses it in any case, so that the target has something to go on with.
+
+    Returns:
+        The segments, and the text of the last one if it was shortened, else None.
     """
     *kept, last = segments
     text = logprobs.calm_text if parameters.takeover_from == "surprise" else last.text
     if boxed("".join(segment.text for segment in kept) + text) is not None:
         text = take_back(text)
-    return segments if text == last.text else (*kept, replace(last, text=text, token_ids=(), ended=False))
+    if text == last.text:
+        return segments, None
+    return (*kept, replace(last, text=text, token_ids=(), ended=False)), text
 
 
 def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:

@@ -189,14 +189,15 @@ class Team:
         sample = chain.sample
         sample.p_value, sample.takeover = p_value, takeover
         self.work.counts["n_takeovers"] += takeover
+        kept = None
+        if takeover and chain.logprobs is not None:
+            sample.segments, kept = policy.rewound(sample.segments, chain.logprobs, self.parameters)
         if p_value is not None:
-            self.tell(SegmentScored(chain.key.sample, sample.turn, chain.score, p_value, takeover))
-        if not takeover:
+            self.tell(SegmentScored(chain.key.sample, sample.turn, chain.score, p_value, takeover, kept=kept))
+        if takeover:
+            self._follow(chain, Signal.REJECTED, None)
+        else:
             self.accept(chain)
-            return
-        if chain.logprobs is not None:
-            sample.segments = policy.rewound(sample.segments, chain.logprobs, self.parameters)
-        self._follow(chain, Signal.REJECTED, None)
 
     def accept(self, chain: Chain) -> None:
         """The last segment stands."""

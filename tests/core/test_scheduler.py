@@ -314,6 +314,7 @@ def test_the_target_goes_on_from_the_end_or_from_before_the_first_surprise(takeo
     table.complete(Logprobs(UNLIKELY.values, calm_text="1+1="))
     assert table.kinds == ["takeover"]
     assert table.calls[0].segments[-1].text == text
+    assert scored(table)[-1].kept == (None if takeover_from == "end" else text)
 
 
 def test_an_answer_before_the_first_surprise_is_taken_back_too():
@@ -322,6 +323,7 @@ def test_an_answer_before_the_first_surprise_is_taken_back_too():
     table.write(r"\boxed{3} or so")
     table.complete(Logprobs(UNLIKELY.values, calm_text=r"\boxed{3} or"))
     assert table.calls[0].segments[-1].text == ""
+    assert scored(table)[-1].kept == ""
 
 
 def scored(table):
