@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from a1_trt.cli.bench import measured, workload_options
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
+from a1_trt.cli.workload import measured, workload_options
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError
 
