@@ -3,7 +3,7 @@
     python build_scripts/served.py --problems 32 --repeats 5 --output served.json
 
 Both ways load the pair themselves, run the same scheduler with the same seeds, and are idle while the other one works.
-Also counts the seconds that scheduler and controller take in this process. Prints a table, and JSON with --output.
+Also counts the processor seconds that scheduler and controller take in this process. Prints a table, and JSON with --output.
 Needs a quiet machine.
 """
 
@@ -36,7 +36,7 @@ Run = dict[str, Any]
 
 
 class Stopwatch:
-    """Seconds spent in some methods of a class."""
+    """Processor seconds spent in some methods of a class."""
 
     def __init__(self, watched: type, *names: str) -> None:
         self.seconds = 0.0
@@ -46,19 +46,21 @@ class Stopwatch:
     def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def timed(*given: Any, **named: Any) -> Any:
-            started = time.perf_counter()
+            started = time.thread_time()
             try:
                 return method(*given, **named)
             finally:
-                self.seconds += time.perf_counter() - started
+                self.seconds += time.thread_time() - started
 
         return timed
 
 
-async def solve(client: AsyncClient, problems: list[Problem], concurrency: int, seed: int) -> Run:
+async def solve(client: AsyncClient, problems: list[Problem], said: argparse.Namespace, seed: int) -> Run:
     """All problems once: wall time, votes that are right, tokens."""
     started = time.perf_counter()
-    outcomes = await client.solve_many(problems, concurrency=concurrency, seed=seed)
+    outcomes = await client.solve_many(
+        problems, concurrency=said.in_flight, seed=seed, n_samples=said.samples, max_turns=said.max_turns
+    )
     wall_s = time.perf_counter() - started
     results = []
     for outcome in outcomes:
@@ -78,7 +80,7 @@ async def solve(client: AsyncClient, problems: list[Problem], concurrency: int, 
 async def measure(said: argparse.Namespace) -> list[Run]:
     """Every repeat of both ways; the one that comes first changes."""
     pair = load_pair(said.pair)
-    problems = read_problems(problems_path(pair), level=said.level, with_answers=True)
+    problems = read_problems(said.problems_file or problems_path(pair), level=said.level or None, with_answers=True)
     warming, problems = problems[-2:], problems[: said.problems]
     watch = Stopwatch(Scheduler, "add", "schedule", "update")
     runs: list[Run] = []
@@ -90,11 +92,11 @@ async def measure(said: argparse.Namespace) -> list[Run]:
         ):
             ways = {"in process": here, "served": there}
             for client in ways.values():
-                await solve(client, warming, 2, seed=10**6)
+                await solve(client, warming, said, seed=10**6)
             for repeat in range(said.repeats):
                 for way in list(ways)[:: -1 if repeat % 2 else 1]:
                     watch.seconds = 0.0
-                    run = await solve(ways[way], problems, said.in_flight, said.seed + repeat)
+                    run = await solve(ways[way], problems, said, said.seed + repeat)
                     runs.append({"way": way, "repeat": repeat, **run})
                     if way == "in process":
                         runs[-1]["scheduling_s"] = watch.seconds
@@ -124,6 +126,9 @@ def main() -> None:
     parser.add_argument("--pair", default="reference")
     parser.add_argument("--level", default="middle")
     parser.add_argument("--problems", type=int, default=32)
+    parser.add_argument("--problems-file", type=Path)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--max-turns", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)

@@ -24,7 +24,7 @@ from a1_trt.wire import event_to_dict
 
 GRPC_URL = "A1_TRT_GRPC_URL"
 """Environment variable: where this server's own gRPC endpoint is."""
-_POLL_S = 0.1
+_POLL_S = 0.25
 # What Triton's own front ends and clients add to a request; HTTP's "id" becomes a parameter, not the request's id.
 _RESERVED = {"triton_enable_empty_final_response", "binary_data_output", "id"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from a1_trt.metrics import N_BINS, Metrics
@@ -47,7 +47,7 @@ class Exporter:
         bounds = [(index + 1) / N_BINS for index in range(N_BINS)]
         self._p_values = self._histogram.Metric(labels={}, buckets=bounds)
         self._metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
-        self._counts: dict[Any, float] = {}
+        self._values: dict[Any, float] = {}
         self._seen = [0] * N_BINS
         self.update(_START)
 
@@ -72,19 +72,20 @@ class Exporter:
 
     def _count(self, name: str, total: float, **labels: str) -> None:
         """Triton's counters only go up by a difference."""
-        metric = self._metric(name, labels)
-        key = (name, tuple(labels.items()))
-        metric.increment(total - self._counts.get(key, 0.0))
-        self._counts[key] = total
+        self._told(name, labels, total, lambda metric, before: metric.increment(total - before))
 
     def _set(self, name: str, value: float, **labels: str) -> None:
-        self._metric(name, labels).set(value)
+        self._told(name, labels, value, lambda metric, _: metric.set(value))
 
-    def _metric(self, name: str, labels: dict[str, str]) -> Any:
+    def _told(self, name: str, labels: dict[str, str], value: float, tell: Callable[[Any, float], object]) -> None:
+        """Tell Triton of a value, unless it knows it: each time costs a message between two processes."""
         key = (name, tuple(labels.items()))
         if key not in self._metrics:
             self._metrics[key] = self._families[name].Metric(labels=labels)
-        return self._metrics[key]
+        elif self._values[key] == value:
+            return
+        tell(self._metrics[key], self._values.get(key, 0.0))
+        self._values[key] = value
 
     def _observe(self, counts: list[int]) -> None:
         for index, count in enumerate(counts):
