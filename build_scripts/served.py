@@ -3,8 +3,8 @@
     python build_scripts/served.py --problems 32 --repeats 5 --output served.json
 
 Both ways load the pair themselves, run the same scheduler with the same seeds, and are idle while the other one works.
-Also counts the processor seconds that scheduler and controller take in this process. Prints a table, and JSON with --output.
-Needs a quiet machine.
+Also counts the processor seconds that scheduler and controller take in this process. Prints the figures, and writes
+JSON with --output. Needs a quiet machine.
 """
 
 from __future__ import annotations

@@ -34,7 +34,11 @@ def test_a_segment_that_falls_whole_is_not_told():
 
 
 def test_a_chain_whose_segment_was_never_scored_goes_quiet():
-    assert told(written(0, "draft", "1 + 1 = 3"), written(0, "target", " 2"), written(0, "target", " 3")) == ["", "", ""]
+    assert told(written(0, "draft", "1 + 1 = 3"), written(0, "target", " 2"), written(0, "target", " 3")) == [
+        "",
+        "",
+        "",
+    ]
 
 
 def test_other_chains_are_not_told():
