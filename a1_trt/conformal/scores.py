@@ -204,6 +204,14 @@ def _losses(logprobs: Sequence[float]) -> list[float]:
     """Negative log-likelihood of each token, checked, none below 0."""
     if len(logprobs) == 0:
         raise ScoreShapeError("there are no log-probs", role="target", field="logprobs")
+    # A value that is not finite makes the sum so, too. This is the scheduler's inner loop: the slow look is for errors.
+    if max(logprobs) > 0.0 or not math.isfinite(sum(logprobs)):
+        _check(logprobs)
+        return [max(0.0, -float(value)) for value in logprobs]
+    return [0.0 - float(value) for value in logprobs]
+
+
+def _check(logprobs: Sequence[float]) -> None:
     for place, value in enumerate(logprobs):
         if not math.isfinite(value) or value > _ROUNDING:
             raise ScoreShapeError(
@@ -212,4 +220,3 @@ def _losses(logprobs: Sequence[float]) -> list[float]:
                 field="logprobs",
                 remedy="the engine must return the natural log of a probability for each token",
             )
-    return [max(0.0, -float(value)) for value in logprobs]

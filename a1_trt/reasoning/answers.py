@@ -3,6 +3,7 @@ r"""Finding the answer in a chain: the last ``\boxed{...}``."""
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _BOX = re.compile(r"\\boxed\s*\{")
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0+)?")
@@ -35,6 +36,7 @@ def take_back(text: str) -> str:
     return text[: span[0]] if span else text
 
 
+@lru_cache(maxsize=4096)
 def normalise(answer: str) -> str:
     r"""The form in which answers are compared when votes are counted: spacing, dollar signs and leading zeros removed.
 
@@ -57,7 +59,7 @@ def normalise(answer: str) -> str:
 
 def _last_box(text: str) -> tuple[int, int, int] | None:
     """Where the last box begins, where its content begins, and where that ends (-1: nowhere)."""
-    boxes = list(_BOX.finditer(text))
+    boxes = list(_BOX.finditer(text)) if "\\boxed" in text else []
     if not boxes:
         return None
     last = boxes[-1]

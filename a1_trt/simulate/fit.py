@@ -79,9 +79,9 @@ def fit_runs(
 
     Args:
         runs: Recorded runs.
-        holdout: Strategies to hold out. When none is named, every other run of each is held out, so that a machine which
-            slows down or speeds up meanwhile bends neither half; where each has one alone, the calls of every other
-            problem are.
+        holdout: Strategies to hold out. When none is named, every other run of each is held out, so that a machine
+            which slows down or speeds up meanwhile bends neither half; where each has one alone, the calls of every
+            other problem are.
         shared: Whether the engines share one processor; the better one of both when None.
         on_step: Told how many simulations are done, and how many there will be at most.
 
@@ -150,10 +150,7 @@ def _divided(runs: Sequence[RecordedRun], holdout: Sequence[str]) -> tuple[list[
             raise InvalidRequestError(
                 f"no run of {name!r} was recorded", field="holdout", remedy=f"choose from {', '.join(sorted(known))}"
             )
-    if holdout:
-        unseen = [run for run in runs if run.strategy in holdout]
-    else:
-        unseen = [run for run in runs if run.repeat % 2]
+    unseen = [run for run in runs if (run.strategy in holdout if holdout else run.repeat % 2)]
     seen = [run for run in runs if run not in unseen]
     if not seen:
         raise InvalidRequestError("nothing is left to fit", field="holdout", remedy="hold out fewer strategies")
