@@ -150,7 +150,7 @@ def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
 
 @simulate.command()
 @click.argument("run_file", metavar="RUN.json", type=_out)
-@click.option("--holdout", metavar="STRATEGY,...", help="Strategies to predict, not to fit; else the later repeats.")
+@click.option("--holdout", metavar="STRATEGY,...", help="Strategies to predict, not to fit; else every other run.")
 @click.option("--shared/--apart", default=None, help="Whether both engines share one processor; both are tried if not.")
 @click.option("--output", type=_out, help="Write the engines, for --engines.")
 @_json_flag
