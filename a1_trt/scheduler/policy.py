@@ -105,17 +105,18 @@ def unscored(parameters: Parameters) -> Verdict:
 
 
 def rewound(
-    segments: tuple[Segment, ...], logprobs: Logprobs, parameters: Parameters
+    segments: tuple[Segment, ...], logprobs: Logprobs | None, parameters: Parameters
 ) -> tuple[tuple[Segment, ...], str | None]:
     """The chain as far as it stands once its last segment is rejected: the target goes on from there.
 
-    A segment that holds the answer loses it in any case, so that the target has something to go on with.
+    A segment that holds the answer loses it in any case, so that the target has something to go on with; one that was
+    not scored stands up to there.
 
     Returns:
         The segments, and the text of the last one if it was shortened, else None.
     """
     *kept, last = segments
-    text = logprobs.calm_text if parameters.takeover_from == "surprise" else last.text
+    text = logprobs.calm_text if logprobs is not None and parameters.takeover_from == "surprise" else last.text
     if boxed("".join(segment.text for segment in kept) + text) is not None:
         text = take_back(text)
     if text == last.text:

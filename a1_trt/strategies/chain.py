@@ -190,7 +190,7 @@ class Team:
         sample.p_value, sample.takeover = p_value, takeover
         self.work.counts["n_takeovers"] += takeover
         kept = None
-        if takeover and chain.logprobs is not None:
+        if takeover:
             sample.segments, kept = policy.rewound(sample.segments, chain.logprobs, self.parameters)
         if p_value is not None:
             self.tell(SegmentScored(chain.key.sample, sample.turn, chain.score, p_value, takeover, kept=kept))

@@ -2,7 +2,7 @@ import pytest
 
 from a1_trt.conformal import Candidate, ControllerSettings, Decision, make_controller, perplexity
 from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError
-from a1_trt.scheduler import Scheduler
+from a1_trt.scheduler import Scheduler, policy
 from a1_trt.types import (
     Completion,
     Logprobs,
@@ -390,3 +390,14 @@ def test_there_is_room_again_after_a_takeover():
     table.write("so ", next(call for call in table.calls if call.key == takeover.key))
     table.complete(UNLIKELY, next(call for call in table.calls if call.kind == "score"))
     assert [event.takeover for event in scored(table)] == [True, False, True]
+
+
+@pytest.mark.parametrize("takeover_from", ["end", "surprise"])
+def test_a_chain_that_was_not_scored_stands_up_to_its_answer(takeover_from):
+    parameters = Parameters(takeover_from=takeover_from)
+    segment = Segment("draft", r"so \boxed{3}", 3, (1, 2, 3), ended=True)
+    (shortened,), kept = policy.rewound((segment,), None, parameters)
+    assert shortened.text == kept == "so "
+    assert not shortened.ended
+    open_ = Segment("draft", "so 3", 3)
+    assert policy.rewound((open_,), None, parameters) == ((open_,), None)
