@@ -45,7 +45,7 @@ def _shares(ax: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     names = [f"{row['strategy']}\n{row['n_samples']} x {row['max_turns']}" for row in rows]
     bottom = np.zeros(len(rows))
     for colour, key, said in zip(
-        COLOURS, ("t_c_s", "t_m_s", "t_s_s"), ("computing", "memory", "waiting at barriers"), strict=False
+        COLOURS, ("t_c_s", "t_m_s", "t_s_s"), ("computing", "memory", "waiting beside free slots"), strict=False
     ):
         shares = np.array([row[key] / max(row["t_c_s"] + row["t_m_s"] + row["t_s_s"], 1e-12) for row in rows])
         ax.bar(range(len(rows)), shares, bottom=bottom, color=colour, label=said)

@@ -5,7 +5,7 @@ its iterations, and, where both engines share one processor, the factor by which
 other engine is busy. The fit replays the recorded calls in the simulator and makes these agree, as logarithms of
 simulated over recorded:
 
-    the makespan of every run, with weight 2, and mean durations, with weight 1, of halves of the calls of each kind:
+    the makespan of every run, with weight 8, and mean durations, with weight 1, of halves of the calls of each kind:
     the shorter and the longer ones, and those that found few and many others in flight
 
 by the search of `a1_trt.simulate.descent` over the logarithms of the constants. Large residuals count linearly instead

@@ -15,7 +15,7 @@ from a1_trt.types import Role
 
 LONGEST_CALL_S = 0.05
 """What passing a call on may take; what takes longer is work."""
-_MAKESPAN_WEIGHT = 2.0
+_MAKESPAN_WEIGHT = 8.0
 _KINDS = ("draft", "score", "takeover")
 
 
