@@ -64,7 +64,8 @@ class Caller:
         if call.kind == "score":
             prompt, segment = ledger.split(call)
             values = tuple(await engine.score(prompt, segment))
-            return Logprobs(values, engine.tokenizer.decode(segment[: _first_surprise(values)]))
+            ids, text = _whole_characters(engine.tokenizer, tuple(segment[: _first_surprise(values)]))
+            return Logprobs(values, text, ids if call.segments[-1].role in ledger.shared else ())
         prompt = ledger.prompt(call)
         room = engine.max_context_tokens - len(prompt)
         if room < 1:

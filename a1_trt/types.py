@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
@@ -42,7 +43,12 @@ class Problem:
             >>> Problem("What is 1 + 1?").key == Problem("What is  1 + 1? ", id="other").key
             True
         """
-        return blake2b(" ".join(self.text.split()).encode(), digest_size=8).hexdigest()
+        return _key(self.text)
+
+
+@lru_cache(maxsize=1024)  # Every score asks for its problem's.
+def _key(text: str) -> str:
+    return blake2b(" ".join(text.split()).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +122,12 @@ class Logprobs:
             target's tokenizer.
         calm_text: The segment's text before its first surprising token: the first whose log-prob is at most half the
             lowest one.
+        calm_ids: The ids of that text, where they mean the same to the draft's tokenizer; else empty.
     """
 
     values: tuple[float, ...]
     calm_text: str = ""
+    calm_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,12 +116,14 @@ def rewound(
         The segments, and the text of the last one if it was shortened, else None.
     """
     *kept, last = segments
-    text = logprobs.calm_text if logprobs is not None and parameters.takeover_from == "surprise" else last.text
+    text, ids = last.text, last.token_ids
+    if logprobs is not None and parameters.takeover_from == "surprise":
+        text, ids = logprobs.calm_text, logprobs.calm_ids
     if boxed("".join(segment.text for segment in kept) + text) is not None:
-        text = take_back(text)
+        text, ids = take_back(text), ()
     if text == last.text:
         return segments, None
-    return (*kept, replace(last, text=text, token_ids=(), ended=False)), text
+    return (*kept, replace(last, text=text, token_ids=ids, ended=False)), text
 
 
 def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:

@@ -15,6 +15,7 @@ from a1_trt.types import (
     Problem,
     Result,
     SampleEnd,
+    SampleFinished,
     Segment,
     Trajectory,
     Turn,
@@ -33,6 +34,7 @@ class Sample:
         turns: The turns that are over.
         opened: Number of segments before the current turn.
         losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
+        answer: What the chain answers, once it has ended with an answer.
     """
 
     state: State
@@ -46,6 +48,7 @@ class Sample:
     takeover: bool = False
     forced: str | None = None
     end: SampleEnd | None = None
+    answer: str | None = None
     error: A1Error | None = None
 
     @property
@@ -53,10 +56,13 @@ class Sample:
         """The chain's text."""
         return "".join(segment.text for segment in self.segments)
 
-    @property
-    def answer(self) -> str | None:
-        """What the chain answers, once it has ended with an answer."""
-        return boxed(self.text) if self.end is SampleEnd.ANSWERED else None
+    def finish(self, end: SampleEnd) -> None:
+        """End the chain, and read its answer."""
+        self.state, self.end = State.FINISHED, end
+        self.answer = boxed(self.text) if end is SampleEnd.ANSWERED else None
+        self.close_turn()
+        if end is not SampleEnd.FAILED:
+            self.error = None
 
     def close_turn(self) -> None:
         """Book the current turn and open the next one."""
@@ -80,6 +86,7 @@ class Work:
     Args:
         held: Its calls that a barrier holds back.
         busy: Ids of its calls that are queued or in flight.
+        n_open: Samples that are still at work.
     """
 
     problem: Problem
@@ -88,12 +95,18 @@ class Work:
     held: list[Call] = field(default_factory=list)
     busy: set[int] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    n_open: int = field(init=False)
     _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    @property
-    def n_open(self) -> int:
-        """Samples that are still at work."""
-        return sum(sample.end is None for sample in self.samples)
+    def __post_init__(self) -> None:
+        self.n_open = len(self.samples)
+
+    def finish(self, index: int, end: SampleEnd) -> SampleFinished:
+        """End a sample."""
+        sample = self.samples[index]
+        sample.finish(end)
+        self.n_open -= 1
+        return SampleFinished(index, end, sample.answer)
 
     def spent(self, turn: int) -> tuple[int, int]:
         """Takeovers among the samples that were scored in a turn so far, and the number of those."""

@@ -27,7 +27,6 @@ from a1_trt.types import (
     ProblemFinished,
     Role,
     SampleEnd,
-    SampleFinished,
     SampleKey,
     Segment,
 )
@@ -177,7 +176,7 @@ class Scheduler:
     @staticmethod
     def _check_outcome(completion: Completion) -> None:
         wanted = Logprobs if completion.call.kind == "score" else Segment
-        if not isinstance(completion.outcome, wanted | A1Error):
+        if not isinstance(completion.outcome, (wanted, A1Error)):
             found = type(completion.outcome).__name__
             raise ProtocolError(f"a {completion.call.kind} call was completed with a {found}")
 
@@ -205,7 +204,7 @@ class Scheduler:
         if signal is not Signal.FINISH:
             self._ask(number, work, index)
             return []
-        events: list[Event] = [self._end(sample, index, end or SampleEnd.FAILED)]
+        events: list[Event] = [work.finish(index, end or SampleEnd.FAILED)]
         if work.parameters.early_stop and is_settled(work.votes(), work.n_open):
             events += self._stop(number, work, SampleEnd.STOPPED)
         return events
@@ -232,21 +231,13 @@ class Scheduler:
         elif guess is not None:
             self._cancel.append(guess.id)
 
-    @staticmethod
-    def _end(sample: Sample, index: int, end: SampleEnd) -> Event:
-        sample.state, sample.end = State.FINISHED, end
-        sample.close_turn()
-        if end is not SampleEnd.FAILED:
-            sample.error = None
-        return SampleFinished(index, end, sample.answer)
-
     def _stop(self, number: int, work: Work, end: SampleEnd) -> list[Event]:
         """End all open samples of a problem and give up their calls."""
-        opened = [(index, sample) for index, sample in enumerate(work.samples) if sample.end is None]
+        opened = [index for index, sample in enumerate(work.samples) if sample.end is None]
         if end is SampleEnd.STOPPED:
             work.counts["n_stopped"] += len(opened)
         work.held.clear()
-        for index, _ in opened:
+        for index in opened:
             self._give_up_guess(work, SampleKey(number, index))
         for queue in self.waiting.values():
             kept = [call for call in queue if call.key.problem != number]
@@ -254,7 +245,7 @@ class Scheduler:
                 queue.clear()
                 queue.extend(kept)
         self._cancel += [call.id for call in self.in_flight.values() if call.key.problem == number]
-        return [self._end(sample, index, end) for index, sample in opened]
+        return [work.finish(index, end) for index in opened]
 
     def _close(self, number: int, work: Work) -> list[Event]:
         if work.n_open:

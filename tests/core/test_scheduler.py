@@ -306,14 +306,16 @@ def test_scores_are_told_with_their_p_values():
     assert not scored.takeover
 
 
-@pytest.mark.parametrize(("takeover_from", "text"), [("end", "1+1=3, so"), ("surprise", "1+1=")])
-def test_the_target_goes_on_from_the_end_or_from_before_the_first_surprise(takeover_from, text):
+@pytest.mark.parametrize(
+    ("takeover_from", "text", "ids"), [("end", "1+1=3, so", (1, 2, 3)), ("surprise", "1+1=", (1,))]
+)
+def test_the_target_goes_on_from_the_end_or_from_before_the_first_surprise(takeover_from, text, ids):
     table = Table(scores=STRICT, takeover_from=takeover_from)
     table.add()
     table.write("1+1=3, so")
-    table.complete(Logprobs(UNLIKELY.values, calm_text="1+1="))
+    table.complete(Logprobs(UNLIKELY.values, "1+1=", (1,)))
     assert table.kinds == ["takeover"]
-    assert table.calls[0].segments[-1].text == text
+    assert (table.calls[0].segments[-1].text, table.calls[0].segments[-1].token_ids) == (text, ids)
     assert scored(table)[-1].kept == (None if takeover_from == "end" else text)
 
 
@@ -321,8 +323,8 @@ def test_an_answer_before_the_first_surprise_is_taken_back_too():
     table = Table(scores=STRICT, takeover_from="surprise", verify_answers=True)
     table.add()
     table.write(r"\boxed{3} or so")
-    table.complete(Logprobs(UNLIKELY.values, calm_text=r"\boxed{3} or"))
-    assert table.calls[0].segments[-1].text == ""
+    table.complete(Logprobs(UNLIKELY.values, r"\boxed{3} or", (1, 2)))
+    assert (table.calls[0].segments[-1].text, table.calls[0].segments[-1].token_ids) == ("", ())
     assert scored(table)[-1].kept == ""
 
 

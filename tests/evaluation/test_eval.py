@@ -19,8 +19,10 @@ from a1_trt.calibration import Batch, CalibrationLog, provenance_of, write_log
 from a1_trt.cli import main
 from a1_trt.config import load_pair
 from a1_trt.problems import read_problems
+from tests.children import INTERRUPTIBLE
 
 ROOT = Path(__file__).parents[2]
+COMMAND = "from a1_trt.cli import main; main(sys.argv[1:])"
 SMALL = ("--samples", "4", "--max-turns", "2", "--seed", "3")
 
 
@@ -55,11 +57,10 @@ def check_whole(output: Path, data: Path, n: int | None = None) -> None:
 
 def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from a1_trt.cli import main; main(sys.argv[1:])", "eval", *arguments],
+        [sys.executable, "-c", f"{INTERRUPTIBLE}; import sys; {COMMAND}", "eval", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

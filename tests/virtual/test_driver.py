@@ -306,6 +306,31 @@ def test_a_character_that_the_token_limit_cuts_is_left_to_the_next_turn(letter):
     assert letter in result.trajectories[0].text
 
 
+class Doubting(Scripted):
+    """Finds the last token of everything it scores strange."""
+
+    async def score(self, prompt, segment):
+        await self._act("score", [*prompt, *segment])
+        return [-0.1] * (len(segment) - 1) + [-9.0]
+
+
+def rejected(draft_tokenizer, target_tokenizer):
+    """The target's prompts, and the segment that it went on from, of one sample whose draft is never believed."""
+    draft = Scripted(lambda verb, text, seed: (1.0, "3€"), tokenizer=draft_tokenizer)
+    target = Doubting(lambda verb, text, seed: (1.0, BOX % 1), tokenizer=target_tokenizer)
+    result = solve(draft, target, n_samples=1, alpha=1 - 1e-9, takeover_from="surprise")
+    return [text for _, verb, text in target.log if verb == "generate"], result.trajectories[0].turns[0].segments[0]
+
+
+def test_what_stands_of_a_rejected_segment_keeps_its_ids_where_both_models_know_them():
+    prompts, shortened = rejected(Bytes(), Bytes())
+    assert (shortened.text, shortened.token_ids) == ("3", (ord("3"),))  # nor is a character cut in two
+    assert prompts[0].endswith("3")
+    prompts, shortened = rejected(Letters(5), Letters(900))
+    assert (shortened.text, shortened.token_ids) == ("3", ())
+    assert prompts[0].endswith("3")
+
+
 def test_a_character_that_is_no_cut_is_kept():
     assert _whole_characters(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
     assert _whole_characters(Bytes(), ()) == ((), "")
