@@ -120,11 +120,9 @@ class EngineModel:
 
 # Adapters are imported where they are wanted: each needs packages that the others do not.
 def _on_cpu(pair: Pair, role: Role) -> LocalEngine:
-    from a1_trt.adapters.openvino import Batcher, OpenVinoEngine, PipelineProcess
+    from a1_trt.adapters.openvino import OpenVinoEngine
 
-    # A process of its own for each of the target's pipelines, whose steps would wait for each other in one. The draft
-    # has a single one, and this process is its own already.
-    return OpenVinoEngine.for_pair(pair, role, start=Batcher.load if role == "draft" else PipelineProcess.start)
+    return OpenVinoEngine.for_pair(pair, role)
 
 
 async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> LocalEngine:

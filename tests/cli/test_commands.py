@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from a1_trt.cli import main
+from tests.children import INTERRUPTIBLE
 
 PROBLEM = "a = 3, b = a+4. What is b modulo 100?"
 

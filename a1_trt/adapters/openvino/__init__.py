@@ -11,10 +11,8 @@
     engine.py      generate and score
 """
 
-from a1_trt.adapters.openvino.batcher import Batcher
 from a1_trt.adapters.openvino.engine import OpenVinoEngine
 from a1_trt.adapters.openvino.loading import context_length
-from a1_trt.adapters.openvino.process import PipelineProcess
 from a1_trt.adapters.openvino.tokenizer import OpenVinoTokenizer
 
-__all__ = ["Batcher", "OpenVinoEngine", "OpenVinoTokenizer", "PipelineProcess", "context_length"]
+__all__ = ["OpenVinoEngine", "OpenVinoTokenizer", "context_length"]
