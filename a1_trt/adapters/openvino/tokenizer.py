@@ -50,7 +50,8 @@ class OpenVinoTokenizer:
                 remedy="build the directory with 'a1-trt engine build', which compiles the tokenizer too",
             )
         with loading(model):
-            native = genai.Tokenizer(str(model))
+            # More threads only wait for each other, which burns the engines' time.
+            native = genai.Tokenizer(str(model), INFERENCE_NUM_THREADS=1)
             native.decode(native.encode("a", add_special_tokens=False).input_ids.data[0].tolist())
             return cls(native, _fingerprint(model), model)
 
