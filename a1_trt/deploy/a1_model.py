@@ -16,9 +16,10 @@ from a1_trt.config import Pair, load_pair
 from a1_trt.deploy.exchange import Exchange, Exchanges, model_parameters
 from a1_trt.deploy.exporter import Exporter
 from a1_trt.deploy.tensors import A1_INPUTS
+from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.requests import check_problem, make_parameters
-from a1_trt.session import ROLES, Session, open_session
+from a1_trt.session import ROLES, Session, open_engines, open_session
 from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
@@ -30,7 +31,7 @@ _RESERVED = {"triton_enable_empty_final_response", "binary_data_output", "id"}
 
 
 class A1Model:
-    """Solves problems with the models "draft" and "target" of the same server.
+    """Solves problems with the models "draft" and "target" of the same server, or with engines of its own.
 
     The request's id, where it has one, is the problem's: it takes part in every seed.
 
@@ -38,11 +39,19 @@ class A1Model:
         pair: The pair.
         pb: Triton's module `triton_python_backend_utils`.
         models: Names of the models that hold a role, where there are several.
+        engines: Engines of its own, instead of models.
     """
 
-    def __init__(self, pair: Pair, pb: Any, models: Mapping[Role, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        pb: Any,
+        models: Mapping[Role, Sequence[str]] | None = None,
+        engines: Mapping[Role, Engine] | None = None,
+    ) -> None:
         self._pair = pair
         self._models = models or {}
+        self._engines = engines
         self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
@@ -50,15 +59,20 @@ class A1Model:
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> A1Model:
-        """Read the pair; draft and target are connected to at the first request, as they load beside this model.
+        """Read the pair, and load its engines if they are to be inside.
+
+        Models are connected to at the first request, as they load beside this one.
 
         Raises:
-            TritonModelException: The pair file is wrong; the message is the line of an `A1Error`.
+            TritonModelException: The pair file is wrong, or an engine cannot be loaded; the message is the line of an
+                `A1Error`.
         """
         said = model_parameters(model_config)
         copies = {role: said[f"{role}_models"].split(",") for role in ROLES if said.get(f"{role}_models")}
         try:
-            return cls(_limited(load_pair(said["pair"]), said), pb, copies)
+            pair = _limited(load_pair(said["pair"]), said)
+            engines = asyncio.run(open_engines(pair)) if said.get("engines") == "inside" else None
+            return cls(pair, pb, copies, engines)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
 
@@ -91,7 +105,7 @@ class A1Model:
             if self._session is None:
                 url = _own_url(self._pair)
                 replicas = {role: [f"{url}/{model}" for model in models] for role, models in self._models.items()}
-                self._session = await open_session(self._pair, url=url, replicas=replicas)
+                self._session = await open_session(self._pair, url=url, replicas=replicas, engines=self._engines)
         return self._session
 
     def _export(self) -> bool:
@@ -104,6 +118,9 @@ class A1Model:
     async def _aclose(self) -> None:
         if self._session is not None:
             await self._session.aclose()
+            return
+        for engine in (self._engines or {}).values():
+            await engine.aclose()
 
 
 def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:

@@ -73,14 +73,22 @@ def files(
     """The files of a pair's model repository: path in it -> text.
 
     Raises:
-        DeployError: The pair has no file.
+        DeployError: The pair has no file, or wants its engines where the profile cannot have them.
     """
     reference = _reference(pair, by_name=profile == "cpu")
+    inside = pair.serving.engines == "inside"
     if profile == "cpu":
-        return {**_a1_files(reference, {}), **_own_files("draft", reference), **_own_files("target", reference)}
+        own = {**_own_files("draft", reference), **_own_files("target", reference)}
+        return {**_a1_files(reference, {"engines": "inside"} if inside else {}), **own}
+    if inside:
+        raise DeployError(
+            "engines inside the model a1 are for the profile cpu",
+            field="serving.engines",
+            remedy='write engines = "models" in the pair file: a GPU belongs to one process',
+        )
     hosts = dict(hosting or usual_hosting(pair))
     one_server = {role: host if platform == "compose" else host.alone() for role, host in hosts.items()}
-    found = _a1_files(reference, one_server)
+    found = _a1_files(reference, _hosted(one_server))
     for role, host in one_server.items():
         for model, gpus in host.models(role).items():
             if profile == "tensorrt":
@@ -109,14 +117,19 @@ def source(name: str) -> str:
     return resources.files("a1_trt.deploy.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _a1_files(reference: str, hosts: Mapping[Role, Hosting]) -> dict[str, str]:
-    policy = "# One instance: two would be two processes, each with a calibration of its own.\n"
+def _hosted(hosts: Mapping[Role, Hosting]) -> dict[str, str]:
+    """What a1 has to know of the models that hold a role."""
     copies = {f"{role}_models": ",".join(host.models(role)) for role, host in hosts.items() if len(host.replicas) > 1}
     limits = {
         f"{role}_context_tokens": str(host.max_context_tokens)
         for role, host in hosts.items()
         if host.max_context_tokens
     }
+    return copies | limits
+
+
+def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
+    policy = "# One instance: two would be two processes, each with a calibration of its own.\n"
     config = config_text(
         "a1",
         backend="python",
@@ -124,7 +137,7 @@ def _a1_files(reference: str, hosts: Mapping[Role, Hosting]) -> dict[str, str]:
         policy=policy + "model_transaction_policy { decoupled: true }\n",
         inputs=A1_INPUTS,
         outputs=A1_OUTPUTS,
-        parameters={"pair": reference, **copies, **limits},
+        parameters={"pair": reference, **options},
     )
     return {"a1/config.pbtxt": config, "a1/1/model.py": source("a1")}
 
