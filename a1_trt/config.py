@@ -198,9 +198,9 @@ class Serving(_Strict):
         target: Likewise of the target's.
         cancel: How a call to a server is cut short: "client" breaks it off; "stop" sends a second request that asks
             the server to stop, for backends that do not survive the first way.
-        engines: Where the served model a1 finds its engines: in the "models" draft and target of the same server, or,
-            on a CPU, in a second copy "inside" its own process, so that no call passes through the server. That takes
-            the memory twice, and pays where calls take milliseconds.
+        engines: Where the served model a1 finds its engines with the profile "cpu": in the "models" draft and target of
+            the same server, or in a second copy "inside" itself, so that no call passes through the server. That takes
+            the memory twice, and pays where calls take milliseconds. On GPUs it is always the models.
     """
 
     url: str = "grpc://127.0.0.1:8001"

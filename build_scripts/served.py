@@ -1,9 +1,10 @@
-"""What serving costs: the same problems solved in this process and through a Triton server, in turns.
+"""What serving costs: the same problems solved in this process and through Triton servers, in turns.
 
     python build_scripts/served.py --problems 32 --repeats 5 --output served.json
 
-Both ways load the pair themselves, run the same scheduler with the same seeds, and are idle while the other one works.
-Also counts the processor seconds that scheduler and controller take in this process. Prints the figures, and writes
+There are two servers: one whose model a1 holds its engines itself ("inside"), one whose a1 calls the models draft and
+target ("models"). All ways load the pair themselves, run the same scheduler with the same seeds, and are idle while
+another one works. Also counts the processor seconds that scheduler and controller take in this process. Prints the figures, and writes
 JSON with --output. Needs a quiet machine.
 """
 
@@ -16,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,16 @@ from a1_trt.bench.intervals import ratio_of_sums
 from a1_trt.bench.machine import commit, machine, versions
 from a1_trt.cli.pair import problems_path
 from a1_trt.client import AsyncClient
-from a1_trt.config import load_pair
+from a1_trt.config import Pair, load_pair
 from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import A1Error
 from a1_trt.problems import read_problems
 from a1_trt.scheduler import Scheduler
-from a1_trt.session import open_session
 from a1_trt.types import Problem
 
 Run = dict[str, Any]
+IN_PROCESS = "in process"
+ENGINES = ["inside", "models"]
 
 
 class Stopwatch:
@@ -84,41 +87,54 @@ async def measure(said: argparse.Namespace) -> list[Run]:
     warming, problems = problems[-2:], problems[: said.problems]
     watch = Stopwatch(Scheduler, "add", "schedule", "update")
     runs: list[Run] = []
-    with TritonServer(pair, progress=lambda what: print(what, file=sys.stderr)) as server:
-        async with (
-            await open_session(pair) as session,
-            AsyncClient(session) as here,
-            AsyncClient(f"grpc://{server.grpc_url}") as there,
-        ):
-            ways = {"in process": here, "served": there}
-            for client in ways.values():
-                await solve(client, warming, said, seed=10**6)
-            for repeat in range(said.repeats):
-                for way in list(ways)[:: -1 if repeat % 2 else 1]:
-                    watch.seconds = 0.0
-                    run = await solve(ways[way], problems, said, said.seed + repeat)
-                    runs.append({"way": way, "repeat": repeat, **run})
-                    if way == "in process":
-                        runs[-1]["scheduling_s"] = watch.seconds
-                    print(f"{way}, repeat {repeat + 1} of {said.repeats}: {run['wall_s']:.2f} s", file=sys.stderr)
+    async with AsyncExitStack() as opened:
+        ways = {IN_PROCESS: await opened.enter_async_context(AsyncClient(pair))}
+        for where in said.engines:
+            server = opened.enter_context(TritonServer(_with_engines(pair, where), progress=_note))
+            ways[where] = await opened.enter_async_context(AsyncClient(f"grpc://{server.grpc_url}"))
+        for client in ways.values():
+            await solve(client, warming, said, seed=10**6)
+        for repeat in range(said.repeats):
+            for way in list(ways)[:: -1 if repeat % 2 else 1]:
+                watch.seconds = 0.0
+                run = await solve(ways[way], problems, said, said.seed + repeat)
+                runs.append({"way": way, "repeat": repeat, **run})
+                if way == IN_PROCESS:
+                    runs[-1]["scheduling_s"] = watch.seconds
+                _note(f"{way}, repeat {repeat + 1} of {said.repeats}: {run['wall_s']:.2f} s")
     return runs
+
+
+def _with_engines(pair: Pair, where: str) -> Pair:
+    return pair.model_copy(update={"serving": pair.serving.model_copy(update={"engines": where})})
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def summarise(runs: list[Run]) -> dict[str, Any]:
     """Throughput served over that in process, and the share of wall time that scheduling takes."""
-    by_way = {way: [run for run in runs if run["way"] == way] for way in ("in process", "served")}
-    here, there = ([run["wall_s"] for run in by_way[way]] for way in by_way)
-    ratio, interval = ratio_of_sums(here, there)
-    shares = [run["scheduling_s"] / run["wall_s"] for run in by_way["in process"]]
+    by_way: dict[str, list[Run]] = {}
+    for run in runs:
+        by_way.setdefault(run["way"], []).append(run)
+    shares = [run["scheduling_s"] / run["wall_s"] for run in by_way[IN_PROCESS]]
+    served = {way: _over(by_way[IN_PROCESS], some) for way, some in by_way.items() if way != IN_PROCESS}
     return {
-        "served_over_in_process": ratio,
-        "served_over_in_process_ci95": interval,
-        "by_repeat": [mine / theirs for mine, theirs in zip(here, there, strict=True)],
+        "served_over_in_process": served,
         "accuracy": {way: statistics.mean(run["accuracy"] for run in some) for way, some in by_way.items()},
         "problems_per_s": {way: statistics.mean(run["problems_per_s"] for run in some) for way, some in by_way.items()},
         "scheduling_share": statistics.mean(shares),
         "scheduling_share_range": [min(shares), max(shares)],
     }
+
+
+def _over(here: list[Run], there: list[Run]) -> dict[str, Any]:
+    """Throughput there over that here."""
+    mine, theirs = ([run["wall_s"] for run in runs] for runs in (here, there))
+    ratio, interval = ratio_of_sums(mine, theirs)
+    by_repeat = [one / other for one, other in zip(mine, theirs, strict=True)]
+    return {"ratio": ratio, "ci95": interval, "by_repeat": by_repeat}
 
 
 def main() -> None:
@@ -131,6 +147,7 @@ def main() -> None:
     parser.add_argument("--max-turns", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="where a served a1 has them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
     said = parser.parse_args()

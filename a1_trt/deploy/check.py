@@ -114,7 +114,7 @@ def _looks_like(config: Any) -> str:
 
 def _check_model(name: str, folder: Path, config: Any, report: Report) -> None:
     if name == "a1":
-        report.problems += scheduler_findings(folder, config, frozenset(report.models))
+        report.problems += scheduler_findings(folder, config, frozenset(report.models), report.profile)
         return
     if _looks_like(config) == "tensorrt":
         report.problems += their_findings(name, folder, config)

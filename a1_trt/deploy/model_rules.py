@@ -21,7 +21,7 @@ from a1_trt.errors import A1Error
 _DEVICES = re.compile(r"\d+(,\d+)*(;\d+(,\d+)*)*")
 _DOCUMENTED = {"recv_poll_period_ms"}
 """Parameters of tensorrt_llm that its documentation names and its template does not have."""
-_A1_OPTIONS = ("engines", "draft_models", "target_models", "draft_context_tokens", "target_context_tokens")
+_A1_OPTIONS = ("draft_models", "target_models", "draft_context_tokens", "target_context_tokens")
 _MOST_BYTES = 1 << 20
 
 
@@ -30,16 +30,17 @@ def parameters_of(config: Any) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
-def scheduler_findings(directory: Path, config: Any, models: frozenset[str]) -> Iterator[Finding]:
+def scheduler_findings(directory: Path, config: Any, models: frozenset[str], profile: str | None) -> Iterator[Finding]:
     """The model "a1"."""
     yield from frame_findings("a1", config, backends=("python",), decoupled=True, batching=False)
     yield from tensor_findings("a1", "input", A1_INPUTS, config.input)
     yield from tensor_findings("a1", "output", A1_OUTPUTS, config.output)
     said = parameters_of(config)
-    yield from _keys("a1", said, needed={"pair"}, allowed={"pair", *_A1_OPTIONS})
+    yield from _keys("a1", said, needed={"pair", "engines"}, allowed={"pair", "engines", *_A1_OPTIONS})
     yield from _pair_findings("a1", said)
-    if said.get("engines", "inside") != "inside":
-        yield Finding("a1", "engines", "value", f"engines is {said['engines']!r}, not 'inside'", "or leave it out")
+    places = ("models", "inside") if profile == "cpu" else ("models",)
+    if said.get("engines", "models") not in places:
+        yield Finding("a1", "engines", "value", f"engines is {said['engines']!r}, not {' or '.join(places)}")
     for role in ("draft", "target"):
         copies = {name for name in models if re.fullmatch(rf"{role}(_\d+)?", name)}
         named = set(said.get(f"{role}_models", role).split(","))

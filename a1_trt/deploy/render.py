@@ -73,19 +73,12 @@ def files(
     """The files of a pair's model repository: path in it -> text.
 
     Raises:
-        DeployError: The pair has no file, or wants its engines where the profile cannot have them.
+        DeployError: The pair has no file.
     """
     reference = _reference(pair, by_name=profile == "cpu")
-    inside = pair.serving.engines == "inside"
     if profile == "cpu":
         own = {**_own_files("draft", reference), **_own_files("target", reference)}
-        return {**_a1_files(reference, {"engines": "inside"} if inside else {}), **own}
-    if inside:
-        raise DeployError(
-            "engines inside the model a1 are for the profile cpu",
-            field="serving.engines",
-            remedy='write engines = "models" in the pair file: a GPU belongs to one process',
-        )
+        return {**_a1_files(reference, {"engines": pair.serving.engines}), **own}
     hosts = dict(hosting or usual_hosting(pair))
     one_server = {role: host if platform == "compose" else host.alone() for role, host in hosts.items()}
     found = _a1_files(reference, _hosted(one_server))
@@ -125,7 +118,7 @@ def _hosted(hosts: Mapping[Role, Hosting]) -> dict[str, str]:
         for role, host in hosts.items()
         if host.max_context_tokens
     }
-    return copies | limits
+    return {"engines": "models", **copies, **limits}
 
 
 def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:

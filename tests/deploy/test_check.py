@@ -106,7 +106,7 @@ def rules(directory, model, config):
     """What the check says about one model."""
     folder = directory / model
     if model == "a1":
-        return list(scheduler_findings(folder, config, frozenset(["a1", "draft", "target"])))
+        return list(scheduler_findings(folder, config, frozenset(["a1", "draft", "target"]), "cpu"))
     if directory.name == "tensorrt":
         return list(their_findings(model, folder, config))
     return list(own_findings(model, model, directory.name, folder, config))
@@ -490,3 +490,11 @@ def test_an_empty_directory_has_nothing(tmp_path):
     report = check(tmp_path)
     assert [finding.model for finding in report.problems] == ["a1", "draft", "target"]
     assert json.loads(json.dumps(report.as_dict()))["ok"] is False
+
+
+def test_engines_are_inside_on_a_cpu_only(copied):
+    def spoil(config):
+        config.parameters["engines"].string_value = "inside"
+
+    assert not Changed(copied("cpu"), "a1").after(spoil)
+    assert Changed(copied("pytorch"), "a1").after(spoil)

@@ -137,7 +137,10 @@ def test_the_repositories_differ_in_draft_and_target_only(profile):
     reference = load_pair(ROOT / "engines" / "reference")
     ours = parsed(files(reference, profile=profile)["a1/config.pbtxt"])
     theirs = parsed(files(reference)["a1/config.pbtxt"])
-    ours.parameters["pair"].string_value = theirs.parameters["pair"].string_value
+    # On GPUs never inside, whatever the pair says: a GPU belongs to one process.
+    assert ours.parameters["engines"].string_value == ("inside" if profile == "cpu" else "models")
+    for key in ("pair", "engines"):
+        ours.parameters[key].string_value = theirs.parameters[key].string_value
     assert ours == theirs
     assert files(reference, profile=profile)["a1/1/model.py"] == files(reference)["a1/1/model.py"]
 
@@ -308,3 +311,11 @@ def test_a_directory_that_cannot_be_written_is_a_typed_error(tmp_path):
         render(load_pair(ROOT / "engines" / "reference"), tmp_path / "file")
     assert caught.value.field == "output"
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("where", ["models", "inside"])
+def test_a_pair_says_where_the_scheduler_finds_its_engines(where):
+    reference = load_pair(ROOT / "engines" / "reference")
+    asked = reference.model_copy(update={"serving": reference.serving.model_copy(update={"engines": where})})
+    config = parsed(files(asked)["a1/config.pbtxt"])
+    assert config.parameters["engines"].string_value == where

@@ -1,4 +1,4 @@
-"""One real Triton server for all end-to-end tests, serving the reference pair."""
+"""One real Triton server for nearly all end-to-end tests, serving the reference pair."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ def reference() -> Pair:
 
 @pytest.fixture(scope="session")
 def server(reference, tmp_path_factory) -> Iterator[TritonServer]:
-    """Serves the tracked model repository, as a user does who points a tritonserver at it."""
+    """Every call of a1 passes through the models draft and target; test_engines_inside.py has the other way."""
     log_path = tmp_path_factory.mktemp("triton") / "server.log"
-    with TritonServer(reference, repository=ROOT / "triton_models", log_path=log_path) as running:
+    with TritonServer(with_engines(reference, "models"), log_path=log_path) as running:
         yield running
+
+
+def with_engines(pair, where):
+    """The pair, with the engines of the served a1 there."""
+    return pair.model_copy(update={"serving": pair.serving.model_copy(update={"engines": where})})
 
 
 @pytest.fixture(autouse=True)
