@@ -4,8 +4,8 @@
 
 There are two servers: one whose model a1 holds its engines itself ("inside"), one whose a1 calls the models draft and
 target ("models"). All ways load the pair themselves, run the same scheduler with the same seeds, and are idle while
-another one works. Also counts the processor seconds that scheduler and controller take in this process. Prints the figures, and writes
-JSON with --output. Needs a quiet machine.
+another one works. Also counts the processor seconds that scheduler and controller take in this process. Prints the
+figures, and writes JSON with --output. Needs a quiet machine.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 _BOX = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"[{}]")
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0+)?")
 
 
@@ -59,13 +60,15 @@ def normalise(answer: str) -> str:
 
 def _last_box(text: str) -> tuple[int, int, int] | None:
     """Where the last box begins, where its content begins, and where that ends (-1: nowhere)."""
-    boxes = list(_BOX.finditer(text)) if "\\boxed" in text else []
-    if not boxes:
-        return None
-    last = boxes[-1]
+    start, box = len(text), None
+    while box is None:
+        start = text.rfind("\\boxed", 0, start)
+        if start < 0:
+            return None
+        box = _BOX.match(text, start)
     depth = 1
-    for index in range(last.end(), len(text)):
-        depth += {"{": 1, "}": -1}.get(text[index], 0)
+    for brace in _BRACE.finditer(text, box.end()):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return last.start(), last.end(), index
-    return last.start(), last.end(), -1
+            return start, box.end(), brace.start()
+    return start, box.end(), -1

@@ -32,6 +32,8 @@ class Guesses:
 
     def take(self, key: SampleKey) -> Call | Completion | None:
         """The guess of a sample whose segment was accepted: what came of it, or the call if that is not known yet."""
+        if not self._open:
+            return None
         call = self._open.pop(key, None)
         return self._done.pop(key, None) or call
 
@@ -52,10 +54,11 @@ class Guesses:
     def came_back(self, completion: Completion) -> bool:
         """Keep the completion of a guess for later; False when the call is no guess, or no longer one."""
         call = completion.call
-        if self._open.get(call.key) is not None and self._open[call.key].id == call.id:
-            self._done[call.key] = completion
-            return True
-        return False
+        guess = self._open.get(call.key) if self._open else None
+        if guess is None or guess.id != call.id:
+            return False
+        self._done[call.key] = completion
+        return True
 
     def was_dropped(self, call: Call) -> bool:
         """Whether the call that came back was a guess that nobody wants; then it is forgotten."""

@@ -90,11 +90,12 @@ def after_turn(chain: str, last: Segment, turn: int, parameters: Parameters) -> 
     return Signal.NEXT_TURN, None
 
 
-def looks_ahead(chain: str, segment: Segment, turn: int, parameters: Parameters) -> bool:
-    """Whether the draft may write on while this segment is verified: an acceptance would lead to the next turn."""
+def looks_ahead(segments: Sequence[Segment], turn: int, parameters: Parameters) -> bool:
+    """Whether the draft may write on while the last segment is verified: an acceptance would lead to the next turn."""
     if not parameters.optimistic or parameters.admission == "barrier":
         return False
-    return after_turn(chain, segment, turn, parameters)[0] is Signal.NEXT_TURN
+    chain = "".join(segment.text for segment in segments)
+    return after_turn(chain, segments[-1], turn, parameters)[0] is Signal.NEXT_TURN
 
 
 def unscored(parameters: Parameters) -> Verdict:
@@ -137,16 +138,13 @@ def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
     return Signal.FINISH, SampleEnd.FAILED
 
 
-def released(held: Sequence[Call], n_busy: int, parameters: Parameters) -> list[Call]:
-    """Which of a problem's held calls may join the queue: all, or under a barrier those of the earliest phase.
+def released(held: Sequence[Call], n_busy: int) -> list[Call]:
+    """Which calls that a barrier holds may join the queue: when no other is left there, those of the earliest phase.
 
     Args:
-        held: Calls of one problem that nobody has queued yet.
+        held: Calls of one problem.
         n_busy: Calls of that problem that are queued or in flight.
-        parameters: Its parameters.
     """
-    if parameters.admission == "async":
-        return list(held)
     if n_busy or not held:
         return []
     first = min((call.turn, _PHASE[call.kind]) for call in held)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from a1_trt.errors import A1Error
 from a1_trt.reasoning.answers import boxed
-from a1_trt.reasoning.votes import count_votes
+from a1_trt.reasoning.votes import count_votes, is_settled
 from a1_trt.scheduler.states import State
 from a1_trt.types import (
     Call,
@@ -120,6 +120,11 @@ class Work:
     def votes(self) -> tuple[tuple[str, int], ...]:
         """The votes of the samples that have ended."""
         return count_votes(sample.answer for sample in self.samples)
+
+    def is_settled(self) -> bool:
+        """Whether the vote is decided, whatever the open samples say."""
+        # A lead cannot exceed the samples that have ended: most of the time there is nothing to count.
+        return 2 * self.n_open < len(self.samples) and is_settled(self.votes(), self.n_open)
 
     def result(self) -> Result:
         """The finished problem as a value."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 
 from a1_trt.conformal import Category, Controller, Score
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError
-from a1_trt.reasoning.votes import is_settled
 from a1_trt.scheduler import policy
 from a1_trt.scheduler.ahead import Guesses
 from a1_trt.scheduler.booking import Books
@@ -81,13 +80,14 @@ class Scheduler:
         self.limits = dict(limits)
         self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
         self.in_flight: dict[int, Call] = {}
-        self._n_in_flight: Counter[Role] = Counter()
+        self._n_in_flight: dict[Role, int] = {"draft": 0, "target": 0}
         self._books = Books(controller, score, category, self._has_room)
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
         self._works: dict[int, Work] = {}
         self._cancel: list[int] = []
         self._guesses = Guesses()
+        self._queues: list[tuple[Role, deque[Call]]] = [*self.waiting.items(), ("draft", self._guesses.waiting)]
         self._numbers = count()
         self._call_ids = count()
 
@@ -121,15 +121,18 @@ class Scheduler:
     def schedule(self) -> Plan:
         """Start waiting calls, first come, first served, as far as the limits of calls in flight allow."""
         start: list[Call] = []
-        queues: list[tuple[Role, deque[Call]]] = [*self.waiting.items(), ("draft", self._guesses.waiting)]
-        for role, queue in queues:
-            for _ in range(min(len(queue), self.limits[role] - self.n_in_flight(role))):
+        for role, queue in self._queues:
+            for _ in range(min(len(queue), self.limits[role] - self._n_in_flight[role])):
                 call = queue.popleft()
                 self.in_flight[call.id] = call
                 self._n_in_flight[role] += 1
                 start.append(call)
+        return Plan(tuple(start), self._cancelled() if self._cancel else ())
+
+    def _cancelled(self) -> tuple[int, ...]:
+        """The calls that nobody wants any more, of those that are in flight; told once."""
         cancel, self._cancel = dict.fromkeys(call_id for call_id in self._cancel if call_id in self.in_flight), []
-        return Plan(tuple(start), tuple(cancel))
+        return tuple(cancel)
 
     def update(self, completion: Completion) -> list[tuple[int, Event]]:
         """Book a completion.
@@ -141,7 +144,8 @@ class Scheduler:
             ProtocolError: The call is not in flight; nothing has changed.
         """
         call = completion.call
-        if self.in_flight.get(call.id) != call:
+        known = self.in_flight.get(call.id)
+        if known is not call and known != call:
             raise ProtocolError(f"call {call.id} is not in flight")
         self._check_outcome(completion)
         del self.in_flight[call.id]
@@ -197,7 +201,7 @@ class Scheduler:
             return self._go_on(number, work, index)
         if signal is Signal.WRITTEN:
             self._ask(number, work, index)
-            if policy.looks_ahead(sample.text, sample.segments[-1], sample.turn, work.parameters):
+            if policy.looks_ahead(sample.segments, sample.turn, work.parameters):
                 self._guesses.add(self._call(number, work, index, "draft", sample.turn + 1))
             return []
         self._give_up_guess(work, SampleKey(number, index))
@@ -205,7 +209,7 @@ class Scheduler:
             self._ask(number, work, index)
             return []
         events: list[Event] = [work.finish(index, end or SampleEnd.FAILED)]
-        if work.parameters.early_stop and is_settled(work.votes(), work.n_open):
+        if work.parameters.early_stop and work.is_settled():
             events += self._stop(number, work, SampleEnd.STOPPED)
         return events
 
@@ -254,9 +258,13 @@ class Scheduler:
         return [ProblemFinished(work.result())]
 
     def _ask(self, number: int, work: Work, index: int) -> None:
-        """Hold the call that a sample's state calls for; `_release` lets it into the queue."""
+        """Queue the call that a sample's state calls for; under a barrier it is held until `_release` lets it go."""
         sample = work.samples[index]
-        work.held.append(self._call(number, work, index, _KIND[sample.state], sample.turn))
+        call = self._call(number, work, index, _KIND[sample.state], sample.turn)
+        if work.parameters.admission == "barrier":
+            work.held.append(call)
+        else:
+            self._queue(work, call)
 
     def _call(self, number: int, work: Work, index: int, kind: CallKind, turn: int) -> Call:
         parameters = work.parameters
@@ -272,11 +280,14 @@ class Scheduler:
             seed=call_seed(parameters.seed, work.problem.id, index, turn, kind),
         )
 
+    def _queue(self, work: Work, call: Call) -> None:
+        work.busy.add(call.id)
+        self.waiting[call.role].append(call)
+
     def _release(self, work: Work) -> None:
-        for call in policy.released(work.held, len(work.busy), work.parameters):
+        for call in policy.released(work.held, len(work.busy)):
             work.held.remove(call)
-            work.busy.add(call.id)
-            self.waiting[call.role].append(call)
+            self._queue(work, call)
 
 
 def _count_guess(work: Work | None, completion: Completion) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from a1_trt.errors import ProtocolError
 
 
-class State(Enum):
+class State(StrEnum):
     """What a sample is waiting for."""
 
     DRAFT = "draft"
@@ -19,7 +19,7 @@ class State(Enum):
     FINISHED = "finished"
 
 
-class Signal(Enum):
+class Signal(StrEnum):
     """What happened to it."""
 
     WRITTEN = "written"

@@ -15,7 +15,6 @@ from itertools import count
 from a1_trt.conformal import SCORES, mean_nll
 from a1_trt.driver import Caller
 from a1_trt.errors import A1Error, ScoreShapeError
-from a1_trt.reasoning.votes import is_settled
 from a1_trt.scheduler import Signal, State, policy
 from a1_trt.scheduler.problems import Sample, Work
 from a1_trt.scheduler.seeds import call_seed
@@ -31,7 +30,6 @@ from a1_trt.types import (
     Result,
     Role,
     SampleEnd,
-    SampleFinished,
     SampleKey,
     Segment,
     SegmentScored,
@@ -133,7 +131,7 @@ class Team:
     @property
     def is_settled(self) -> bool:
         """Whether the vote cannot change any more, and that is a reason to stop."""
-        return self.parameters.early_stop and is_settled(self.work.votes(), self.work.n_open)
+        return self.parameters.early_stop and self.work.is_settled()
 
     async def draft(self, chain: Chain) -> None:
         """The draft writes the next segment."""
@@ -268,11 +266,7 @@ class Team:
         if signal is Signal.NEXT_TURN:
             chain.sample.close_turn()
         elif signal is Signal.FINISH:
-            chain.sample.end = end
-            chain.sample.close_turn()
-            if end is not SampleEnd.FAILED:
-                chain.sample.error = None
-            self.tell(SampleFinished(chain.key.sample, end or SampleEnd.FAILED, chain.sample.answer))
+            self.tell(self.work.finish(chain.key.sample, end or SampleEnd.FAILED))
 
 
 async def together(*work: Awaitable[None]) -> None:
