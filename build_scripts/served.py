@@ -84,7 +84,7 @@ async def measure(said: argparse.Namespace) -> list[Run]:
     """Every repeat of both ways; the one that comes first changes."""
     pair = load_pair(said.pair)
     problems = read_problems(said.problems_file or problems_path(pair), level=said.level or None, with_answers=True)
-    warming, problems = problems[-2:], problems[: said.problems]
+    warming, problems = problems[-said.warm_up :], problems[: said.problems]
     watch = Stopwatch(Scheduler, "add", "schedule", "update")
     runs: list[Run] = []
     async with AsyncExitStack() as opened:
@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--level", default="middle")
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--problems-file", type=Path)
+    parser.add_argument("--warm-up", type=int, default=10, help="problems before, after which everything is loaded")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--max-turns", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=8)
