@@ -18,18 +18,19 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from reference import task
 
 from a1_trt.bench.document import write_document
 from a1_trt.bench.intervals import ratio_of_sums
 from a1_trt.bench.machine import commit, machine, versions
-from a1_trt.cli.pair import problems_path
 from a1_trt.client import AsyncClient
 from a1_trt.config import Pair, load_pair
 from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import A1Error
-from a1_trt.problems import read_problems
 from a1_trt.scheduler import Scheduler
 from a1_trt.types import Problem
 
@@ -83,8 +84,10 @@ async def solve(client: AsyncClient, problems: list[Problem], said: argparse.Nam
 async def measure(said: argparse.Namespace) -> list[Run]:
     """Every repeat of both ways; the one that comes first changes."""
     pair = load_pair(said.pair)
-    problems = read_problems(said.problems_file or problems_path(pair), level=said.level or None, with_answers=True)
-    warming, problems = problems[-said.warm_up :], problems[: said.problems]
+    # Never the same one twice: scores and keys and values of known text are kept, here as in the servers.
+    made = enumerate(task.problems(said.seed, task.LEVELS[said.level], test=True))
+    source = (Problem(one.text, f"{said.level}-{number}", one.answer) for number, one in made)
+    warming = list(islice(source, said.warm_up))
     watch = Stopwatch(Scheduler, "add", "schedule", "update")
     runs: list[Run] = []
     async with AsyncExitStack() as opened:
@@ -95,6 +98,7 @@ async def measure(said: argparse.Namespace) -> list[Run]:
         for client in ways.values():
             await solve(client, warming, said, seed=10**6)
         for repeat in range(said.repeats):
+            problems = list(islice(source, said.problems))
             for way in list(ways)[:: -1 if repeat % 2 else 1]:
                 watch.seconds = 0.0
                 run = await solve(ways[way], problems, said, said.seed + repeat)
@@ -140,9 +144,8 @@ def _over(here: list[Run], there: list[Run]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", default="reference")
-    parser.add_argument("--level", default="middle")
-    parser.add_argument("--problems", type=int, default=32)
-    parser.add_argument("--problems-file", type=Path)
+    parser.add_argument("--level", choices=list(task.LEVELS), default="middle", help="of the reference task")
+    parser.add_argument("--problems", type=int, default=32, help="in each repeat; new ones in every one")
     parser.add_argument("--warm-up", type=int, default=10, help="problems before, after which everything is loaded")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--max-turns", type=int, default=8)
