@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a1_trt.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
@@ -208,6 +208,12 @@ class Serving(_Strict):
     target: tuple[Address, ...] = Field(default=(), strict=False, max_length=64)
     cancel: Literal["client", "stop"] = "client"
     engines: Literal["models", "inside"] = "models"
+
+    @model_validator(mode="after")
+    def _replicas_are_models(self) -> Serving:
+        if self.engines == "inside" and (self.draft or self.target):
+            raise ValueError('replicas are models of their own: write engines = "models", or leave the replicas out')
+        return self
 
     def replicas(self, role: Role) -> tuple[str, ...]:
         """Addresses of a role, if the pair names any."""

@@ -29,6 +29,7 @@ def test_a_small_pair_file_gets_the_published_settings(tmp_path):
         ('name = "p"\n' + GOOD + "[conformal]\ndebt = 0.5\n", "conformal.debt", "at least 1"),
         ('name = "p"\n' + GOOD + "[scheduler]\nn_samples = 0\n", "scheduler.n_samples", "0"),
         ('name = "p"\n' + GOOD + '[scheduler]\nn_samples = "8"\n', "scheduler.n_samples", "8"),
+        ('name = "p"\n' + GOOD + '[serving]\nengines = "inside"\ntarget = ["h:1"]\n', "serving", 'engines = "models"'),
         ('name = "../p"\n' + GOOD, "name", "../p"),
         (GOOD, "name", "required"),
         ('name = "p"\n[draft]\nmodel = "d"\n', "target", "required"),
