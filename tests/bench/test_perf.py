@@ -87,10 +87,18 @@ def test_windows_that_do_not_agree_are_results_that_say_so(tmp_path):
     requests = [{"timestamp": 0, "response_timestamps": [1_000_000]}]
     export.write_text(json.dumps({"experiments": [{"requests": requests}]}))
     copy = f'while [ "$1" != --profile-export-file ]; do shift; done; cp {export} "$2"'
-    for status, stable in ((0, True), (2, False)):
-        binary = program(tmp_path / "pa", f"{copy}; exit {status}")
+    differ = "echo 'Failed to obtain stable measurement.' >&2; exit 2"
+    for strict, stable in (("", True), (f'case "$*" in *"percentage 25"*) {differ};; esac; ', False)):
+        binary = program(tmp_path / "pa", strict + copy)
         (measured,) = measure(binary, Sweep(values=(1,)), "localhost:1", {"data": []})
         assert measured["stable"] is stable
+        assert ("999" in measured["command"]) is not stable
+
+
+def test_windows_that_never_agree_are_an_error(tmp_path):
+    binary = program(tmp_path / "pa", "echo 'Failed to obtain stable measurement.' >&2; exit 2")
+    with pytest.raises(DeployError, match="no results"):
+        list(measure(binary, Sweep(values=(1,)), "localhost:1", {"data": []}))
 
 
 def test_no_answer_is_an_error(tmp_path):
