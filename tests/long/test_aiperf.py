@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,13 @@ def metric(url: str, key: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(key))
 
 
+def wait_until_idle(url: str) -> None:
+    deadline_s = time.monotonic() + 5.0
+    while metric(url, "a1_calls_in_flight") + metric(url, "a1_calls_waiting"):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("options", [[], ["--request-cancellation-rate", "50", "--request-cancellation-delay", "0.2"]])
 def test_it_is_measured(aiperf, url, tokenizer, problems, tmp_path, options: list[str]) -> None:
     before = metric(url, "a1_request_success_total")
@@ -92,9 +100,10 @@ def test_it_is_measured(aiperf, url, tokenizer, problems, tmp_path, options: lis
     assert {each["error_details"]["type"] for each in said["error_summary"]} <= (
         {"RequestCancellationError"} if options else set()
     )
-    assert metric(url, "a1_request_success_total") - before == n_good > 0
-    # Nothing is left of what was cancelled.
-    assert metric(url, "a1_calls_in_flight") == metric(url, "a1_calls_waiting") == 0
+    # A client may cancel what has just been answered.
+    n_answered = metric(url, "a1_request_success_total") - before
+    assert 0 < n_good <= n_answered <= (N_REQUESTS if options else n_good)
+    wait_until_idle(url)  # nothing is left of what was cancelled
     assert said["total_usage_completion_tokens"]["avg"] > 0
     assert said["time_to_first_token"]["avg"] <= said["request_latency"]["avg"]
     scraped = json.loads((tmp_path / "artifacts" / "server_metrics_export.json").read_text())
