@@ -102,7 +102,8 @@ class Segment:
         role: Who wrote it.
         text: The text; may be empty.
         n_tokens: Tokens generated, in the writer's tokenizer.
-        token_ids: Their ids, int[n_tokens]; the same tokenizer takes them as they are, another one encodes `text`.
+        token_ids: The ids of `text`, int[n_tokens], fewer once it was shortened; the same tokenizer takes them as
+            they are. Empty where they are not known; then, and for another tokenizer, `text` is encoded.
         ended: The model ended its text itself, rather than running into the token limit.
     """
 

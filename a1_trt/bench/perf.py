@@ -125,7 +125,7 @@ def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[i
 
 
 def command(
-    binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, *, differ_by: int = _AGREE
+    binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _AGREE
 ) -> list[str]:
     """The line that takes one measurement, of windows that may differ by so many per cent."""
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
@@ -168,17 +168,16 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
         data.write_text(json.dumps(inputs), encoding="utf-8")
         for value in sweep.values:
             export.unlink(missing_ok=True)
-            argv = command(binary, sweep, value, url, data, export)
-            stable = _run(argv, sweep)
-            if not stable:
-                argv = command(binary, sweep, value, url, data, export, differ_by=_ANY)
-                _run(argv, sweep)
+            for differ_by in (_AGREE, _ANY):
+                argv = command(binary, sweep, value, url, data, export, differ_by)
+                if _run(argv, sweep):
+                    break
             yield {
                 "model": sweep.model,
                 "protocol": sweep.protocol,
                 "mode": sweep.mode,
                 "value": value,
-                "stable": stable,
+                "stable": differ_by == _AGREE,
                 **_figures(_exported(export, sweep.model)),
                 "command": argv,
             }

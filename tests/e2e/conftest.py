@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from a1_trt.config import Pair, load_pair
+from a1_trt.config import Pair, Serving, load_pair
 from a1_trt.deploy.server import TritonServer
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +22,9 @@ def reference() -> Pair:
 def server(reference, tmp_path_factory) -> Iterator[TritonServer]:
     """Every call of a1 passes through the models draft and target; test_engines_inside.py has the other way."""
     log_path = tmp_path_factory.mktemp("triton") / "server.log"
-    with TritonServer(with_engines(reference, "models"), log_path=log_path) as running:
+    models = reference.model_copy(update={"serving": Serving(engines="models")})
+    with TritonServer(models, log_path=log_path) as running:
         yield running
-
-
-def with_engines(pair, where):
-    """The pair, with the engines of the served a1 there."""
-    return pair.model_copy(update={"serving": pair.serving.model_copy(update={"engines": where})})
 
 
 @pytest.fixture(autouse=True)
