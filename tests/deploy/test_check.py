@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,38 +14,14 @@ from tritonclient.grpc import model_config_pb2
 
 from a1_trt.config import load_pair
 from a1_trt.deploy.check import check
-from a1_trt.deploy.hosting import Hosting
 from a1_trt.deploy.model_rules import own_findings, scheduler_findings, their_findings
 from a1_trt.deploy.render import render
 from a1_trt.deploy.tensorrt_llm import SETTINGS
 from a1_trt.errors import DeployError
+from tests.deploy.conftest import LLM
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = json.loads((ROOT / "tests" / "contracts" / "triton_tensorrt_llm_model.json").read_text())
-LLM = {"model": "/m", "max_seq_len": 2048, "kv_cache_config": {"enable_block_reuse": True}}
-HOSTING = {
-    "draft": Hosting(((0,),), 16, settings=LLM, parameters={"gpt_model_path": "/engines/draft"}),
-    "target": Hosting(((1,), (2,)), 16, settings=LLM, parameters={"gpt_model_path": "/engines/target"}),
-}
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
-    pair = load_pair(ROOT / "engines" / "reference")
-    base = tmp_path_factory.mktemp("rendered")
-    for profile in ("cpu", "pytorch", "tensorrt"):
-        render(pair, base / profile, profile=profile, hosting=None if profile == "cpu" else HOSTING)
-    render(pair, base / "kubernetes", profile="tensorrt", hosting=HOSTING, platform="kubernetes")
-    return base
-
-
-@pytest.fixture
-def copied(rendered, tmp_path):
-    def copy(profile):
-        shutil.copytree(rendered / profile, tmp_path / profile)
-        return tmp_path / profile
-
-    return copy
 
 
 class Changed:
@@ -416,67 +391,6 @@ def test_an_address_that_is_none_is_found(tmp_path, url):
     )
     render(load_pair(tmp_path), tmp_path / "models")
     assert [finding.code for finding in check(tmp_path / "models").problems] == ["address"]
-
-
-def _edit(path, change):
-    documents = list(yaml.safe_load_all(path.read_text()))
-    change(documents)
-    path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
-
-
-COMPOSE = {
-    "to all": lambda service: service["ports"].__setitem__(0, "8000:8000"),
-    "to others": lambda service: service["ports"].__setitem__(1, "0.0.0.0:8001:8001"),
-    "unpublished": lambda service: service["ports"].pop(),
-    "lost": lambda service: service["environment"].__setitem__("A1_TRT_GRPC_URL", "elsewhere:1"),
-    "root": lambda service: service.__setitem__("user", "0:0"),
-    "no ports": lambda service: service.pop("ports"),
-}
-
-
-@pytest.mark.parametrize("name", COMPOSE)
-def test_compose_reaches_the_server_and_nobody_else_does(copied, name):
-    directory = copied("tensorrt")
-    _edit(directory / "compose.yaml", lambda documents: COMPOSE[name](documents[0]["services"]["triton"]))
-    assert not check(directory).ok
-
-
-def _of(documents, kind, name):
-    return next(each for each in documents if (each["kind"], each["metadata"]["name"]) == (kind, name))
-
-
-def _container(documents, kind, name):
-    return _of(documents, kind, name)["spec"]["template"]["spec"]["containers"][0]
-
-
-CLUSTER = {
-    "two schedulers": lambda d: _of(d, "Deployment", "a1")["spec"].__setitem__("replicas", 2),
-    "rolling": lambda d: _of(d, "Deployment", "a1")["spec"].__setitem__("strategy", {"type": "RollingUpdate"}),
-    "a copy nobody calls": lambda d: _of(d, "StatefulSet", "target")["spec"].__setitem__("replicas", 3),
-    "no names": lambda d: _of(d, "Service", "target")["spec"].pop("clusterIP"),
-    "no service": lambda d: d.remove(_of(d, "Service", "draft")),
-    "no gpu": lambda d: _container(d, "StatefulSet", "draft")["resources"]["limits"].pop("nvidia.com/gpu"),
-    "no probe": lambda d: _container(d, "StatefulSet", "target").pop("readinessProbe"),
-    "other probe": lambda d: _container(d, "Deployment", "a1")["livenessProbe"]["httpGet"].__setitem__("path", "/"),
-    "other port": lambda d: _container(d, "Deployment", "a1")["ports"][1].__setitem__("containerPort", 9),
-    "root": lambda d: _of(d, "StatefulSet", "draft")["spec"]["template"]["spec"]["securityContext"].__setitem__(
-        "runAsNonRoot", False
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CLUSTER)
-def test_the_cluster_is_wired(copied, name):
-    directory = copied("kubernetes")
-    _edit(directory / "kubernetes.yaml", CLUSTER[name])
-    assert not check(directory).ok
-
-
-@pytest.mark.parametrize("text", ["]", "a: [", "- 1", "text", "services: 5"])
-def test_yaml_that_is_none_is_found(copied, text):
-    directory = copied("tensorrt")
-    (directory / "compose.yaml").write_text(text)
-    assert [finding.code for finding in check(directory).problems] == ["parse"]
 
 
 def test_no_directory_is_a_typed_error(tmp_path):
