@@ -52,17 +52,17 @@ from a1_trt.types import (
 
 if TYPE_CHECKING:
     from a1_trt.client import AsyncClient, Client, Progress
-    from a1_trt.conformal import CalibrationSet, make_controller
-    from a1_trt.session import Session, open_session
+    from a1_trt.core.conformal import CalibrationSet, make_controller
+    from a1_trt.runtime.session import Session, open_session
 
 _LAZY = {
     "AsyncClient": "a1_trt.client",
-    "CalibrationSet": "a1_trt.conformal",
+    "CalibrationSet": "a1_trt.core.conformal",
     "Client": "a1_trt.client",
     "Progress": "a1_trt.client",
-    "Session": "a1_trt.session",
-    "make_controller": "a1_trt.conformal",
-    "open_session": "a1_trt.session",
+    "Session": "a1_trt.runtime.session",
+    "make_controller": "a1_trt.core.conformal",
+    "open_session": "a1_trt.runtime.session",
 }
 
 __version__ = metadata.version("a1_trt")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from a1_trt.conformal import Category, ControllerSettings
+from a1_trt.core.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
 from a1_trt.locations import built_directory, find_model, find_pair
 from a1_trt.types import Admission, Parameters, Role, TakeoverFrom
@@ -115,8 +115,8 @@ class Conformal(_Strict):
 
     Args:
         alpha: Rejection rate: the share of scored segments that the target takes over.
-        controller: What holds the rate; see `a1_trt.conformal.CONTROLLERS`.
-        score: Nonconformity score; see `a1_trt.conformal.SCORES`.
+        controller: What holds the rate; see `a1_trt.core.conformal.CONTROLLERS`.
+        score: Nonconformity score; see `a1_trt.core.conformal.SCORES`.
         category: Which past scores a new one is ranked among: all ("none"), those of its turn bucket ("turn") or of
             its problem ("problem").
         horizon: Problems over which the rate must hold, each counted as one decision a sample. A short horizon gives

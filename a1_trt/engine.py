@@ -1,7 +1,7 @@
 """What the driver asks of an engine: two verbs, and the token ids it is given; and a memory of scores for engines.
 
 An *engine* holds one model and batches whatever is in flight by itself (in-flight batching). Code that talks to one is
-an adapter (`a1_trt.adapters`). Everything here is independent of any engine.
+an adapter (`a1_trt.backends`). Everything here is independent of any engine.
 """
 
 from __future__ import annotations

@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.calibration import Recorded, controller_of
+from a1_trt.benchmarks.clusters import ratio_interval
+from a1_trt.benchmarks.grading import is_correct, paired_difference
+from a1_trt.benchmarks.problems import read_problems
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.progress import SolvingView
 from a1_trt.client import AsyncClient
 from a1_trt.config import Pair, load_pair
-from a1_trt.conformal import Candidate, Decision
-from a1_trt.grading import is_correct, paired_difference
-from a1_trt.problems import read_problems
-from a1_trt.replay import window_error
-from a1_trt.replay.clusters import ratio_interval
-from a1_trt.replay.selectivity import local_area, overall_area
-from a1_trt.session import open_session
+from a1_trt.core.conformal import Candidate, Decision
+from a1_trt.offline import window_error
+from a1_trt.offline.selectivity import local_area, overall_area
+from a1_trt.runtime.calibration import Recorded, controller_of
+from a1_trt.runtime.session import open_session
 from a1_trt.types import Problem, Result
 
 Made = list[tuple[Candidate, Decision]]

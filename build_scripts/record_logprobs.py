@@ -13,15 +13,15 @@ import asyncio
 import json
 from pathlib import Path
 
+from a1_trt.benchmarks.grading import is_correct
+from a1_trt.benchmarks.problems import read_problems
 from a1_trt.cli.pair import problems_path
 from a1_trt.config import load_pair
-from a1_trt.conformal import perplexity
+from a1_trt.core.conformal import perplexity
+from a1_trt.core.reasoning import boxed
+from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.engine import Engine
-from a1_trt.grading import is_correct
-from a1_trt.problems import read_problems
-from a1_trt.reasoning import boxed
-from a1_trt.scheduler.seeds import call_seed
-from a1_trt.session import open_engines
+from a1_trt.runtime.session import open_engines
 from a1_trt.types import Problem
 
 N_AT_ONCE = 32

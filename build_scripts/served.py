@@ -24,14 +24,14 @@ from typing import Any
 
 from reference import task
 
-from a1_trt.bench.document import write_document
-from a1_trt.bench.intervals import ratio_of_sums
-from a1_trt.bench.machine import commit, machine, versions
+from a1_trt.benchmarks.document import write_document
+from a1_trt.benchmarks.intervals import ratio_of_sums
+from a1_trt.benchmarks.machine import commit, machine, versions
 from a1_trt.client import AsyncClient
 from a1_trt.config import Pair, load_pair
-from a1_trt.deploy.server import TritonServer
+from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import A1Error
-from a1_trt.scheduler import Scheduler
+from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
 
 Run = dict[str, Any]

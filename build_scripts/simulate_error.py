@@ -18,10 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from a1_trt.cli import predictions
-from a1_trt.simulate.documents import write_document
+from a1_trt.cli import simulate_tables
+from a1_trt.files import write_document
+from a1_trt.simulate.call_log import read_runs
 from a1_trt.simulate.fit import fit_runs
-from a1_trt.simulate.recorded import read_runs
 
 MAKESPAN, RATIO = 0.15, 0.10
 
@@ -39,7 +39,7 @@ def main() -> int:
         found[f"without {', '.join(held_out)}"] = fit_runs(runs, holdout=held_out)
     for name, document in found.items():
         print(f"\nnot seen: {name}; recorded runs of a strategy lie apart by {document['recorded_spread']}")
-        predictions.say_fit(document)
+        simulate_tables.say_fit(document)
     if said.output:
         write_document(said.output, found)
     return 0 if is_close(found["every other run"]) else 1

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 
-from a1_trt.conformal import CalibrationSet, Histogram
+from a1_trt.core.conformal import CalibrationSet, Histogram
 
 for n in [int(text) for text in sys.argv[1:]] or [10**3, 10**4, 10**5, 10**6, 10**7]:
     scores = np.random.default_rng(0).lognormal(0.4, 0.5, n)

@@ -1,6 +1,6 @@
 """Online p-values as the growing controllers make them."""
 
-from a1_trt.conformal.controllers.pools import Pools
+from a1_trt.core.conformal.controllers.pools import Pools
 
 
 class Online(Pools):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from a1_trt.build.hardware import Gpu, GpuSpec
 from a1_trt.build.manifest import (
     IDENTITY,
     MANIFEST,
@@ -20,7 +21,6 @@ from a1_trt.build.manifest import (
 from a1_trt.build.plan import make_plan
 from a1_trt.config import Pair
 from a1_trt.errors import A1Error, BuildError
-from a1_trt.hardware import Gpu, GpuSpec
 
 _HASHED_BYTES = 64 * 2**20
 """Larger files are compared by size alone: a check at start-up must not read an engine of 60 GB."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from a1_trt.build import memory
+from a1_trt.build.hardware import Gpu, ModelDimensions
 from a1_trt.build.memory import GIB, RESERVE, MemoryRow, Quantization
 from a1_trt.build.placement import Placement
 from a1_trt.build.sizes import TOKENS_PER_BLOCK, Profile, Sizes
 from a1_trt.config import Pair
-from a1_trt.hardware import Gpu, ModelDimensions
 from a1_trt.types import Role
 
 _LARGEST_FRACTION = 0.95

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.sizes import Profile, Sizes
-from a1_trt.hardware import ModelDimensions
 
 GIB = 2**30
 Quantization = Literal["none", "fp8", "int4_awq", "nvfp4"]
@@ -71,7 +71,7 @@ def weights(model: ModelDimensions, split: Split, quantization: Quantization) ->
     """Weights on each GPU. Every GPU is counted as holding the embedding, which not all of them do.
 
     Example:
-        >>> from a1_trt.hardware import model_dimensions
+        >>> from a1_trt.build.hardware import model_dimensions
         >>> round(weights(model_dimensions("Qwen/QwQ-32B"), Split(), "none").gib, 1)
         61.0
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.memory import Split
 from a1_trt.config import GpuRole, Pair
 from a1_trt.errors import ConfigError
-from a1_trt.hardware import ModelDimensions
 from a1_trt.types import Role
 
 

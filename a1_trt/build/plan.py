@@ -21,13 +21,13 @@ from typing import Any
 
 from a1_trt.build import pytorch, tensorrt
 from a1_trt.build.fit import Fit, try_placement
+from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, model_dimensions
 from a1_trt.build.memory import MemoryRow, Quantization
 from a1_trt.build.placement import Placement, placements
 from a1_trt.build.sizes import Profile, Sizes, derive, is_cross_tokenizer
 from a1_trt.build.steps import Step
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.hardware import Gpu, GpuSpec, ModelDimensions, model_dimensions
 from a1_trt.locations import built_directory
 from a1_trt.types import Role
 

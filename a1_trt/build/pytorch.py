@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from a1_trt.build.fit import Fit
+from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.sizes import TOKENS_PER_BLOCK
 from a1_trt.build.steps import Step, checkpoint, examples
 from a1_trt.build.tensorrt import quantize_flags
 from a1_trt.config import Pair
-from a1_trt.hardware import ModelDimensions
 from a1_trt.types import Role
 
 VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.2.0", "at_most": "1.3", "container_tag": "26.04-trtllm-python-py3"}

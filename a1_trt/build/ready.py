@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, differences, in_range, read_json
 from a1_trt.build.memory import RESERVE
 from a1_trt.build.plan import Plan
 from a1_trt.errors import BuildError, ConfigError
-from a1_trt.hardware import GpuSpec
 
 _MEMORY_SLACK_GIB = 1.0
 """How much less memory than the plan's the GPUs may have: drivers differ in what they report."""

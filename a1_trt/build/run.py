@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from a1_trt.build import stamps
+from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, identity, make_manifest, read_json, write_json
 from a1_trt.build.plan import Plan
 from a1_trt.build.ready import check_directory, check_machine, check_sources
 from a1_trt.build.steps import Step
 from a1_trt.errors import BuildError
-from a1_trt.hardware import GpuSpec
 
 LOGS = "logs"
 _GRACE_S = 10.0

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from a1_trt.build.hardware import ModelDimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.hardware import ModelDimensions
 from a1_trt.types import Role
 
 Profile = Literal["tensorrt", "pytorch"]

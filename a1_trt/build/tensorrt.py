@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.build.fit import Fit
+from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.sizes import TOKENS_PER_BLOCK
 from a1_trt.build.steps import Step, checkpoint, examples
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.hardware import ModelDimensions
 from a1_trt.types import Role
 
 VERSIONS = {

@@ -28,7 +28,7 @@ async def warm_up(settings: dict[str, Any], role: Role, scoring: str | None) -> 
         ConfigError: The engine cannot be loaded.
         EngineError: It answers wrongly.
     """
-    from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
+    from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
 
     began_s = time.monotonic()
     engine = await TensorRtLlmEngine.open(settings, role=role, scorer=scoring or "auto")

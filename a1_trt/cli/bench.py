@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from a1_trt.cli.bench_options import measured, workload_options
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.perf import perf
-from a1_trt.cli.workload import measured, workload_options
 
 _LEAST_WIDTH = 110
 _DEFAULT = "a1,target-only,sync-rank,sync-threshold"
@@ -69,7 +69,7 @@ def list_strategies(as_json: bool) -> None:
     Examples:
       a1-trt bench strategies --json
     """
-    from a1_trt.strategies import STRATEGIES
+    from a1_trt.benchmarks.strategies import STRATEGIES
 
     if as_json:
         say_json({name: recipe.summary for name, recipe in STRATEGIES.items()})
@@ -93,7 +93,7 @@ def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> No
       a1-trt bench report result.json
       a1-trt bench report result.json --html result.html --png plots
     """
-    from a1_trt.bench import read_document, summarise
+    from a1_trt.benchmarks import read_document, summarise
 
     document = summarise(read_document(file))
     if as_json:
@@ -102,7 +102,7 @@ def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> No
         _show(document)
     if html is None and png is None:
         return
-    from a1_trt.report.bench import write_page, write_plots
+    from a1_trt.benchmarks.report import write_page, write_plots
 
     if html is not None:
         write_page(document, html)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from a1_trt.benchmarks.problems import read_problems
 from a1_trt.cli.options import json_option, problems_option, setting_options
 from a1_trt.cli.output import percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.progress import SolvingView
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import CalibrationError, ConfigError
-from a1_trt.problems import read_problems
 from a1_trt.types import Problem
 
 if TYPE_CHECKING:
-    from a1_trt.calibration import CalibrationLog
+    from a1_trt.runtime.calibration import CalibrationLog
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _output = click.option("-o", "--output", type=_FILE, required=True, help="File to write.")
@@ -65,7 +65,7 @@ def run(
       a1-trt calibrate run reference -o calibration.jsonl
       a1-trt calibrate run reference --problems 64 --level hard --seed 1
     """
-    from a1_trt.calibration import read_log
+    from a1_trt.runtime.calibration import read_log
 
     loaded = _keeping(load_pair(pair), output)
     problems = read_problems(problems_file or problems_path(loaded), level=level)[:n_problems]
@@ -99,7 +99,7 @@ def show(file: Path, as_json: bool) -> None:
       a1-trt calibrate show calibration.jsonl
       a1-trt calibrate show calibration.jsonl --json
     """
-    from a1_trt.calibration import read_log
+    from a1_trt.runtime.calibration import read_log
 
     log = read_log(file)
     scores = _scores(log)
@@ -141,9 +141,9 @@ def evaluate(
       a1-trt calibrate evaluate calibration.jsonl --alpha 0.3
       a1-trt calibrate evaluate monday.jsonl --held-out tuesday.jsonl --plot uniform.png
     """
-    from a1_trt.calibration import read_log
-    from a1_trt.replay.held_out import evaluate as ranked
-    from a1_trt.replay.held_out import halves, rows_of
+    from a1_trt.offline.held_out import evaluate as ranked
+    from a1_trt.offline.held_out import halves, rows_of
+    from a1_trt.runtime.calibration import read_log
 
     log = read_log(file)
     if held_out is None:
@@ -156,8 +156,8 @@ def evaluate(
     found = ranked(fixed, others, alpha, seed=seed)
     said = found.report(seed=seed)
     if plot is not None:
-        from a1_trt.report.rates import held_out_figure
-        from a1_trt.report.style import write_figure
+        from a1_trt.offline.plots import held_out_figure
+        from a1_trt.plotting import write_figure
 
         write_figure(held_out_figure(found), plot, f"{file.name}, alpha {alpha}")
     if as_json:
@@ -187,8 +187,8 @@ def merge(files: tuple[Path, ...], output: Path, as_json: bool) -> None:
     Examples:
       a1-trt calibrate merge replica-1.jsonl replica-2.jsonl -o both.jsonl
     """
-    from a1_trt.calibration import merge as merged
-    from a1_trt.calibration import read_log, write_log
+    from a1_trt.runtime.calibration import merge as merged
+    from a1_trt.runtime.calibration import read_log, write_log
 
     log = merged([read_log(file) for file in files])
     write_log(output, log)
@@ -211,8 +211,8 @@ def export(file: Path, output: Path, histogram: bool, as_json: bool) -> None:
       a1-trt calibrate export calibration.jsonl -o scores.csv
       a1-trt calibrate export calibration.jsonl -o bins.csv --histogram
     """
-    from a1_trt.calibration import read_log
-    from a1_trt.conformal.stores import bin_of
+    from a1_trt.core.conformal.stores import bin_of
+    from a1_trt.runtime.calibration import read_log
 
     log = read_log(file)
     rows = [decision for batch in log.batches for decision in batch.decisions]
@@ -251,7 +251,7 @@ def _check_unused(log: CalibrationLog, other: CalibrationLog, allow_used: bool) 
 
 async def _collect(loaded: Pair, problems: list[Problem], parameters: dict[str, Any]) -> None:
     from a1_trt.client import AsyncClient
-    from a1_trt.session import open_session
+    from a1_trt.runtime.session import open_session
 
     with SolvingView(["calibrating"], len(problems)) as view:
         async with await open_session(loaded) as session, AsyncClient(session) as client:
@@ -284,7 +284,7 @@ def _taken(log: CalibrationLog, name: str) -> dict[str, Any]:
 
 
 def _described(name: str, by_category: dict[str, list[float]]) -> dict[str, Any]:
-    from a1_trt.conformal import CalibrationSet
+    from a1_trt.core.conformal import CalibrationSet
 
     scores = by_category[name]
     deciles = quantiles(scores, n=10, method="inclusive") if len(scores) > 1 else [*scores] * 9

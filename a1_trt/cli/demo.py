@@ -13,13 +13,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from a1_trt.benchmarks.problems import read_problems
 from a1_trt.cli.options import calibration_problems_option, json_option, pair_option, problems_option, setting_options
 from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.cli.progress import SolvingView
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import InvalidRequestError
-from a1_trt.problems import read_problems
 from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters, Problem
 
@@ -66,7 +66,7 @@ def demo(
       a1-trt demo --level hard --problems 24 --samples 8
       a1-trt demo --compare barrier --json
     """
-    from a1_trt.calibration import check_held_out
+    from a1_trt.runtime.calibration import check_held_out
 
     loaded = load_pair(pair)
     settings = make_parameters(loaded.parameters(), **parameters)
@@ -100,9 +100,9 @@ def demo(
 async def _measure(
     loaded: Pair, found: list[Problem], n_problems: int, strategies: list[str], blocks: int, settings: Parameters
 ) -> dict[str, Any]:
-    from a1_trt.bench import Comparison, Plan, machine, versions
-    from a1_trt.deploy.server import TritonServer
-    from a1_trt.session import open_engines
+    from a1_trt.benchmarks import Comparison, Plan, machine, versions
+    from a1_trt.runtime.session import open_engines
+    from a1_trt.triton.server import TritonServer
 
     problems, others = found[:n_problems], found[n_problems : n_problems + N_WARM_UP]
     blocks = min(blocks, n_problems)

@@ -17,8 +17,8 @@ from a1_trt.errors import A1Error, ConfigError, DeployError, InvalidRequestError
 from a1_trt.types import Role
 
 if TYPE_CHECKING:
-    from a1_trt.deploy.findings import Report
-    from a1_trt.deploy.hosting import Hosting, Profile
+    from a1_trt.triton.findings import Report
+    from a1_trt.triton.role_placement import Hosting, Profile
 
 _FAILED = DeployError.exit_code
 
@@ -72,7 +72,7 @@ def render(
       a1-trt deploy render mine --profile tensorrt --gpu h100-80gx2 --output served
       a1-trt deploy render mine --profile pytorch --gpu h100-80gx8 --for kubernetes --output cluster --json
     """
-    from a1_trt.deploy.render import render as write
+    from a1_trt.triton.render import render as write
 
     loaded = load_pair(pair)
     hosting, about = _hosting(loaded, profile, gpu)
@@ -106,7 +106,7 @@ def check(context: click.Context, directory: Path, url: str | None, timeout_s: f
       a1-trt deploy check triton_models
       a1-trt deploy check served --url grpc://127.0.0.1:8001 --json
     """
-    from a1_trt.deploy.check import check as look
+    from a1_trt.triton.check import check as look
 
     report = look(directory)
     live = _live(report, url, timeout_s) if url else None
@@ -124,7 +124,7 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             raise InvalidRequestError("profile cpu has no GPUs", field="gpu", remedy="leave out --gpu")
         return None, {"warnings": []}
     from a1_trt.build.plan import GpuSpec, make_plan
-    from a1_trt.deploy.hosting import Hosting, usual_hosting
+    from a1_trt.triton.role_placement import Hosting, usual_hosting
 
     try:
         plan = make_plan(pair, profile, GpuSpec.parse(gpu) if gpu else GpuSpec.detect())
@@ -157,9 +157,9 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
 
 def _live(report: Report, url: str, timeout_s: float) -> dict[str, Any]:
     """What the server at `url` says and does; what is wrong with it goes into the report."""
-    from a1_trt.deploy.canary import run_canary
-    from a1_trt.deploy.findings import Finding
-    from a1_trt.deploy.probe import probe
+    from a1_trt.triton.canary import run_canary
+    from a1_trt.triton.findings import Finding
+    from a1_trt.triton.probe import probe
 
     models, canaries = [], []
     for name in report.models:

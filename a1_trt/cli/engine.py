@@ -14,10 +14,10 @@ from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.config import load_pair
 from a1_trt.errors import BuildError, InvalidRequestError
-from a1_trt.session import ROLES
+from a1_trt.runtime.session import ROLES
 
 if TYPE_CHECKING:
-    from a1_trt.hardware import GpuSpec
+    from a1_trt.build.hardware import GpuSpec
 
 _GPU_HELP = "GPUs, such as h100-80g or h100-80gx2; those of this machine when not given."
 
@@ -158,7 +158,7 @@ def check(directory: Path, pair: str | None, gpu_name: str | None, as_json: bool
       a1-trt engine check /engines --pair engines/mine/pair.toml --json
     """
     from a1_trt.build.check import check as compare
-    from a1_trt.hardware import GpuSpec
+    from a1_trt.build.hardware import GpuSpec
 
     beside = directory.absolute().parent / "pair.toml"
     named = load_pair(pair) if pair else load_pair(beside) if beside.is_file() else None
@@ -184,7 +184,7 @@ def check(directory: Path, pair: str | None, gpu_name: str | None, as_json: bool
 
 
 def _gpus(name: str | None) -> GpuSpec:
-    from a1_trt.hardware import GpuSpec
+    from a1_trt.build.hardware import GpuSpec
 
     return GpuSpec.parse(name) if name else GpuSpec.detect()
 
@@ -214,11 +214,11 @@ def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: boo
 
 
 def _build_gpu(pair: str, output: Path | None, profile: Any, gpu_name: str | None, as_json: bool) -> None:
+    from a1_trt.build.hardware import GpuSpec
     from a1_trt.build.manifest import installed_version
     from a1_trt.build.plan import make_plan
     from a1_trt.build.run import run
     from a1_trt.cli.progress import StepsView
-    from a1_trt.hardware import GpuSpec
 
     here = GpuSpec.detect()
     made = make_plan(load_pair(pair), profile, GpuSpec.parse(gpu_name) if gpu_name else here, output=output)

@@ -25,7 +25,7 @@ from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters
 
 if TYPE_CHECKING:
-    from a1_trt.evaluation import Dataset, Folder
+    from a1_trt.benchmarks.evaluation import Dataset, Folder
 
 _MOVING = ("aci", "two-level")
 """Controllers that compare p-values with another level than alpha."""
@@ -82,8 +82,8 @@ def evaluate(
       a1-trt eval reference --data math500.jsonl --subset official --output math --no-early-stop
       a1-trt eval mine/pair.toml --data HuggingFaceH4/MATH-500 --output math --url grpc://127.0.0.1:8001
     """
-    from a1_trt.calibration import check_held_out
-    from a1_trt.evaluation import Folder, read_dataset, summarise
+    from a1_trt.benchmarks.evaluation import Folder, read_dataset, summarise
+    from a1_trt.runtime.calibration import check_held_out
 
     loaded = load_pair(pair)
     dataset = read_dataset(data, subset=subset, seed=choices_seed)
@@ -120,9 +120,9 @@ async def _solve(
     limit: int | None,
     deadline_s: float | None,
 ) -> None:
+    from a1_trt.benchmarks.evaluation import Evaluation
+    from a1_trt.benchmarks.evaluation.run_calibration import with_own_past
     from a1_trt.client import AsyncClient
-    from a1_trt.evaluation import Evaluation
-    from a1_trt.evaluation.past import with_own_past
 
     done = {line["problem_key"] for line in folder.lines}
     if done:
@@ -162,7 +162,7 @@ def _asked_for(
 
 
 def _about(concurrency: int, limit: int | None) -> dict[str, Any]:
-    from a1_trt.bench import commit, machine, versions
+    from a1_trt.benchmarks import commit, machine, versions
 
     return {
         "started_at": time.time(),

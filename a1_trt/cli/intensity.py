@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from a1_trt.cli.bench_options import measured, workload_options
 from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
-from a1_trt.cli.workload import measured, workload_options
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError
 
@@ -49,9 +49,9 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
       a1-trt intensity measure reference --samples 1,2,4,8,16,32,64 --problems 8 --json samples.json
       a1-trt intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --json turns.json
     """
-    from a1_trt.bench.document import write_document
-    from a1_trt.bench.intensities import intensities, joined
-    from a1_trt.bench.processor import processor
+    from a1_trt.benchmarks.document import write_document
+    from a1_trt.benchmarks.intensities import intensities, joined
+    from a1_trt.benchmarks.processor import processor
 
     output: Path | None = given.pop("output")
     loaded, machine = load_pair(pair), processor()
@@ -97,8 +97,8 @@ def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> No
         _show(document)
     if html is None and png is None:
         return
-    from a1_trt.report.intensity import intensity_figure
-    from a1_trt.report.style import write_figure
+    from a1_trt.benchmarks.intensity_plots import intensity_figure
+    from a1_trt.plotting import write_figure
 
     for path in (html, png):
         if path is not None:

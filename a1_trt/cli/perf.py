@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from a1_trt.benchmarks.problems import read_problems
 from a1_trt.cli.options import DEFAULT_PAIR, problems_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.cli.pair import problems_path
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import InvalidRequestError
-from a1_trt.problems import read_problems
 from a1_trt.types import Problem
 
 
@@ -61,9 +61,9 @@ def perf(
       a1-trt bench perf --url localhost:8001 -m draft,target --request-rate 10,20 --json perf.json
       a1-trt bench perf --url localhost:8000 --protocol http -m target
     """
-    from a1_trt.bench import machine, versions
-    from a1_trt.bench.document import write_document
-    from a1_trt.bench.perf import Sweep, find_perf_analyzer, measure
+    from a1_trt.benchmarks import machine, versions
+    from a1_trt.benchmarks.document import write_document
+    from a1_trt.benchmarks.perf import Sweep, find_perf_analyzer, measure
 
     binary = find_perf_analyzer(perf_analyzer)
     if concurrency and request_rate:
@@ -99,11 +99,11 @@ def perf(
 def _inputs(
     loaded: Pair, model: str, problems: list[Problem], n_samples: int | None, max_tokens: int
 ) -> dict[str, Any]:
-    from a1_trt.bench.perf import a1_inputs, engine_inputs, prompts_of
+    from a1_trt.benchmarks.perf import a1_inputs, engine_inputs, prompts_of
 
     if model == "a1":
         return a1_inputs(problems, {"n_samples": n_samples})
-    from a1_trt.adapters.openvino import OpenVinoTokenizer
+    from a1_trt.backends.openvino import OpenVinoTokenizer
 
     tokenizer = OpenVinoTokenizer.load(loaded.model_path("draft" if model == "draft" else "target"))
     return engine_inputs(prompts_of(problems, tokenizer), max_tokens=max_tokens)

@@ -16,8 +16,8 @@ from a1_trt.config import Pair, load_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from a1_trt.deploy.server import TritonServer
-    from a1_trt.endpoint.serving import Settings
+    from a1_trt.openai_server.serving import Settings
+    from a1_trt.triton.server import TritonServer
 
 _LABELS = {"grpc_url": "gRPC", "http_url": "HTTP", "metrics_url": "metrics", "openai_url": "OpenAI"}
 
@@ -66,7 +66,7 @@ def serve(
       a1-trt serve reference --openai-only --openai-port 9000 --api-key-file keys.txt
       a1-trt serve reference --openai-only --url grpc://127.0.0.1:8001
     """
-    from a1_trt.deploy.server import TritonServer
+    from a1_trt.triton.server import TritonServer
 
     if url is not None and not openai_only:
         raise InvalidRequestError("a URL is given without --openai-only", field="url", remedy="add --openai-only")
@@ -93,7 +93,7 @@ def serve(
 
 def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int) -> Settings:
     try:
-        from a1_trt.endpoint.serving import Settings
+        from a1_trt.openai_server.serving import Settings
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{error.name}, which the endpoint is built on, is not installed",
@@ -131,7 +131,7 @@ def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, a
 def _serve_openai(
     pair: Pair, settings: Settings, said: Mapping[str, Any], url: str | None, as_json: bool, **more: Any
 ) -> None:
-    from a1_trt.endpoint.serving import serve as serve_endpoint
+    from a1_trt.openai_server.serving import serve as serve_endpoint
 
     note(f"{pair.name}: loading the endpoint")
     asyncio.run(

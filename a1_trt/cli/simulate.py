@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from a1_trt.cli import predictions
+from a1_trt.cli import simulate_tables
 from a1_trt.cli.output import note, say_json
 from a1_trt.cli.progress import CountView
-from a1_trt.cli.workloads import (
+from a1_trt.cli.simulate_options import (
     alpha_option,
     load_option,
     make_request,
@@ -61,8 +61,8 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
       a1-trt simulate run Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --strategy target-only --json -
       a1-trt simulate run deepseek-ai/DeepSeek-R1-Distill-Llama-8B+Qwen/QwQ-32B --gpu H100x3 --trace math.npz
     """
+    from a1_trt.simulate.config import prepare
     from a1_trt.simulate.fleet import call_document
-    from a1_trt.simulate.request import prepare
 
     prepared = prepare(make_request(pair, given, split))
     calls: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ def run(pair: str, split: str | None, json_path: Path | None, calls_path: Path |
         outcome = prepared.run(on_sample=view.step, on_call=keep)
     if calls_path:
         _write(calls_path, {"strategy": given["strategy"], "wall_s": outcome.makespan_s, "calls": calls})
-    _deliver({**prepared.document(outcome), "command": _command()}, json_path, predictions.say_run)
+    _deliver({**prepared.document(outcome), "command": _command()}, json_path, simulate_tables.say_run)
 
 
 @simulate.command()
@@ -96,8 +96,8 @@ def sweep(
       a1-trt simulate sweep PAIR --gpu H100x8 --vary strategy=a1,sync-rank,target-only --vary samples=1,4,16 \\
         --vary split=2:6,4:4 --html sweep.html
     """
+    from a1_trt.simulate.parsing import axes_of
     from a1_trt.simulate.sweep import sweep as simulate_all
-    from a1_trt.simulate.words import axes_of
 
     with CountView("simulations") as view:
         document = {
@@ -105,7 +105,7 @@ def sweep(
             "command": _command(),
         }
     _write_html(document, html)
-    _deliver(document, json_path, predictions.say_sweep)
+    _deliver(document, json_path, simulate_tables.say_sweep)
 
 
 @simulate.command()
@@ -130,8 +130,8 @@ def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
     Examples:
       a1-trt simulate plan Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --alpha 0.3:0.5 --load 10 --latency 120
     """
+    from a1_trt.simulate.parsing import pairs_of, range_of
     from a1_trt.simulate.plan import Goal, make_plan
-    from a1_trt.simulate.words import pairs_of, range_of
 
     goal = Goal(
         load_per_min=given["load_per_min"],
@@ -145,7 +145,7 @@ def plan(pair: str, as_json: bool, html: Path | None, **given: Any) -> None:
     with CountView("layouts") as view:
         document = {**make_plan(make_request(pair, given), goal, on_layout=view.show), "command": _command()}
     _write_html(document, html)
-    _deliver(document, Path("-") if as_json else None, predictions.say_plan)
+    _deliver(document, Path("-") if as_json else None, simulate_tables.say_plan)
 
 
 @simulate.command()
@@ -162,8 +162,8 @@ def fit(run_file: Path, holdout: str | None, shared: bool | None, output: Path |
       a1-trt bench compare reference --strategies a1,target-only,sync-rank --json RUN.json
       a1-trt simulate fit RUN.json --holdout sync-rank --output engines.json
     """
+    from a1_trt.simulate.call_log import read_runs
     from a1_trt.simulate.fit import fit_runs
-    from a1_trt.simulate.recorded import read_runs
 
     runs = read_runs(run_file)
     with CountView("simulations") as view:
@@ -173,7 +173,7 @@ def fit(run_file: Path, holdout: str | None, shared: bool | None, output: Path |
     document["command"] = _command()
     if output:
         _write(output, document["engines"])
-    _deliver(document, Path("-") if as_json else None, predictions.say_fit)
+    _deliver(document, Path("-") if as_json else None, simulate_tables.say_fit)
 
 
 @simulate.command()
@@ -189,11 +189,11 @@ def barrier(trace: Path, slots: int, as_json: bool) -> None:
     Examples:
       a1-trt simulate barrier math.npz --slots 16
     """
-    from a1_trt.simulate.listing import barrier_gain
+    from a1_trt.simulate.list_scheduling import barrier_gain
     from a1_trt.simulate.traces import durations
 
     document = {**barrier_gain(durations(trace), slots), "command": _command()}
-    _deliver(document, Path("-") if as_json else None, predictions.say_gain)
+    _deliver(document, Path("-") if as_json else None, simulate_tables.say_gain)
 
 
 @simulate.command()
@@ -211,7 +211,7 @@ def paper(gpu: str, seed: int, as_json: bool) -> None:
 
     with CountView("simulations") as view:
         document = {**paper_table(gpu, seed, on_run=view.show), "command": _command()}
-    _deliver(document, Path("-") if as_json else None, predictions.say_paper)
+    _deliver(document, Path("-") if as_json else None, simulate_tables.say_paper)
 
 
 def _command() -> str:
@@ -219,7 +219,7 @@ def _command() -> str:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    from a1_trt.simulate.documents import write_document
+    from a1_trt.files import write_document
 
     write_document(path, document)
     note(f"wrote {path}")
@@ -227,7 +227,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 def _write_html(document: dict[str, Any], html: Path | None) -> None:
     if html:
-        from a1_trt.report.simulate import write_page
+        from a1_trt.simulate.report import write_page
 
         write_page(document, html)
         note(f"wrote {html}")

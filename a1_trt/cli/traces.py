@@ -13,8 +13,8 @@ from a1_trt.cli.progress import CountView
 from a1_trt.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from a1_trt.conformal import ControllerSettings
-    from a1_trt.replay import Order, Replay
+    from a1_trt.core.conformal import ControllerSettings
+    from a1_trt.offline import Order, Replay
 
 _file = click.argument("trace", type=click.Path(path_type=Path, dir_okay=False))
 _alpha = click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
@@ -99,8 +99,8 @@ def replay_command(
       a1-trt traces replay math.npz --controller all --order shuffled --seed 1
       a1-trt traces replay math.npz --controller two-level --controller growing --plot rates.html
     """
-    from a1_trt.conformal import CONTROLLERS, ControllerSettings
-    from a1_trt.replay import read_recording, replay, report, with_groups
+    from a1_trt.core.conformal import CONTROLLERS, ControllerSettings
+    from a1_trt.offline import read_recording, replay, report, with_groups
 
     recording = read_recording(trace)
     if answers:
@@ -144,15 +144,15 @@ def quality_command(
       a1-trt traces quality math.npz --answers math500.jsonl --answers-drawn 42:100
       a1-trt traces quality run.jsonl --plot quality.html --json
     """
-    from a1_trt.replay import quality, read_recording, with_answers
+    from a1_trt.offline import quality, read_recording, with_answers
 
     recording = read_recording(trace)
     if answers:
         recording = with_answers(recording, answers, _draw_rule(answers_drawn))
     document = quality(recording, seed=seed)
     if plot:
-        from a1_trt.report.rates import quality_figure
-        from a1_trt.report.style import write_figure
+        from a1_trt.offline.plots import quality_figure
+        from a1_trt.plotting import write_figure
 
         write_figure(quality_figure(document), plot, f"What the score of {recording.name} tells")
         note(f"wrote {plot}")
@@ -187,8 +187,8 @@ def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_se
       a1-trt traces report --trace math.npz --output report
       a1-trt traces report --output report --seeds 20
     """
-    from a1_trt.replay import read_recording, study
-    from a1_trt.report.study import write_study
+    from a1_trt.offline import read_recording, study
+    from a1_trt.offline.study_report import write_study
 
     written: dict[str, list[str]] = {}
     for path in files or _shared_traces():
@@ -227,8 +227,8 @@ def _draw_rule(said: str | None) -> tuple[int, int] | None:
 
 
 def _draw(done: list[Replay], path: Path) -> None:
-    from a1_trt.report.rates import replay_figure
-    from a1_trt.report.style import write_figure
+    from a1_trt.offline.plots import replay_figure
+    from a1_trt.plotting import write_figure
 
     write_figure(replay_figure(done), path, f"Takeover rates on {done[0].recording.name}")
     note(f"wrote {path}")
@@ -298,7 +298,7 @@ def _say_quality(document: dict[str, Any]) -> None:
 
 def _over(horizon: float, samples: float) -> ControllerSettings:
     """A horizon in problems as one in decisions, counted as pair files count it: one a sample."""
-    from a1_trt.conformal import ControllerSettings
+    from a1_trt.core.conformal import ControllerSettings
 
     if not horizon > 0:
         raise InvalidRequestError(f"horizon is {horizon}", field="horizon", remedy="give more than 0 problems")

@@ -10,7 +10,7 @@ from typing import Any
 from a1_trt.client._transport import Events
 from a1_trt.config import Pair
 from a1_trt.requests import make_parameters
-from a1_trt.session import Session, open_session
+from a1_trt.runtime.session import Session, open_session
 from a1_trt.types import Parameters, Problem
 
 

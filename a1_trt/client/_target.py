@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from a1_trt.client._transport import Transport
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import InvalidRequestError
-from a1_trt.session import Session
+from a1_trt.runtime.session import Session
 
 Target = str | os.PathLike[str] | Pair | Session
 

@@ -3,7 +3,7 @@
 ::
 
     scripts.py traces.py    workloads: drawn, and recorded by the published code
-    layout.py               a pair on GPUs; the roofline itself is in a1_trt.adapters.simulated
+    layout.py               a pair on GPUs; the roofline itself is in a1_trt.simulate.engine_model
     fleet.py                engines behind queues
     flow.py samples.py      what samples do next: the scheduler's rules, on lengths
     simulation.py bounds.py one run, and what no schedule can beat

@@ -7,9 +7,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
 from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.simulate.documents import read_document
+from a1_trt.files import read_document
+from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
 

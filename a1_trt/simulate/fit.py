@@ -8,7 +8,7 @@ simulated over recorded:
     the makespan of every run, with weight 8, and mean durations, with weight 1, of halves of the calls of each kind:
     the shorter and the longer ones, and those that found few and many others in flight
 
-by the search of `a1_trt.simulate.descent` over the logarithms of the constants. Large residuals count linearly instead
+by the search of `least_squares.py` over the logarithms of the constants. Large residuals count linearly instead
 of squared (pseudo-Huber loss), so that a run which something else on the machine has disturbed does not bend the
 others; a weak pull to the starting values keeps constants at bay which the runs say nothing about.
 """
@@ -23,11 +23,11 @@ from typing import Any, Literal
 import numpy as np
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.simulate.descent import Vector, descended, most_evaluations, polished
+from a1_trt.simulate.call_log import RecordedRun
 from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.fleet import ROLES
+from a1_trt.simulate.least_squares import Vector, descended, most_evaluations, polished
 from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
-from a1_trt.simulate.recorded import RecordedRun
 from a1_trt.types import Role
 
 MAX_TRAINING_CALLS = 8_000

@@ -1,7 +1,7 @@
 """Engines in virtual time behind queues, driven from one heap, for millions of calls.
 
 The calls of a role wait in one queue, first come first served, and at most so many are in flight, as in
-`a1_trt.scheduler`. Each role has one or several equal engines; a chain stays with the one it started on, where its KV
+`core.scheduler`. Each role has one or several equal engines; a chain stays with the one it started on, where its KV
 cache is, and starts on the one with the fewest calls.
 """
 
@@ -15,11 +15,11 @@ from functools import partial
 from itertools import count
 from typing import Literal
 
-from a1_trt.adapters.simulated.batch import Batch
-from a1_trt.adapters.simulated.chain_cache import Chain, ChainCache
-from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
-from a1_trt.adapters.simulated.processor import Processor
-from a1_trt.adapters.simulated.sequences import Sequence as Request
+from a1_trt.simulate.engine_model.batch import Batch
+from a1_trt.simulate.engine_model.chain_cache import Chain, ChainCache
+from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
+from a1_trt.simulate.engine_model.sequences import Sequence as Request
+from a1_trt.simulate.engine_model.shared_device import Processor
 from a1_trt.types import CallKind, Role
 
 ROLES: tuple[Role, ...] = ("draft", "target")
@@ -272,7 +272,7 @@ def _request(call: FleetCall) -> Request:
 
 
 def call_document(call: FleetCall) -> dict[str, object]:
-    """A call that is over, as runs record it (`a1_trt.strategies`)."""
+    """A call that is over, as runs record it (`a1_trt.benchmarks.strategies`)."""
     return {
         "role": call.role,
         "kind": call.kind,

@@ -1,4 +1,4 @@
-"""What the samples of a simulated workload do next, under each strategy; the rules of `a1_trt.scheduler` on lengths.
+"""What the samples of a simulated workload do next, under each strategy; the rules of `core.scheduler` on lengths.
 
 ========================= ============ ============================================== ==========================
 strategy                  problems     a problem's samples                            the target takes over
@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from a1_trt.adapters.simulated.chain_cache import Chain
-from a1_trt.conformal import Category, Controller, make_controller
-from a1_trt.scheduler import policy
+from a1_trt.core.conformal import Category, Controller, make_controller
+from a1_trt.core.scheduler import policy
+from a1_trt.simulate.engine_model.chain_cache import Chain
 from a1_trt.simulate.fleet import Fleet, FleetCall
 from a1_trt.simulate.samples import ProblemAtWork, Sample, Tally
-from a1_trt.simulate.scripts import Workload
 from a1_trt.simulate.text import script_problem
+from a1_trt.simulate.workload import Workload
 from a1_trt.types import Parameters
 
 Decisions = Literal["recorded", "controller"]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from a1_trt.adapters.simulated.costs import EngineCosts
-from a1_trt.adapters.simulated.roofline import Assumptions, Placement, engine_costs, engine_limits
+from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, known_models, model_dimensions
 from a1_trt.config import Pair, load_pair, make_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.hardware import Gpu, GpuSpec, ModelDimensions, known_models, model_dimensions
 from a1_trt.locations import find_model
+from a1_trt.simulate.engine_model.costs import EngineCosts
+from a1_trt.simulate.engine_model.roofline import Assumptions, Placement, engine_costs, engine_limits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
-from a1_trt.simulate.request import Request, prepare
-from a1_trt.simulate.scripts import Lengths
 from a1_trt.simulate.simulation import Outcome
+from a1_trt.simulate.workload import Lengths
 
 MOST = {"speedup": 56.7, "throughput": 4.14}
 """Gains that the paper's abstract reports at most; for which pair and data it does not say."""

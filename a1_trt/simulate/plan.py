@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from a1_trt.adapters.simulated.roofline import Assumptions
+from a1_trt.build.hardware import Gpu
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.hardware import Gpu
+from a1_trt.simulate.config import Request, prepare
+from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.layout import Deployment, Layout, RoleLayout, dimensions, open_pair, parse_gpus
-from a1_trt.simulate.request import Request, prepare
-from a1_trt.simulate.scripts import Lengths
+from a1_trt.simulate.workload import Lengths
 from a1_trt.types import Role
 
 MAX_LAYOUTS = 2000

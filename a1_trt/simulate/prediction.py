@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from a1_trt.adapters.simulated.costs import EngineCosts, EngineLimits
+from a1_trt.simulate.call_log import RecordedRun
+from a1_trt.simulate.call_replay import Replay
+from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.simulate.recorded import RecordedRun
-from a1_trt.simulate.replaying import Replay
 from a1_trt.types import Role
 
 LONGEST_CALL_S = 0.05

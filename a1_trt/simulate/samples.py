@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from a1_trt.simulate.fleet import FleetCall
-from a1_trt.simulate.scripts import Script
+from a1_trt.simulate.workload import Script
 from a1_trt.types import Problem
 
 

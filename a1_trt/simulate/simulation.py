@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from a1_trt.conformal import Category, ControllerSettings, category_of, make_controller
+from a1_trt.core.conformal import Category, ControllerSettings, category_of, make_controller
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
 from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
 from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow
 from a1_trt.simulate.samples import Tally
-from a1_trt.simulate.scripts import Workload
+from a1_trt.simulate.workload import Workload
 from a1_trt.types import Parameters, Role
 
 MAX_SAMPLES = 10_000_000
@@ -179,7 +179,7 @@ def simulate(
         InvalidRequestError: The workload is too large.
 
     Example:
-        >>> from a1_trt.simulate.scripts import draw
+        >>> from a1_trt.simulate.workload import draw
         >>> plans = {"draft": EnginePlan(), "target": EnginePlan()}
         >>> outcome = simulate(plans, draw(4, 8, seed=1), Settings())
         >>> outcome.lower_bound_s <= outcome.makespan_s

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.fleet import EnginePlan
-from a1_trt.simulate.scripts import Piece, Script, Workload
+from a1_trt.simulate.workload import Piece, Script, Workload
 
 
 @dataclass(frozen=True, slots=True)

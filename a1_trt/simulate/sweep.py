@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from a1_trt.adapters.simulated.roofline import Assumptions
 from a1_trt.errors import InvalidRequestError
+from a1_trt.simulate.config import Request, prepare
+from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.layout import Layout, RoleLayout, default_layout, open_pair, parse_gpus
-from a1_trt.simulate.request import Request, prepare
 
 AXES = ("strategy", "samples", "turns", "alpha", "split", "replicas", "in_flight")
 MAX_POINTS = 10_000

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.engine import Generation
 from a1_trt.errors import InvalidRequestError
-from a1_trt.scheduler.seeds import call_seed
-from a1_trt.simulate.scripts import Script
+from a1_trt.simulate.workload import Script
 from a1_trt.types import Problem
 
 _PIECES = re.compile(r"⟦(\d+)⟧(?:\\boxed\{(\d+)\})?|\\boxed\{(\d+)\}|.", re.DOTALL)

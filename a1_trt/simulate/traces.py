@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.simulate.scripts import Piece, Workload
+from a1_trt.simulate.workload import Piece, Workload
 
 TAKEOVER_PERCENTILE = 0.6
 """The published rule: the target takes over from this percentile of the score on."""

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import task
 
-from a1_trt.adapters.openvino import OpenVinoEngine
+from a1_trt.backends.openvino import OpenVinoEngine
+from a1_trt.benchmarks.grading import wilson_interval
 from a1_trt.config import load_pair
-from a1_trt.conformal import perplexity
-from a1_trt.grading import wilson_interval
-from a1_trt.reasoning import boxed
+from a1_trt.core.conformal import perplexity
+from a1_trt.core.reasoning import boxed
 
 TEMPERATURE = 0.8
 SEGMENT_TOKENS = 64

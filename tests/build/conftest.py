@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import installed_version
 from a1_trt.build.plan import make_plan
 from a1_trt.build.run import run
 from a1_trt.config import load_pair
-from a1_trt.hardware import GpuSpec
 
 ROOT = Path(__file__).parents[2]
 DOUBLES = ROOT / "tests" / "doubles"

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer
+from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer
 from a1_trt.build.convert import _appearing, build_openvino
 from a1_trt.errors import BuildError, ConfigError
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a1_trt.build.hardware import GpuSpec, known_gpus, known_models, model_dimensions
 from a1_trt.errors import ConfigError
-from a1_trt.hardware import GpuSpec, known_gpus, known_models, model_dimensions
 
 
 @given(st.sampled_from(sorted(known_gpus())), st.integers(1, 64), st.sampled_from(["{n}x{g}", "{n} x {g}", "{g}x{n}"]))

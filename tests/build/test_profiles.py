@@ -125,7 +125,7 @@ def test_every_setting_of_the_llm_api_is_known_and_of_its_type(role, quantizatio
     with tensorrt_llm():
         from tensorrt_llm import _contract, _llm, llmapi
 
-        from a1_trt.adapters.tensorrt_llm.runtime import _typed
+        from a1_trt.backends.tensorrt_llm.runtime import _typed
 
         assert llmapi
         _contract.fill(_llm._FIELDS, {key: _typed(key, value) for key, value in settings.items()})

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from a1_trt.adapters.tensorrt_llm import TensorRtLlmEngine
+from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
+from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.plan import make_plan
 from a1_trt.config import load_pair
-from a1_trt.hardware import GpuSpec
 from a1_trt.locations import list_pairs
 from a1_trt.types import Role
 from tests.doubles import installed

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
+from a1_trt.build.hardware import known_models
 from a1_trt.build.plan import GpuSpec, make_plan
 from a1_trt.config import load_pair
-from a1_trt.hardware import known_models
 from tests.build.test_plan import PROFILES, assert_sound
 
 DRAFTS = ("r1-distill-qwen-1.5b", "r1-distill-llama-8b", "qwen2.5-7b-instruct", "llama-3.1-8b-instruct")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from a1_trt.cli import main
-from tests.bench.test_comparison import measured
+from tests.benchmarks.test_comparison import measured
 
 
 def bench(*words: object) -> tuple[int, str, str]:

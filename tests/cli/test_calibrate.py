@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from a1_trt.calibration import Batch, CalibrationLog, Provenance, read_log, write_log
 from a1_trt.cli import main
+from a1_trt.runtime.calibration import Batch, CalibrationLog, Provenance, read_log, write_log
 
 PROVENANCE = Provenance("f00d", "perplexity", "turn", "openvino 1 f32")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from a1_trt.adapters.simulated import Fault, RandomText, SimulatedEngine
 from a1_trt.config import make_pair
-from a1_trt.session import Session
+from a1_trt.runtime.session import Session
+from tests.doubles.simulated import Fault, RandomText, SimulatedEngine
 
 PAIR = make_pair(
     {

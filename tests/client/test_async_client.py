@@ -8,10 +8,10 @@ from contextlib import aclosing
 
 import pytest
 
-from a1_trt import virtual_time
 from a1_trt.client import AsyncClient, Progress
 from a1_trt.errors import A1Error, ConfigError, DeadlineExceeded, EngineError, EngineUnavailable, InvalidRequestError
-from a1_trt.session import Session
+from a1_trt.runtime import virtual_time
+from a1_trt.runtime.session import Session
 from a1_trt.types import Problem, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentWritten
 
 Make = Callable[..., Session]

@@ -12,7 +12,7 @@ import pytest
 
 from a1_trt.client import AsyncClient, Client
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
-from a1_trt.session import Session
+from a1_trt.runtime.session import Session
 from a1_trt.types import ProblemFinished, Result
 
 Make = Callable[..., Session]

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from a1_trt import virtual_time
 from a1_trt.client import AsyncClient
 from a1_trt.client._transport import ATTEMPTS, Overrides, retried, unreachable
 from a1_trt.client._wire import DATATYPES, events_of, tensors_of, typed_error
-from a1_trt.deploy.tensors import A1_INPUTS
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, InvalidRequestError
+from a1_trt.runtime import virtual_time
+from a1_trt.triton.tensors import A1_INPUTS
 from a1_trt.types import Event, SampleEnd, SampleFinished
 
 EVENT = SampleFinished(0, SampleEnd.ANSWERED, "42")

@@ -1,7 +1,7 @@
 import pytest
 
-from a1_trt.reasoning import boxed, count_votes, is_settled, normalise, take_back
-from a1_trt.reasoning.prompts import render
+from a1_trt.core.reasoning import boxed, count_votes, is_settled, normalise, take_back
+from a1_trt.core.reasoning.prompts import render
 
 
 @pytest.mark.parametrize(

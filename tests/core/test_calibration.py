@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from a1_trt.conformal import CalibrationSet, kolmogorov, p_value_of_counts
+from a1_trt.core.conformal import CalibrationSet, kolmogorov, p_value_of_counts
 from a1_trt.errors import CalibrationError, InvalidRequestError
 
 SCORES = [1.0, 2.0, 2.0, 3.0, 5.0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from a1_trt.conformal import budget_alpha, category_of
+from a1_trt.core.conformal import budget_alpha, category_of
 from a1_trt.errors import InvalidRequestError
 
 

@@ -6,11 +6,11 @@ from typing import get_args
 import pytest
 
 from a1_trt.config import ControllerName
-from a1_trt.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, make_controller
-from a1_trt.conformal.controllers.adaptive import TwoLevel, scale_of
-from a1_trt.conformal.controllers.limits import Budget, Debt
-from a1_trt.conformal.controllers.pools import Pools
-from a1_trt.conformal.controllers.recent import MOST_CATEGORIES
+from a1_trt.core.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, make_controller
+from a1_trt.core.conformal.controllers.adaptive import TwoLevel, scale_of
+from a1_trt.core.conformal.controllers.limits import Budget, Debt
+from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES
+from a1_trt.core.conformal.controllers.pools import Pools
 from a1_trt.errors import CalibrationError, InvalidRequestError
 
 FIXED = {"turn 1": [1.0, 2.0, 3.0, 4.0], "turn 2": [9.0]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from a1_trt.reasoning import boxed
+from a1_trt.core.reasoning import boxed
 
 ROOT = Path(__file__).parents[2]
 

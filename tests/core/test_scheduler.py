@@ -1,8 +1,8 @@
 import pytest
 
-from a1_trt.conformal import Candidate, ControllerSettings, Decision, make_controller, perplexity
+from a1_trt.core.conformal import Candidate, ControllerSettings, Decision, make_controller, perplexity
+from a1_trt.core.scheduler import Scheduler, policy
 from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError
-from a1_trt.scheduler import Scheduler, policy
 from a1_trt.types import (
     Completion,
     Logprobs,

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from a1_trt.config import ScoreName
-from a1_trt.conformal import SCORES, check_score, mean_nll, perplexity, tail_nll
+from a1_trt.core.conformal import SCORES, check_score, mean_nll, perplexity, tail_nll
 from a1_trt.errors import CalibrationError, ScoreShapeError
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from a1_trt.conformal import ordinal_rank, prediction_set, rejection_set, worst
+from a1_trt.core.conformal import ordinal_rank, prediction_set, rejection_set, worst
 from a1_trt.errors import CalibrationError, InvalidRequestError
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from a1_trt.core.scheduler.states import TRANSITIONS, Signal, State, advance
 from a1_trt.errors import ProtocolError
-from a1_trt.scheduler.states import TRANSITIONS, Signal, State, advance
 
 
 def test_the_table_is_the_method():

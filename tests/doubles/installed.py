@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-_REGISTERED = "a1_trt.adapters.tensorrt_llm.model"
+_REGISTERED = "a1_trt.backends.tensorrt_llm.model"
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer
-from a1_trt.deploy.exchange import Exchange, Exchanges
+from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer
+from a1_trt.triton.request_loop import Exchange, Exchanges
 
 TYPES = {
     "TYPE_INT32": np.int32,

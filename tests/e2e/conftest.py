@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from a1_trt.config import Pair, Serving, load_pair
-from a1_trt.deploy.server import TritonServer
+from a1_trt.triton.server import TritonServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ import pytest
 from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
-from a1_trt.deploy.tensors import A1_OUTPUTS
 from a1_trt.errors import InvalidRequestError, from_wire
+from a1_trt.triton.tensors import A1_OUTPUTS
 from a1_trt.types import ProblemFinished, SampleFinished, SegmentScored, SegmentWritten
 from a1_trt.wire import event_from_dict
 

@@ -11,8 +11,8 @@ import pytest
 
 from a1_trt.client import AsyncClient, Client
 from a1_trt.config import Pair
-from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import A1Error, ContextLengthError, DeadlineExceeded, EngineError, InvalidRequestError
+from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentWritten
 
 PROBLEM = "a = 3, b = a+4, c = b*2. What is c modulo 100?"

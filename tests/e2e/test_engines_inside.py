@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from a1_trt.client import AsyncClient
-from a1_trt.deploy.probe import probe
-from a1_trt.deploy.server import TritonServer
-from a1_trt.session import open_session
+from a1_trt.runtime.session import open_session
+from a1_trt.triton.probe import probe
+from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_a1_model import (  # noqa: F401 - tests that are collected here, too

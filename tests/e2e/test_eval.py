@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from a1_trt.cli import main
-from a1_trt.deploy.server import TritonServer
+from a1_trt.triton.server import TritonServer
 
 PROBLEMS = Path(__file__).parents[2] / "engines" / "reference" / "problems.jsonl"
 

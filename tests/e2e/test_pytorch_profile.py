@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from a1_trt.adapters.triton import TritonEngine
+from a1_trt.backends.triton import TritonEngine
 from a1_trt.config import load_pair
-from a1_trt.deploy.check import check
-from a1_trt.deploy.hosting import Hosting
-from a1_trt.deploy.render import render
-from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import ContextLengthError, DeployError, from_wire
+from a1_trt.triton.check import check
+from a1_trt.triton.render import render
+from a1_trt.triton.role_placement import Hosting
+from a1_trt.triton.server import TritonServer
 from tests.doubles import installed
 
 DOUBLES = Path(__file__).parents[1] / "doubles"

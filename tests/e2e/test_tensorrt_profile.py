@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer
-from a1_trt.adapters.triton import TritonEngine
+from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer
+from a1_trt.backends.triton import TritonEngine
 from a1_trt.cli import main
-from a1_trt.deploy.check import check
-from a1_trt.deploy.hosting import Hosting
-from a1_trt.deploy.render import render
-from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import EngineUnavailable, ScoreShapeError
-from a1_trt.session import open_session
+from a1_trt.runtime.session import open_session
+from a1_trt.triton.check import check
+from a1_trt.triton.render import render
+from a1_trt.triton.role_placement import Hosting
+from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
 
 DOUBLE = Path(__file__).parents[1] / "doubles" / "triton_tensorrt_llm.py"

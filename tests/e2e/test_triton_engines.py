@@ -12,9 +12,8 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from a1_trt.adapters.openvino import OpenVinoTokenizer, context_length
-from a1_trt.adapters.triton import TritonEngine
-from a1_trt.deploy.probe import probe
+from a1_trt.backends.openvino import OpenVinoTokenizer, context_length
+from a1_trt.backends.triton import TritonEngine
 from a1_trt.errors import (
     Cancelled,
     ContextLengthError,
@@ -24,6 +23,7 @@ from a1_trt.errors import (
     InvalidRequestError,
     from_wire,
 )
+from a1_trt.triton.probe import probe
 
 ROLES = ("draft", "target")
 TYPES = {np.int32: "INT32", np.float32: "FP32", np.uint64: "UINT64", np.bool_: "BOOL"}

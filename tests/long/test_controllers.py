@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from a1_trt.conformal import Candidate, ControllerSettings, category_of, make_controller
+from a1_trt.core.conformal import Candidate, ControllerSettings, category_of, make_controller
 
 UNLIKELY = 1e-4
 ALPHAS = (0.05, 0.2, 0.4, 0.6)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from a1_trt.bench.perf import find_perf_analyzer
+from a1_trt.benchmarks.perf import find_perf_analyzer
 from a1_trt.cli import main
 from a1_trt.config import load_pair
-from a1_trt.deploy.server import TritonServer
 from a1_trt.errors import ConfigError
+from a1_trt.triton.server import TritonServer
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]

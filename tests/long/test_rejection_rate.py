@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from a1_trt.conformal import CalibrationSet, category_of
+from a1_trt.core.conformal import CalibrationSet, category_of
 from tests.judging import Online
 
 UNLIKELY = 1e-4

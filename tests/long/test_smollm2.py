@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 
-from a1_trt.adapters.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
+from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError
-from a1_trt.session import open_session
+from a1_trt.runtime.session import open_session
 from a1_trt.types import Problem
 
 pytestmark = [

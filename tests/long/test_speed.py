@@ -5,8 +5,8 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from a1_trt.conformal import CalibrationSet, Candidate, Histogram, make_controller, perplexity
-from a1_trt.scheduler import Scheduler
+from a1_trt.core.conformal import CalibrationSet, Candidate, Histogram, make_controller, perplexity
+from a1_trt.core.scheduler import Scheduler
 from a1_trt.types import Completion, Logprobs, Parameters, Problem, Segment
 
 pytestmark = pytest.mark.long

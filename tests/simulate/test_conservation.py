@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a1_trt.adapters.simulated import EngineCosts, EngineLimits
+from a1_trt.simulate.engine_model import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan
 from a1_trt.simulate.flow import STRATEGIES
-from a1_trt.simulate.listing import list_makespan_s
-from a1_trt.simulate.scripts import Lengths, draw
+from a1_trt.simulate.list_scheduling import list_makespan_s
 from a1_trt.simulate.simulation import Settings, poisson, simulate
+from a1_trt.simulate.workload import Lengths, draw
 from a1_trt.types import Parameters
 
 ROLES = ("draft", "target")

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.simulate.documents import write_document
+from a1_trt.files import write_document
+from a1_trt.simulate.call_log import most_at_once, read_runs
 from a1_trt.simulate.engines import read_engines
 from a1_trt.simulate.fit import fit_runs
 from a1_trt.simulate.fleet import call_document
 from a1_trt.simulate.prediction import Constants, plans_of, predict
-from a1_trt.simulate.recorded import most_at_once, read_runs
-from a1_trt.simulate.scripts import Lengths, draw
 from a1_trt.simulate.simulation import Settings, simulate
+from a1_trt.simulate.workload import Lengths, draw
 from a1_trt.types import Parameters
 
 TRUE = {"draft": Constants(3e-4, 4e-5, 8e-6, 5e-4, 1.4), "target": Constants(2e-3, 5e-4, 9e-5, 5e-4, 1.7)}

@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from a1_trt.adapters.simulated import EngineCosts, EngineLimits, SimulatedEngine
 from a1_trt.config import make_pair
-from a1_trt.conformal import make_controller
-from a1_trt.session import Session
+from a1_trt.core.conformal import make_controller
+from a1_trt.runtime.session import Session
+from a1_trt.runtime.virtual_time import run
+from a1_trt.simulate.engine_model import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan, Fleet
 from a1_trt.simulate.flow import Flow
-from a1_trt.simulate.scripts import Lengths, draw
 from a1_trt.simulate.text import ScriptText, script_problem
+from a1_trt.simulate.workload import Lengths, draw
 from a1_trt.types import Parameters
-from a1_trt.virtual_time import run
+from tests.doubles.simulated import SimulatedEngine
 
 COSTS = {"draft": EngineCosts(2e-4, 1e-3, 1e-5, 1e-5, 1e-8, s_per_pair=1e-9), "target": EngineCosts()}
 LIMITS = EngineLimits(max_sequences=12, max_num_batched_tokens=256, kv_blocks=4096, max_context_tokens=20000)

@@ -5,15 +5,15 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from a1_trt.adapters.simulated.roofline import Assumptions
 from a1_trt.cli import main
 from a1_trt.errors import ConfigError, InvalidRequestError
+from a1_trt.simulate.config import ALL_STRATEGIES, Request, prepare
+from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.layout import default_layout, open_pair, parse_gpus
 from a1_trt.simulate.paper import paper_table
 from a1_trt.simulate.plan import Goal, make_plan
-from a1_trt.simulate.request import ALL_STRATEGIES, Request, prepare
-from a1_trt.simulate.scripts import Lengths
 from a1_trt.simulate.sweep import split_layout, sweep
+from a1_trt.simulate.workload import Lengths
 from tests.simulate.trace_files import write
 
 PAIR = "Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a1_trt.adapters.simulated.costs import EngineCosts
-from a1_trt.adapters.simulated.roofline import Assumptions, Placement, engine_costs, engine_limits
+from a1_trt.build.hardware import Gpu, known_gpus, known_models, model_dimensions
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.hardware import Gpu, known_gpus, known_models, model_dimensions
+from a1_trt.simulate.engine_model.costs import EngineCosts
+from a1_trt.simulate.engine_model.roofline import Assumptions, Placement, engine_costs, engine_limits
 
 EXACT = replace(
     Assumptions.stated(),

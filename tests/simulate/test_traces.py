@@ -5,7 +5,7 @@ import pytest
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.fleet import EnginePlan
-from a1_trt.simulate.listing import barrier_gain, barrier_makespan_s, list_makespan_s
+from a1_trt.simulate.list_scheduling import barrier_gain, barrier_makespan_s, list_makespan_s
 from a1_trt.simulate.simulation import Settings, simulate
 from a1_trt.simulate.traces import durations, trace_workload
 from a1_trt.types import Parameters

@@ -1,4 +1,4 @@
-"""The scheduler behind Triton; all it does is in `a1_trt.deploy.a1_model`."""
+"""The scheduler behind Triton; all it does is in `a1_trt.triton.a1_model`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from a1_trt.deploy.a1_model import A1Model
+from a1_trt.triton.a1_model import A1Model
 
 
 class TritonPythonModel:

@@ -1,4 +1,4 @@
-"""A draft or target model behind Triton; all it does is in `a1_trt.deploy.engine_model`."""
+"""A draft or target model behind Triton; all it does is in `a1_trt.triton.engine_model`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from a1_trt.deploy.engine_model import EngineModel
+from a1_trt.triton.engine_model import EngineModel
 
 
 class TritonPythonModel:

@@ -1,0 +1,233 @@
+"""The step loop of one pipeline, in its own thread, fed from asyncio.
+
+The pipeline is touched by this thread alone. `step` is blocking and holds the interpreter lock, so asyncio runs between
+steps only: after results were handed over the thread steps back for a moment, so that the event loop can answer before
+the next step rather than after it. It is also why a pipeline usually has a process of its own (process.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from a1_trt.backends.openvino.loading import load_pipeline, openvino_genai
+from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, Output, Promise, Setup, Wish
+from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
+from a1_trt.types import Role
+
+_HANDOVER_S = 5e-5
+_CLOSE_S = 60.0
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    token_ids: Sequence[int]
+    wish: Wish
+    promise: Promise
+    cancelled: bool = False
+    """The caller has gone."""
+    blocks: int = 0
+    """KV blocks that it needs at most."""
+    handle: Any = field(default=None)
+
+    def __post_init__(self) -> None:
+        n_tokens = len(self.token_ids) + self.wish.max_tokens
+        self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
+
+
+class Batcher:
+    """Runs requests on a pipeline, all that are in flight together.
+
+    Args:
+        pipeline: An openvino_genai.ContinuousBatchingPipeline; this object owns it from now on.
+        n_blocks: Size of its KV cache, in blocks.
+        role: For error messages.
+    """
+
+    def __init__(self, pipeline: Any, *, n_blocks: int, role: Role) -> None:
+        # Whoever has a pipeline has the package; without it, this module must still be importable.
+        from openvino_genai import GenerationFinishReason, GenerationStatus
+
+        self._reason, self._status = GenerationFinishReason, GenerationStatus
+        self._pipeline = pipeline
+        self._end_tokens = _end_tokens(pipeline)
+        self._n_blocks = n_blocks
+        self._role = role
+        self._wake = threading.Condition()
+        self._waiting: list[_Request] = []
+        self._running: list[_Request] = []
+        self._closed = False
+        self._busy = False
+        self._next_id = 0
+        self._thread = threading.Thread(target=self._work, name=f"openvino-{role}", daemon=True)
+        self._thread.start()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run."""
+        with self._wake:
+            return len(self._waiting) + len(self._running)
+
+    @classmethod
+    def load(cls, setup: Setup) -> Self:
+        """Load a pipeline into this process; takes seconds and blocks.
+
+        Raises:
+            ConfigError: The model cannot be loaded.
+        """
+        return cls(load_pipeline(setup), n_blocks=setup.n_blocks, role=setup.role)
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids with which the model ends its text."""
+        return self._end_tokens
+
+    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+        """Run one request; see `a1_trt.backends.openvino.pipeline.Pipeline.run`."""
+        request = _Request(token_ids, wish, Promise())
+        if request.blocks > self._n_blocks:
+            raise self._too_small()
+        with self._wake:
+            if self._closed:
+                raise self._unavailable()
+            self._waiting.append(request)
+            self._wake.notify()
+        try:
+            return await request.promise.output
+        finally:
+            request.cancelled = True  # without effect on a finished one
+
+    def close(self) -> None:
+        """Fail what is in flight, end the thread and free the pipeline; blocking, and a second call does nothing."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(_CLOSE_S)
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._busy or self._waiting or self._closed)
+                arrived = self._admitted()
+                if self._closed:
+                    break
+            try:
+                self._turn(arrived)
+            except Exception as error:  # noqa: BLE001  whatever the runtime raises becomes a typed error of every caller
+                self._fail(EngineError(f"the {self._role} engine failed: {error}", role=self._role))
+        self._fail(self._unavailable())
+        self._pipeline = None
+
+    def _admitted(self) -> list[_Request]:
+        """The waiting requests, first come first served, for which there are blocks; they run from now on.
+
+        Blocks are set aside for the whole of a request, so that the pipeline never has to push a sequence out of its
+        cache: it would compute it anew from somewhere, and report log-probs whose place cannot be told.
+        """
+        self._waiting = [request for request in self._waiting if not request.cancelled]
+        free = self._n_blocks - sum(request.blocks for request in self._running)
+        arrived: list[_Request] = []
+        for request in self._waiting:
+            free -= request.blocks
+            if free < 0:
+                break
+            arrived.append(request)
+        del self._waiting[: len(arrived)]
+        self._running += arrived
+        return arrived
+
+    def _turn(self, arrived: list[_Request]) -> None:
+        """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
+        for request in arrived:
+            request.handle = self._add(request)
+        dropped = {request for request in self._running if request.cancelled or request.handle is None}
+        for request in dropped:
+            if request.handle is not None:
+                request.handle.cancel()
+        if self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+        finished = [
+            request
+            for request in self._running
+            if request not in dropped and request.handle.get_status() != self._status.RUNNING
+        ]
+        with self._wake:
+            self._running = [r for r in self._running if r not in dropped and r not in finished]
+            self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
+        for request in finished:
+            request.promise.resolve(self._outcome(request.handle))
+        if finished:
+            time.sleep(_HANDOVER_S)
+
+    def _add(self, request: _Request) -> Any:
+        from openvino import Tensor
+
+        self._next_id += 1
+        try:
+            ids = Tensor(np.asarray([request.token_ids], dtype=np.int64))
+            return self._pipeline.add_request(self._next_id, ids, _config(request.wish))
+        except Exception as error:  # noqa: BLE001  only this request is wrong
+            request.promise.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
+            return None
+
+    def _outcome(self, handle: Any) -> Output | A1Error:
+        if handle.get_status() != self._status.FINISHED:
+            return self._too_small()
+        output = handle.read_all()[0]
+        stopped = output.finish_reason == self._reason.STOP
+        return Output(list(output.generated_ids), list(output.generated_log_probs), stopped)
+
+    def _fail(self, error: A1Error) -> None:
+        """Fail everything in flight and take it out of the pipeline."""
+        with self._wake:
+            requests, self._waiting, self._running = self._waiting + self._running, [], []
+            self._busy = False
+        for request in requests:
+            request.promise.resolve(error)
+            if request.handle is not None:
+                request.handle.cancel()
+        try:
+            if self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
+        except Exception:  # noqa: BLE001  it failed already; a pipeline that stays broken takes no more requests
+            with self._wake:
+                self._closed = True
+
+    def _too_small(self) -> ContextLengthError:
+        return ContextLengthError(
+            f"the {self._role} engine's KV cache of {self._n_blocks * BLOCK_TOKENS} tokens is too small for a request",
+            role=self._role,
+            field="kv_cache_gb",
+            remedy="raise kv_cache_gb",
+        )
+
+    def _unavailable(self) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"the {self._role} engine is closed", role=self._role, remedy="open a new session or engine"
+        )
+
+
+def _config(wish: Wish) -> Any:
+    config = openvino_genai().GenerationConfig()
+    config.max_new_tokens = wish.max_tokens
+    config.stop_token_ids = set(wish.stop)
+    config.do_sample = wish.temperature > 0.0
+    if wish.temperature > 0.0:
+        config.temperature = wish.temperature
+        config.rng_seed = (wish.seed ^ (wish.seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
+    if wish.proposed_tokens:
+        config.num_assistant_tokens = wish.proposed_tokens
+    config.echo = wish.echo
+    config.logprobs = int(wish.echo)
+    return config
+
+
+def _end_tokens(native: Any) -> frozenset[int]:
+    own = native.get_config()
+    ends = {int(token) for token in own.stop_token_ids} | {int(own.eos_token_id)}
+    return frozenset(ends - {-1})

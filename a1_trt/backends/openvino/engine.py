@@ -1,0 +1,282 @@
+"""Generate and score on a CPU.
+
+How a score comes about. A request with echo returns the log-probs of its prompt, but only from the second token after
+the part that the KV cache already held: the first one is predicted by a hidden state that was not computed again. So
+
+- the scored sequence gets an end-of-text token as its tail: the cache knows a block that is not full by its whole
+  content, so the next turn's prompt does not match it, and the cached part ends before the next segment starts;
+- where it still reaches into the segment (another sample began alike; the segment starts at a block's edge) the missing
+  values are those of an earlier score of the same tokens, or else the whole is scored again without any cache.
+
+Values are never guessed: what is still missing then is a ScoreShapeError. Scores that begin alike go one after another,
+so that what they share is computed once (`Following`).
+
+Scores have a pipeline of their own. In one that also generates, the log-probs of a prompt are read from the wrong rows
+as soon as another sequence of the batch is decoding: plausible numbers, and all of them wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from a1_trt.backends.openvino.loading import read_shape
+from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, Pipeline, Setup, Wish
+from a1_trt.backends.openvino.prefix_order import Following
+from a1_trt.backends.openvino.process import PipelineProcess
+from a1_trt.backends.openvino.tokenizer import OpenVinoTokenizer
+from a1_trt.config import Pair
+from a1_trt.engine import Engine, Generation, ScoreMemory
+from a1_trt.errors import ConfigError, ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
+from a1_trt.types import Role
+
+PROPOSED_TOKENS = 5
+"""Tokens that a proposer writes before each check: openvino-genai's own default."""
+
+
+class OpenVinoEngine(Engine):
+    """A model on openvino-genai; `load` makes one. Used from one event loop.
+
+    Attributes:
+        rescored: Segments that were scored a second time, without the KV cache.
+        recalled: Segments whose first log-probs, or all of them, came from an earlier score of the same tokens.
+
+    Example:
+        >>> engine = OpenVinoEngine.load(Path("engines/reference/target"), role="target")  # doctest: +SKIP
+        >>> prompt = engine.tokenizer.encode("2 + 2 =")  # doctest: +SKIP
+        >>> await engine.generate(prompt, max_tokens=8, temperature=0.0, seed=0)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        tokenizer: OpenVinoTokenizer,
+        setup: Setup,
+        *,
+        max_context_tokens: int,
+        vocabulary: int,
+        start: Callable[[Setup], Pipeline] = PipelineProcess.start,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._setup = setup
+        self._role: Role = setup.role
+        self._max_context_tokens = max_context_tokens
+        self._vocabulary = vocabulary
+        self._start = start
+        self._generator = start(setup)
+        self._end_tokens = self._generator.end_tokens
+        self._scorers: dict[bool, Pipeline] = {}
+        self._scorers_lock = asyncio.Lock()
+        self._memory = ScoreMemory()
+        self._following = Following(setup.n_blocks)
+        self._prompts = Following(setup.n_blocks)
+        self._closed = False
+        self.rescored = 0
+        self.recalled = 0
+
+    @classmethod
+    def load(
+        cls,
+        model: Path,
+        *,
+        role: Role,
+        max_in_flight: int = 16,
+        kv_cache_gb: int = 1,
+        max_context_tokens: int | None = None,
+        threads: int | None = None,
+        precision: str = "f32",
+        start: Callable[[Setup], Pipeline] = PipelineProcess.start,
+    ) -> OpenVinoEngine:
+        """Load a model; takes seconds and blocks.
+
+        Args:
+            model: A compiled model directory, or a .gguf file.
+            role: "draft" or "target", for error messages.
+            max_in_flight: Most sequences in a batch; further calls wait.
+            kv_cache_gb: Size of the KV cache, GB; memory is taken when it is used.
+            max_context_tokens: Longest prompt plus generation; the model's own when None. Never more than the KV cache
+                holds.
+            threads: Processor threads; one a core when None.
+            precision: "f32", or "device" for the processor's own choice.
+            start: Loads a pipeline; each has a process of its own, unless this is `Batcher.load`.
+
+        Raises:
+            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
+        """
+        tokenizer = OpenVinoTokenizer.load(model)
+        own = read_shape(model)
+        n_blocks = own.n_blocks(kv_cache_gb)
+        limit = min(max_context_tokens or own.max_context_tokens, (n_blocks - 2) * BLOCK_TOKENS)
+        setup = Setup(model, role, max_in_flight, n_blocks, threads=threads, precision=precision)
+        return cls(tokenizer, setup, max_context_tokens=limit, vocabulary=own.vocabulary, start=start)
+
+    @classmethod
+    def for_pair(
+        cls, pair: Pair, role: Role, *, start: Callable[[Setup], Pipeline] = PipelineProcess.start
+    ) -> OpenVinoEngine:
+        """Load the model of a pair's role as the pair file says; takes seconds and blocks.
+
+        Raises:
+            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
+        """
+        said = pair.role(role)
+        return cls.load(
+            pair.model_path(role),
+            role=role,
+            max_in_flight=said.max_in_flight,
+            kv_cache_gb=said.kv_cache_gb,
+            max_context_tokens=said.max_context_tokens,
+            threads=said.threads,
+            precision=said.precision,
+            start=start,
+        )
+
+    @property
+    def tokenizer(self) -> OpenVinoTokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_context_tokens(self) -> int:
+        """Longest prompt plus generation."""
+        return self._max_context_tokens
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or run in the engine."""
+        return self._generator.in_flight + sum(scorer.in_flight for scorer in self._scorers.values())
+
+    async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
+        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
+        self._check(prompt, "prompt")
+        if max_tokens < 1:
+            raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
+        self._check_length(len(prompt), max_tokens)
+        proposed = PROPOSED_TOKENS if self._setup.proposer is not None else 0
+        wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
+        async with self._prompts.turn(prompt) as is_first:
+            if is_first and self._setup.reuse_prefixes:  # the others find the prompt in the cache, not each beside it
+                await self._generator.run(prompt, Wish(1))
+        output = await self._generator.run(prompt, wish)
+        ids = output.token_ids
+        ended = output.stopped and bool(ids) and ids[-1] in self._end_tokens
+        return Generation(tuple(ids[:-1] if ended else ids), ended)
+
+    async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
+        self._check(prompt, "prompt")
+        self._check(segment, "segment")
+        self._check_length(len(prompt), len(segment))
+        async with self._following.turn([*prompt, *segment]):
+            known = self._memory.recall(prompt, segment)
+            if known is not None:
+                self.recalled += 1
+                return known
+            values = await self._tail(await self._scorer(reuse_prefixes=True), prompt, segment)
+            values = self._completed(prompt, segment, values)
+        if len(values) < len(segment):
+            self.rescored += 1
+            values = await self._tail(await self._scorer(reuse_prefixes=False), prompt, segment)
+        if len(values) != len(segment) or not all(math.isfinite(value) and value <= 0.0 for value in values):
+            raise ScoreShapeError(
+                f"the {self._role} engine returned {len(values)} usable log-probs for {len(segment)} tokens",
+                role=self._role,
+                field="segment",
+            )
+        self._memory.remember(prompt, segment, values)
+        return values
+
+    async def with_draft(self, draft: Engine) -> OpenVinoEngine:
+        """Another engine of the same model that lets the draft's model propose tokens and checks them: token-level
+        speculative decoding, as openvino-genai has it.
+
+        Raises:
+            ConfigError: The draft is no model of this engine's kind, or cannot be loaded beside it.
+        """
+        if not isinstance(draft, OpenVinoEngine):
+            raise ConfigError(
+                f"the draft's engine, {type(draft).__name__}, cannot propose tokens within openvino-genai",
+                field="draft.engine",
+                remedy='use engine = "openvino" for both models, in this process',
+            )
+        # With prefix reuse its pipeline of two models loses count of its tokens and fails (2026.4).
+        setup = replace(self._setup, proposer=draft._setup.model, reuse_prefixes=False)  # noqa: SLF001 - same class
+        return await asyncio.to_thread(
+            OpenVinoEngine,
+            self._tokenizer,
+            setup,
+            max_context_tokens=min(self._max_context_tokens, draft.max_context_tokens),
+            vocabulary=self._vocabulary,
+            start=self._start,
+        )
+
+    async def forget(self) -> None:
+        """Drop whatever is kept of earlier prompts, keys and values and scores, by loading the model anew."""
+        async with self._scorers_lock:
+            pipelines = (self._generator, *self._scorers.values())
+            await asyncio.gather(*(asyncio.to_thread(pipeline.close) for pipeline in pipelines))
+            self._generator = await asyncio.to_thread(self._start, self._setup)
+            # Both scorers, so that nobody has to wait for one to load in the middle of what is measured.
+            for reuse_prefixes in (True, False) if self._scorers else ():
+                setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
+                self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
+        self._memory = ScoreMemory()
+        self._following = Following(self._setup.n_blocks)
+        self._prompts = Following(self._setup.n_blocks)
+
+    async def aclose(self) -> None:
+        """Free the engine; a second call does nothing."""
+        self._closed = True
+        async with self._scorers_lock:
+            for pipeline in (self._generator, *self._scorers.values()):
+                await asyncio.to_thread(pipeline.close)
+
+    async def _tail(self, scorer: Pipeline, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
+        """The log-probs of the last segment tokens that were computed anew, at most n_segment of them."""
+        tail = min(self._end_tokens)
+        output = await scorer.run([*prompt, *segment, tail], Wish(1, tuple(self._end_tokens), echo=True))
+        known = output.logprobs[:-2]  # without the tail's and that of the token after it
+        # Nothing precedes the very first token of a sequence; its place is filled with a number that means nothing.
+        computed = min(len(known), len(prompt) + len(segment) - 1)
+        return known[len(known) - min(computed, len(segment)) :]
+
+    async def _scorer(self, *, reuse_prefixes: bool) -> Pipeline:
+        """A pipeline in which nothing but scores runs, loaded when it is first wanted."""
+        async with self._scorers_lock:
+            if self._closed:
+                raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
+            if reuse_prefixes not in self._scorers:
+                setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
+                self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
+        return self._scorers[reuse_prefixes]
+
+    def _completed(self, prompt: Sequence[int], segment: Sequence[int], tail: list[float]) -> list[float]:
+        """`tail`, with the values missing before it taken from an earlier score of the same tokens, if there is one."""
+        missing = len(segment) - len(tail)
+        head = self._memory.recall(prompt, segment[:missing]) if missing else None
+        if head is None:
+            return tail
+        self.recalled += 1
+        return head + tail
+
+    def _check(self, token_ids: Sequence[int], name: str) -> None:
+        if not token_ids:
+            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
+        if not 0 <= min(token_ids) <= max(token_ids) < self._vocabulary:
+            raise InvalidRequestError(
+                f"the {name} holds token ids outside the vocabulary of {self._vocabulary}",
+                field=name,
+                remedy="encode the text with this engine's own tokenizer",
+            )
+
+    def _check_length(self, n_prompt: int, n_more: int) -> None:
+        if n_prompt + n_more > self.max_context_tokens:
+            raise ContextLengthError(
+                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
+                f"{self.max_context_tokens}",
+                role=self._role,
+                field="prompt",
+                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
+            )

@@ -1,0 +1,76 @@
+"""The process that owns one pipeline: ``python -m a1_trt.backends.openvino.worker HANDLE``.
+
+HANDLE is an open socket. One JSON line says how to load (`Setup`); the answer is the model's end tokens or an error.
+Then each line is a request or a cancellation, and each answer carries its request's number. The process ends when the
+other end of the socket closes, however that came about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from a1_trt.backends.openvino.batcher import Batcher
+from a1_trt.backends.openvino.pipeline import Setup, Wish
+from a1_trt.errors import A1Error
+
+LINE_BYTES = 1 << 26
+"""Longest line: a prompt of a million tokens."""
+
+
+async def serve(handle: int) -> None:
+    """Load the pipeline and work until the other end closes."""
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle), limit=LINE_BYTES)
+    try:
+        said = json.loads(await reader.readline())
+        paths = {name: Path(said[name]) for name in ("model", "proposer") if said[name] is not None}
+        batcher = Batcher.load(Setup(**{**said, **paths}))
+    except A1Error as error:
+        _say(writer, {"error": error.to_wire()})
+        await writer.drain()
+        return
+    _say(writer, {"end_tokens": sorted(batcher.end_tokens)})
+    tasks: dict[int, asyncio.Task[None]] = {}
+    try:
+        while line := await reader.readline():
+            said = json.loads(line)
+            if "cancel" in said:
+                if task := tasks.get(said["cancel"]):
+                    task.cancel()
+                continue
+            tasks[said["number"]] = task = asyncio.create_task(_answer(batcher, writer, said))
+            task.add_done_callback(partial(_forget, tasks, said["number"]))
+    except ConnectionError:
+        return  # the other end has died
+    finally:
+        batcher.close()
+
+
+async def _answer(batcher: Batcher, writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
+    try:
+        output = await batcher.run(said["token_ids"], Wish(**{**said["wish"], "stop": tuple(said["wish"]["stop"])}))
+    except A1Error as error:
+        _say(writer, {"number": said["number"], "error": error.to_wire()})
+        return
+    _say(writer, {"number": said["number"], "output": asdict(output)})
+
+
+def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> None:
+    del tasks[number]
+
+
+def _say(writer: asyncio.StreamWriter, document: dict[str, Any]) -> None:
+    writer.write(json.dumps(document).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches every process of a terminal; this one ends with its owner, who may still want its answers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(serve(int(sys.argv[1])))

@@ -1,0 +1,209 @@
+"""How a model is asked to generate and to score, and how a score is read from what it answers.
+
+This project's own models score `draft_input_ids` and answer with `output_log_probs`, one a token. TensorRT-LLM's
+`tensorrt_llm` has no such thing; there are two ways to get at the log-probs of a segment:
+
+external_draft
+    The segment is passed as the draft of speculative decoding (`draft_input_ids`), and `generation_logits` are asked
+    for: 1 + n_segment rows, of which row i predicts token i of the segment. KV reuse makes no difference. Whether the
+    server leaves out the rows behind the first draft token that it rejects, or drops draft tokens in a full batch, is
+    not documented: any other number of rows is an error, never a score.
+
+context_logits
+    Prompt and segment are one prompt, and `context_logits` are asked for: one row for each of its tokens. Rows of
+    tokens that came from the KV cache are not written, and nothing marks them, so the server is asked how many blocks
+    it reused, and a segment that begins inside them is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from a1_trt.backends.triton.connection import Tensors
+from a1_trt.errors import EngineError, ScoreShapeError
+
+Scoring = Literal["log_probs", "external_draft", "context_logits"]
+TOKENS_PER_BLOCK = 32
+"""Tokens in a block of the KV cache: the default of trtllm-build, which `a1_trt.build` leaves as it is."""
+_NEEDS: dict[Scoring, tuple[frozenset[str], frozenset[str]]] = {
+    "log_probs": (frozenset({"draft_input_ids", "return_log_probs"}), frozenset({"output_log_probs"})),
+    "external_draft": (frozenset({"draft_input_ids", "return_generation_logits"}), frozenset({"generation_logits"})),
+    "context_logits": (
+        frozenset({"return_context_logits", "return_perf_metrics"}),
+        frozenset({"context_logits", "kv_cache_reused_blocks"}),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request: its prompt, its tensors beside that, and the outputs that are wanted."""
+
+    prompt: Sequence[int]
+    tensors: Tensors
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The tensors of one model.
+
+    Args:
+        scoring: How it scores.
+        is_tensorrt_llm: It is TensorRT-LLM's own model.
+        end_ids: Tokens that end a text, the chief one first; empty where the server knows them itself.
+    """
+
+    scoring: Scoring
+    is_tensorrt_llm: bool
+    end_ids: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        inputs: frozenset[str],
+        outputs: frozenset[str],
+        end_ids: Sequence[int] = (),
+        *,
+        context_logits: bool = False,
+    ) -> Dialect:
+        """The dialect of a model with these inputs and outputs.
+
+        Args:
+            inputs: Names of its inputs.
+            outputs: Names of its outputs.
+            end_ids: Tokens that end a text, the chief one first.
+            context_logits: Score by context logits where there is a choice.
+
+        Raises:
+            EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
+        """
+        theirs = "generation_logits" in outputs
+        way: Scoring = ("context_logits" if context_logits else "external_draft") if theirs else "log_probs"
+        lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
+        if lacking:
+            raise EngineError(
+                f"the model has no {', '.join(lacking)}, which scoring by {way} needs",
+                field=lacking[0],
+                remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
+            )
+        if theirs and not end_ids:
+            raise EngineError(
+                "tensorrt_llm does not know which token ends a text, and nobody said so",
+                field="end_id",
+                remedy="give a model directory whose generation_config.json or tokenizer names the end-of-text token",
+            )
+        return cls(way, theirs, tuple(end_ids))
+
+    def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Question:
+        """Continue a prompt."""
+        tensors: Tensors = {"request_output_len": ("INT32", [max_tokens]), "seed": ("UINT64", [seed])}
+        if temperature > 0.0:
+            # With neither top_k nor top_p the backend takes the likeliest token, whatever the temperature.
+            tensors |= {"temperature": ("FP32", [temperature]), "runtime_top_p": ("FP32", [1.0])}
+        else:
+            tensors["runtime_top_k"] = ("INT32", [1])
+        return Question(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
+
+    def score(self, prompt: Sequence[int], segment: Sequence[int]) -> Question:
+        """Score a segment after a prompt."""
+        if self.scoring == "log_probs":
+            asked: Tensors = {
+                "request_output_len": ("INT32", [1]),
+                "draft_input_ids": ("INT32", segment),
+                "return_log_probs": ("BOOL", [True]),
+            }
+            return Question(prompt, asked, ("output_log_probs",))
+        more: Tensors = {"runtime_top_k": ("INT32", [1]), **self._ending(), **self._whole()}
+        if self.scoring == "external_draft":
+            asked = {
+                "request_output_len": ("INT32", [len(segment) + 1]),
+                "draft_input_ids": ("INT32", segment),
+                "return_generation_logits": ("BOOL", [True]),
+            }
+            return Question(prompt, asked | more, ("generation_logits",))
+        asked = {
+            "request_output_len": ("INT32", [1]),
+            "return_context_logits": ("BOOL", [True]),
+            "return_perf_metrics": ("BOOL", [True]),
+        }
+        return Question([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
+
+    def read_score(self, answer: Mapping[str, Any], n_prompt: int, segment: Sequence[int]) -> list[float]:
+        """The log-probs of `segment` in an answer to `score`, float64[n_segment].
+
+        Raises:
+            ScoreShapeError: There are not exactly as many rows as there must be, or values are no log-probs.
+        """
+        if self.scoring == "log_probs":
+            values = answer["output_log_probs"].astype(np.float64).ravel()
+            return _checked(values[: len(segment)], segment, "output_log_probs")
+        if self.scoring == "external_draft":
+            rows = _rows(answer["generation_logits"], 1 + len(segment), "generation_logits")
+            return _log_probs(rows[:-1], segment, "generation_logits")
+        rows = _rows(answer["context_logits"], n_prompt + len(segment), "context_logits")
+        n_blocks = int(answer["kv_cache_reused_blocks"].ravel()[0])
+        if n_blocks * TOKENS_PER_BLOCK > n_prompt - 1:
+            raise ScoreShapeError(
+                f"{n_blocks} blocks came from the KV cache, which reach into the segment, whose logits are then "
+                "not written",
+                field="context_logits",
+                remedy="score with external_draft, or render the target with KV cache reuse off",
+            )
+        return _log_probs(rows[n_prompt - 1 : -1], segment, "context_logits")
+
+    def stop(self, prompt: Sequence[int]) -> Question:
+        """Stop the request of the same id; the prompt is not looked at, but the backend wants one."""
+        return Question(prompt[:1], {"request_output_len": ("INT32", [1]), "stop": ("BOOL", [True])}, ())
+
+    def _ending(self) -> Tensors:
+        """What ends a text; the backend generates to the end of its room without it."""
+        if not self.end_ids:
+            return {}
+        tensors: Tensors = {"end_id": ("INT32", [self.end_ids[0]])}
+        if self.is_tensorrt_llm:
+            tensors["pad_id"] = ("INT32", [self.end_ids[0]])
+            others = self.end_ids[1:]
+            if others:  # words of one token each: all their tokens, and where each ends
+                tensors["stop_words_list"] = ("INT32", [list(others), list(range(1, len(others) + 1))])
+        return tensors
+
+    def _whole(self) -> Tensors:
+        """One response with the new tokens alone, said explicitly."""
+        if not self.is_tensorrt_llm:
+            return {}
+        return {"streaming": ("BOOL", [False]), "exclude_input_in_output": ("BOOL", [True])}
+
+
+def _rows(logits: Any, n_wanted: int, field: str) -> Any:
+    """The rows of one beam, floating[n_rows, vocabulary]."""
+    if logits.ndim < 2 or any(size != 1 for size in logits.shape[:-2]) or logits.shape[-2] != n_wanted:
+        raise ScoreShapeError(
+            f"{field} has the shape {list(logits.shape)} where {n_wanted} rows are wanted",
+            field=field,
+            remedy="build the target with logits gathered and max_draft_len for the longest segment",
+        )
+    return logits.reshape(n_wanted, logits.shape[-1])
+
+
+def _log_probs(rows: Any, segment: Sequence[int], field: str) -> list[float]:
+    values = np.empty(len(segment))
+    for index, token in enumerate(segment):  # a row at a time: all of them in float64 would take twice their memory
+        row = rows[index].astype(np.float64)
+        if not 0 <= token < row.size:
+            raise ScoreShapeError(f"token {token} has no logit among {row.size}", field=field)
+        top = row.max()
+        values[index] = row[token] - top - np.log(np.exp(row - top).sum()) if np.isfinite(top) else np.nan
+    return _checked(values, segment, field)
+
+
+def _checked(values: Any, segment: Sequence[int], field: str) -> list[float]:
+    if len(values) < len(segment) or not np.isfinite(values).all():
+        raise ScoreShapeError(
+            f"{int(np.isfinite(values).sum())} usable log-probs came for {len(segment)} tokens", field=field
+        )
+    return [float(value) for value in values]

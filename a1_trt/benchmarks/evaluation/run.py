@@ -1,0 +1,104 @@
+"""The loop: some problems in flight, each graded and on disk before it counts as done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from a1_trt.benchmarks.evaluation.datasets import Dataset
+from a1_trt.benchmarks.evaluation.folder import Folder
+from a1_trt.benchmarks.evaluation.records import failed_line, grade, problem_line, sample_lines
+from a1_trt.client import AsyncClient
+from a1_trt.errors import A1Error, ContextLengthError, DeadlineExceeded, InvalidRequestError
+from a1_trt.types import Problem, Result
+
+OF_THE_PROBLEM = (ContextLengthError, DeadlineExceeded, InvalidRequestError)
+"""Errors that say something about one problem, which counts as wrong then; any other one stops the evaluation."""
+
+OnProgress = Callable[[int, int, "Result | A1Error"], object]
+"""Told of each problem: how many are done of how many that were to do, and what came of it."""
+
+
+class Evaluation:
+    """Solves what is not done yet.
+
+    Args:
+        client: Solves problems.
+        dataset: The problems.
+        folder: Keeps what is done.
+        overrides: Parameters of every request; see `a1_trt.client.Overrides`.
+        concurrency: Problems in flight.
+        limit: Only the first so many problems.
+        deadline_s: Seconds that a problem may take.
+        alpha: What the controller compares p-values with; None where its level moves.
+
+    Example:
+        >>> await Evaluation(client, read_dataset("math500.jsonl"), folder, {"seed": 1}).run()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        dataset: Dataset,
+        folder: Folder,
+        overrides: Mapping[str, Any],
+        *,
+        concurrency: int = 8,
+        limit: int | None = None,
+        deadline_s: float | None = None,
+        alpha: float | None = None,
+    ) -> None:
+        self._client = client
+        self._dataset = dataset
+        self._folder = folder
+        self._overrides = dict(overrides)
+        self._concurrency = concurrency
+        self._deadline_s = deadline_s
+        self._alpha = alpha
+        done = folder.done
+        self.todo = [problem for problem in dataset.problems[:limit] if problem.id not in done]
+        self._n_done = 0
+        self._disk = asyncio.Lock()
+
+    async def run(self, on_progress: OnProgress = lambda done, total, outcome: None) -> None:
+        """Solve them; whoever cancels this loses the problems in flight.
+
+        Raises:
+            A1Error: The engines or the server failed. What is done stays done.
+        """
+        queue = iter(self.todo)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(self._concurrency, len(self.todo))):
+                    tasks.create_task(self._work(queue, on_progress))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _work(self, queue: Iterator[Problem], on_progress: OnProgress) -> None:
+        for problem in queue:
+            outcome = await self._one(problem)
+            self._n_done += 1
+            on_progress(self._n_done, len(self.todo), outcome)
+
+    async def _one(self, problem: Problem) -> Result | A1Error:
+        groups = self._dataset.groups.get(problem.id, {})
+        try:
+            result = await self._client.solve(problem, deadline_s=self._deadline_s, **self._overrides)
+        except OF_THE_PROBLEM as error:
+            await self._keep(failed_line(problem, error, groups), [])
+            return error
+        right = await asyncio.to_thread(grade, result)
+        await self._keep(problem_line(result, right, groups), sample_lines(result, right, groups, self._alpha))
+        return result
+
+    async def _keep(self, line: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+        async with self._disk:
+            line["ended_at"] = time.time()
+            writing = asyncio.ensure_future(asyncio.to_thread(self._folder.append, line, samples))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await writing  # the folder must not be closed while something is written into it
+                raise

@@ -1,0 +1,84 @@
+"""The page of a comparison: one HTML file that needs nothing else, and its plots as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from a1_trt.benchmarks.plots import plots
+from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
+from a1_trt.plotting import inline_svg, png
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(document: Mapping[str, Any], path: Path) -> None:
+    """Write the page of a document that `a1_trt.benchmarks.summarise` has filled with figures.
+
+    Raises:
+        ConfigError: It cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    _write(path, page(document).encode(), "html")
+
+
+def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write each plot as a PNG, and say where.
+
+    Raises:
+        ConfigError: They cannot be written, or matplotlib is not installed.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(directory, error, "png") from None
+    written = []
+    for name, (_, figure) in plots(document).items():
+        path = directory / f"{name}.png"
+        _write(path, png(figure), "png")
+        written.append(path)
+    return written
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The page as HTML."""
+    try:
+        import jinja2
+    except ImportError:
+        raise ConfigError(
+            "jinja2, which fills the page, is not installed", field="html", remedy="pip install 'a1_trt[report]'"
+        ) from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"rate": _rate, "number": _number, "interval": _interval}
+    drawn = [(title, inline_svg(figure, title)) for title, figure in plots(document).values()]
+    return environment.get_template("bench.html").render(document=document, plots=drawn)
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _interval(value: list[float] | None, scale: float = 1.0) -> str:
+    return "" if value is None else f"[{scale * value[0]:.3g}, {scale * value[1]:.3g}]"
+
+
+def _write(path: Path, content: bytes, field: str) -> None:
+    try:
+        write_whole(path, [content])
+    except OSError as error:
+        raise _unwritable(path, error, field) from None
+
+
+def _unwritable(path: Path, error: OSError, field: str) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror}", path=str(path), field=field, remedy="choose another place"
+    )

@@ -1,0 +1,190 @@
+"""Running one strategy over problems that arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+from a1_trt.benchmarks.strategies.arrivals import Arrivals
+from a1_trt.benchmarks.strategies.context import Recipe, Solve, Stage
+from a1_trt.benchmarks.strategies.registry import STRATEGIES
+from a1_trt.benchmarks.strategies.timeline import CallRecord, Decision, SampleTime, Timeline, recorded
+from a1_trt.config import Pair
+from a1_trt.core.conformal import Controller
+from a1_trt.engine import Engine
+from a1_trt.errors import A1Error, InvalidRequestError
+from a1_trt.runtime.calibration import controller_of, stored_log
+from a1_trt.types import Parameters, Problem, Result, Role
+
+OnProgress = Callable[[int, "Result | A1Error"], object]
+"""Told of each problem that is done: its index and what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one strategy gave. All times are seconds from the start of the run.
+
+    Args:
+        outcomes: A result or an error for every problem, in their order.
+        latencies_s: Seconds from each problem's arrival to its result, float64[n_problems].
+        calls: Every request to an engine, in the order in which they ended.
+        decisions: Every scored segment, in the order of the decisions.
+        samples: Every sample that ended, in the order of the ends.
+        wall_s: Seconds from the start to the last result.
+    """
+
+    outcomes: tuple[Result | A1Error, ...]
+    latencies_s: tuple[float, ...]
+    calls: tuple[CallRecord, ...]
+    decisions: tuple[Decision, ...]
+    samples: tuple[SampleTime, ...]
+    wall_s: float
+
+    @property
+    def results(self) -> list[Result]:
+        """The outcomes that are results."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Result)]
+
+
+def recipe_of(name: str) -> Recipe:
+    """The strategy of that name.
+
+    Raises:
+        InvalidRequestError: There is none.
+
+    Example:
+        >>> recipe_of("sync-rank").one_at_a_time
+        True
+    """
+    if name not in STRATEGIES:
+        raise InvalidRequestError(
+            f"there is no strategy {name!r}", field="strategies", remedy=f"choose from {', '.join(STRATEGIES)}"
+        )
+    return STRATEGIES[name]
+
+
+def fresh_controller(name: str, pair: Pair) -> Controller:
+    """The controller with which a strategy starts: with the past that the pair has stored, and never shared."""
+    adapted = _adapted(pair, recipe_of(name))
+    return controller_of(adapted, stored_log(adapted))
+
+
+async def run(
+    name: str,
+    pair: Pair,
+    engines: Mapping[Role, Engine],
+    problems: Sequence[Problem],
+    parameters: Parameters,
+    *,
+    arrivals: Arrivals,
+    seed: int,
+    on_progress: OnProgress | None = None,
+    controller: Controller | None = None,
+) -> Run:
+    """Solve problems by one strategy. Works in virtual time, too.
+
+    Args:
+        name: Out of `STRATEGIES`.
+        pair: The pair.
+        engines: One engine per role; they stay open.
+        problems: The problems.
+        parameters: How each is to be solved; a strategy replaces what makes it what it is.
+        arrivals: When they arrive.
+        seed: Seed of all sampling, in place of the parameters' own.
+        on_progress: Told of every problem that is done.
+        controller: Decides about takeovers, and goes on learning; `fresh_controller` when None.
+
+    Raises:
+        InvalidRequestError: There is no such strategy.
+        ConfigError: The engines cannot do what it needs.
+
+    Example:
+        >>> from a1_trt.runtime import virtual_time
+        >>> from tests.doubles.simulated import SimulatedEngine
+        >>> from a1_trt.config import make_pair
+        >>> simulated = {"model": "none", "engine": "simulated"}
+        >>> async def main():
+        ...     engines = {"draft": SimulatedEngine("draft"), "target": SimulatedEngine("target")}
+        ...     pair = make_pair({"name": "p", "draft": simulated, "target": simulated})
+        ...     problems = [Problem("What is 1 + 1?")]
+        ...     return await run("a1", pair, engines, problems, Parameters(), arrivals=Arrivals(n_in_flight=1), seed=0)
+        >>> len(virtual_time.run(main()).outcomes)
+        1
+    """
+    recipe = recipe_of(name)
+    timeline = Timeline()
+    stage = Stage(
+        pair=_adapted(pair, recipe),
+        engines=recorded(engines, timeline),
+        parameters=replace(parameters, seed=seed, **recipe.parameters),
+        controller=fresh_controller(name, pair) if controller is None else controller,
+        timeline=timeline,
+        problems=tuple(problems),
+    )
+    async with recipe.open(stage) as solve:
+        outcomes = await _solve_all(stage, _in_turn(solve) if recipe.one_at_a_time else solve, arrivals, on_progress)
+        wall_s = timeline.now_s
+    done = [outcome for outcome, _ in outcomes]
+    latencies_s = tuple(latency_s for _, latency_s in outcomes)
+    return Run(
+        tuple(done), latencies_s, tuple(timeline.calls), tuple(timeline.decisions), tuple(timeline.samples), wall_s
+    )
+
+
+def _adapted(pair: Pair, recipe: Recipe) -> Pair:
+    conformal = pair.conformal.model_copy(update=dict(recipe.conformal))
+    return pair.model_copy(update={"conformal": conformal})
+
+
+def _in_turn(solve: Solve) -> Solve:
+    """The same, but the next problem starts when the one before is done."""
+    turn = asyncio.Lock()
+
+    async def solve_in_turn(index: int, problem: Problem) -> Result:
+        async with turn:
+            return await solve(index, problem)
+
+    return solve_in_turn
+
+
+async def _solve_all(
+    stage: Stage, solve: Solve, arrivals: Arrivals, on_progress: OnProgress | None
+) -> list[tuple[Result | A1Error, float]]:
+    async def one(index: int, problem: Problem) -> tuple[Result | A1Error, float]:
+        async with gate(index):
+            stage.timeline.arrive(index)
+            outcome: Result | A1Error
+            try:
+                outcome = await solve(index, problem)
+            except A1Error as error:
+                outcome = error
+            latency_s = stage.timeline.since_arrival_s(index)
+            if isinstance(outcome, Result):
+                outcome = replace(outcome, wall_s=latency_s)
+        if on_progress is not None:
+            on_progress(index, outcome)
+        return outcome, latency_s
+
+    gate = _gate(stage.timeline, arrivals, len(stage.problems))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(index, problem)) for index, problem in enumerate(stage.problems)]
+    return [task.result() for task in tasks]
+
+
+def _gate(
+    timeline: Timeline, arrivals: Arrivals, n_problems: int
+) -> Callable[[int], AbstractAsyncContextManager[None]]:
+    """What a problem passes when it arrives, and keeps as long as it is at work."""
+    times_s = arrivals.times_s(n_problems)
+    places = asyncio.Semaphore(arrivals.n_in_flight or max(1, n_problems))
+
+    @asynccontextmanager
+    async def enter(index: int) -> AsyncIterator[None]:
+        if times_s is not None:
+            await asyncio.sleep(max(0.0, times_s[index] - timeline.now_s))
+        async with places if times_s is None else nullcontext():
+            yield
+
+    return enter

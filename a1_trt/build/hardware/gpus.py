@@ -1,0 +1,234 @@
+"""GPUs: what one can do, and how many there are."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from a1_trt.errors import ConfigError
+
+MAX_GPUS = 64
+_LONGEST_NAME = 64
+_MANY = re.compile(r"(?:(?P<before>\d{1,4})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,4}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One kind of GPU; figures of its data sheet, from gpus.toml.
+
+    Args:
+        name: Short name, such as "h100-80g".
+        memory_gib: What the driver reports as total, GiB.
+        sm: Compute capability times 10.
+        bandwidth_gb_s: Memory bandwidth, GB/s; None where only the driver was asked.
+        link_gb_s: To the neighbouring GPU, both directions together, GB/s; None likewise.
+        tflops: Dense tensor peak by type, TFLOP/s.
+        title: Full name.
+        source: Where the figures are from.
+        used_gib: What was in use when the driver was asked, GiB.
+    """
+
+    name: str
+    memory_gib: float
+    sm: int
+    bandwidth_gb_s: float | None = None
+    link_gb_s: float | None = None
+    tflops: dict[str, float] = field(default_factory=dict, hash=False)
+    title: str = ""
+    source: str = ""
+    used_gib: float = field(default=0.0, compare=False)
+
+    @property
+    def has_fp8(self) -> bool:
+        """Whether it multiplies 8-bit floats (Ada, Hopper and later)."""
+        return self.sm >= 89
+
+    @property
+    def has_nvfp4(self) -> bool:
+        """Whether it multiplies NVFP4 (Blackwell and later)."""
+        return self.sm >= 100
+
+    @property
+    def has_int4_awq(self) -> bool:
+        """Whether TensorRT-LLM has kernels of 4-bit weights with 16-bit arithmetic for it (Ampere, Ada, Hopper)."""
+        return 80 <= self.sm < 100
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSpec:
+    """Some GPUs of one kind.
+
+    Args:
+        gpu: The kind.
+        count: How many.
+
+    Example:
+        >>> str(GpuSpec.parse("2 x h100-80g")), GpuSpec.parse("h100-80gx2").count, GpuSpec.parse("l4-24g").gpu.sm
+        ('2 x h100-80g', 2, 89)
+    """
+
+    gpu: Gpu
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.gpu.name}"
+
+    @property
+    def memory_gib(self) -> float:
+        """Memory of all of them, GiB."""
+        return self.gpu.memory_gib * self.count
+
+    @classmethod
+    def parse(cls, text: str) -> GpuSpec:
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2".
+
+        Raises:
+            ConfigError: There is no such GPU, or no such number of them.
+        """
+        plain = re.sub(r"\s+", "", text[: 4 * _LONGEST_NAME]).lower()
+        known = known_gpus()
+        if plain in known:  # a name may end like a number of them
+            return cls(known[plain])
+        found = _MANY.fullmatch(plain)
+        name = found["name"] if found else plain
+        gpu = find_gpu(name)
+        if found is None or gpu is None:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"there is no GPU {text[:_LONGEST_NAME]!r}",
+                field="gpu",
+                remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
+            )
+        counts = [int(number) for number in (found["before"], found["after"]) if number]
+        if len(counts) > 1 or not 1 <= (counts or [1])[0] <= MAX_GPUS:
+            raise ConfigError(
+                f"{text[:_LONGEST_NAME]!r} is no number of GPUs",
+                field="gpu",
+                remedy=f"write one number from 1 to {MAX_GPUS}, such as {name}x2",
+            )
+        return cls(gpu, *counts)
+
+    @classmethod
+    def detect(cls) -> GpuSpec:
+        """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says.
+
+        Raises:
+            ConfigError: nvidia-ml-py is missing, there is no GPU or no driver, or the GPUs are of several kinds.
+        """
+        found = _ask_driver()
+        if len({(gpu.name, gpu.sm) for gpu in found}) > 1:
+            raise ConfigError(
+                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in found)}",
+                field="gpu",
+                remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
+            )
+        least = min(found, key=lambda gpu: gpu.memory_gib)
+        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in found)), len(found))
+
+
+def find_gpu(name: str) -> Gpu | None:
+    """A GPU by its name, or the largest one of a name that several share; None where there is none.
+
+    Example:
+        >>> find_gpu("H100").name
+        'h100-80g'
+    """
+    fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name.lower())}(-\d+g)?", known)]
+    return max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
+
+
+@cache
+def known_gpus() -> dict[str, Gpu]:
+    """Every GPU that can be named.
+
+    Example:
+        >>> known_gpus()["a100-80g"].has_fp8, known_gpus()["h100-80g"].has_fp8
+        (False, True)
+    """
+    return {name: Gpu(name, **{k: v for k, v in said.items() if k != "nvml"}) for name, said in _table().items()}
+
+
+@cache
+def _table() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(resources.files("a1_trt.build.hardware").joinpath("gpus.toml").read_text(encoding="utf-8"))
+
+
+def _ask_driver() -> list[Gpu]:
+    try:
+        import pynvml
+    except ImportError:
+        raise ConfigError(
+            "reading the GPUs of this machine needs nvidia-ml-py, which is not installed",
+            field="gpu",
+            remedy="pip install 'a1_trt[gpu]', or name them with --gpu NAME[xN]",
+        ) from None
+    try:
+        pynvml.nvmlInit()
+        try:
+            found = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        raise ConfigError(
+            f"no NVIDIA driver answers on this machine ({error})",
+            field="gpu",
+            remedy="run this where the GPUs are, or name them with --gpu NAME[xN]",
+        ) from None
+    if not found:
+        raise ConfigError(
+            "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
+        )
+    return found
+
+
+def _visible(count: int) -> list[int]:
+    """The GPUs that programs of this process may use; the driver itself names all."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is None:
+        return list(range(count))
+    indices = [part.strip() for part in said.split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) < count for part in indices):
+        raise ConfigError(
+            f"CUDA_VISIBLE_DEVICES is {said[:_LONGEST_NAME]!r}, and there are {count} GPUs",
+            field="CUDA_VISIBLE_DEVICES",
+            remedy="write their numbers, such as 0,1, or unset it",
+        )
+    return [int(part) for part in indices]
+
+
+def _described(pynvml: Any, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    title = pynvml.nvmlDeviceGetName(handle)
+    title = title.decode() if isinstance(title, bytes) else str(title)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    said = known_gpus().get(_name_of(title) or "")
+    return Gpu(
+        name=said.name if said else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+        memory_gib=round(memory.total / 2**30, 2),
+        sm=10 * major + minor,
+        bandwidth_gb_s=said.bandwidth_gb_s if said else None,
+        link_gb_s=said.link_gb_s if said else None,
+        tflops=said.tflops if said else {},
+        title=title,
+        source="driver" if said is None else said.source,
+        used_gib=round(memory.used / 2**30, 2),
+    )
+
+
+def _name_of(title: str) -> str | None:
+    """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is no L4)."""
+    fitting = [
+        (len(start), name)
+        for name, said in _table().items()
+        for start in said["nvml"]
+        if re.match(rf"{re.escape(start)}(?![A-Za-z0-9])", title)
+    ]
+    return max(fitting)[1] if fitting else None

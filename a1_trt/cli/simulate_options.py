@@ -1,0 +1,89 @@
+"""Options that say what is simulated, and the request that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from a1_trt.simulate.config import Request
+    from a1_trt.types import Role
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+strategy_option = click.option(
+    "--strategy", default="a1", show_default=True, metavar="NAME", help="See docs/simulation.md."
+)
+_WORKLOAD = (
+    click.option("--gpu", metavar="NAMExN", help="GPUs, such as H100x8."),
+    click.option("--trace", type=click.Path(path_type=Path), help="A published trace: its decisions are replayed."),
+    click.option("--problems", "n_problems", type=int, help="Problems; the trace's own, or 32."),
+    click.option("--samples", "n_samples", type=int, help="Samples of each; the trace's or the pair's own."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    click.option("--max-turns", type=int, help="Longest chain, in turns."),
+    click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
+    click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
+    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
+    click.option("--draft-in-flight", type=click.IntRange(1, 65536), help="Most draft calls in flight an engine."),
+    click.option("--target-in-flight", type=click.IntRange(1, 65536), help="Most target calls in flight an engine."),
+    click.option("--concurrency", type=click.IntRange(min=1), help="Problems at work at once."),
+    click.option("--controller", metavar="NAME", help="Decides; a trace's own decisions are replayed if not given."),
+    click.option("--chars-per-token", type=float, help="Characters of a token of a trace."),
+    click.option("--lengths", multiple=True, metavar="NAME=VALUE", help="Of a drawn workload: median_tokens, ..."),
+    click.option("--set", "assumptions", multiple=True, metavar="NAME=VALUE", help="Another value of simulation.toml."),
+    click.option("--engines", type=click.Path(path_type=Path), help="Engines of `simulate fit`, instead of GPUs."),
+    click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
+    click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
+)
+_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
+alpha_option = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
+load_option = click.option(
+    "--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given."
+)
+split_option = click.option("--split", metavar="D:T", help="GPUs of draft and target; one third to two if not given.")
+
+
+def workload_options(function: _F) -> _F:
+    """What is simulated, on what, and what is assumed."""
+    for option in reversed(_WORKLOAD):
+        function = option(function)
+    return function
+
+
+def make_request(pair: str, given: dict[str, Any], split: str | None = None) -> Request:
+    """What the options say."""
+    from a1_trt.simulate.config import Request
+    from a1_trt.simulate.engines import read_engines
+    from a1_trt.simulate.fleet import ROLES
+    from a1_trt.simulate.parsing import lengths_of, pairs_of
+    from a1_trt.simulate.speculation import Speculation
+    from a1_trt.simulate.sweep import split_layout
+    from a1_trt.simulate.traces import CHARS_PER_TOKEN
+
+    in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
+    engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)
+    request = Request(
+        pair,
+        gpu=given["gpu"],
+        strategy=given["strategy"],
+        trace=given["trace"],
+        n_problems=given["n_problems"],
+        n_samples=given["n_samples"],
+        seed=given["seed"],
+        parameters={name: given.get(name) for name in _PARAMETERS},
+        in_flight=in_flight,
+        concurrency=given["concurrency"],
+        load_per_min=given.get("load_per_min"),
+        controller=given["controller"],
+        lengths=lengths_of(given["lengths"]),
+        chars_per_token=CHARS_PER_TOKEN if given["chars_per_token"] is None else given["chars_per_token"],
+        assumptions=pairs_of(given["assumptions"], "set"),
+        speculation=Speculation(given["speculative_tokens"], given["acceptance"]),
+        engines=engines,
+        coupled=coupled,
+    )
+    return replace(request, layout=split_layout(split, request)) if split else request

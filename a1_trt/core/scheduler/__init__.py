@@ -1,0 +1,29 @@
+"""The asynchronous conformal scheduler: pure decisions, no engine, no clock, no event loop.
+
+Theory of operation
+===================
+
+A scheduler holds problems; a problem holds n samples; a sample is always in exactly one `State`. Everything that
+changes a state goes through the table in `states.py`. Three verbs drive it::
+
+    number = scheduler.add(problem, parameters)    # n samples are ready to draft
+    plan = scheduler.schedule()                    # calls to start, ids of calls to cancel
+    events = scheduler.update(completion)          # one call came back
+
+`schedule` starts as many waiting calls as the limits of calls in flight allow, first come, first served. `update` books
+the completion, decides what the sample does next by `policy.py`, and puts its next call in the queue *at once*: no
+sample ever waits for another one. (Under `admission = "barrier"`, kept as the baseline to measure against, a call is
+held back until all samples of its problem have come as far.) A segment's nonconformity score becomes a p-value against
+past scores only, which is what makes the decision possible without waiting for the other samples of the turn.
+
+With `optimistic`, the draft call of the next turn is made while a segment is still being verified, as if that were
+accepted (`ahead.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
+
+When the vote of a problem is settled its other samples are stopped: their waiting calls are dropped, those in flight
+are named in the next plan's `cancel`, and each keeps its place among the calls in flight until its completion arrives.
+"""
+
+from a1_trt.core.scheduler.scheduler import Plan, Scheduler
+from a1_trt.core.scheduler.states import TRANSITIONS, Signal, State
+
+__all__ = ["TRANSITIONS", "Plan", "Scheduler", "Signal", "State"]

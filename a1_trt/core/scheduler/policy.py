@@ -1,0 +1,151 @@
+"""What a sample does next: the rules of the method as functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from a1_trt.core.conformal import Candidate, Category, category_of
+from a1_trt.core.reasoning.answers import boxed, take_back
+from a1_trt.core.scheduler.seeds import uniform
+from a1_trt.core.scheduler.states import Signal, State
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError
+from a1_trt.types import Call, CallKind, Logprobs, Parameters, Problem, SampleEnd, Segment, Strategy
+
+Verdict = tuple[Signal, SampleEnd | None]
+"""What happens to a sample, and why it ends where it does."""
+
+_PHASE: dict[CallKind, int] = {"draft": 0, "score": 1, "takeover": 2}
+
+
+def opening(strategy: Strategy) -> State:
+    """The state in which a sample starts."""
+    return State.TAKEOVER if strategy == "target_only" else State.DRAFT
+
+
+def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
+    """Longest generation of a call: a segment; or, with one model alone, the whole chain in one call."""
+    if kind == "score":
+        return 0
+    tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
+    return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
+
+
+def candidate(
+    problem: Problem,
+    sample: int,
+    turn: int,
+    score: float,
+    category: Category,
+    parameters: Parameters,
+    quota: tuple[int, int] | None = None,
+) -> Candidate:
+    """What the controller is asked about a scored segment."""
+    return Candidate(
+        score=score,
+        category=category_of(category, turn, problem.key),
+        problem=problem.key,
+        alpha=parameters.alpha,
+        # Both names: callers may call all their problems the same, or ask for one twice.
+        u=uniform(parameters.seed, f"{problem.id} {problem.key}", sample, turn),
+        quota=quota,
+    )
+
+
+def quota(parameters: Parameters, used: int, seen: int) -> tuple[int, int] | None:
+    """Takeovers and samples that are left of a problem's turn, where exactly so many takeovers are wanted.
+
+    Args:
+        parameters: Those of the problem.
+        used: Takeovers among its samples that were scored in this turn so far.
+        seen: Number of those samples.
+    """
+    if not parameters.exact_budget:
+        return None
+    return round(parameters.alpha * parameters.n_samples) - used, parameters.n_samples - seen
+
+
+def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
+    """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified.
+
+    An empty segment has no score; it goes the way of a segment whose scoring failed.
+    """
+    if parameters.strategy == "draft_only":
+        return after_turn(chain, segment, parameters.max_turns - 1, parameters)
+    if boxed(chain) is not None and not parameters.verify_answers:
+        return Signal.FINISH, SampleEnd.ANSWERED
+    if not segment.text:
+        return unscored(parameters)
+    return Signal.WRITTEN, None
+
+
+def after_turn(chain: str, last: Segment, turn: int, parameters: Parameters) -> Verdict:
+    """What follows a turn whose text stands: the end, or the next turn."""
+    if boxed(chain) is not None:
+        return Signal.FINISH, SampleEnd.ANSWERED
+    if last.ended:
+        return Signal.FINISH, SampleEnd.ENDED
+    if turn + 1 >= parameters.max_turns or parameters.strategy != "a1":
+        return Signal.FINISH, SampleEnd.EXHAUSTED
+    return Signal.NEXT_TURN, None
+
+
+def looks_ahead(segments: Sequence[Segment], turn: int, parameters: Parameters) -> bool:
+    """Whether the draft may write on while the last segment is verified: an acceptance would lead to the next turn."""
+    if not parameters.optimistic or parameters.admission == "barrier":
+        return False
+    chain = "".join(segment.text for segment in segments)
+    return after_turn(chain, segments[-1], turn, parameters)[0] is Signal.NEXT_TURN
+
+
+def unscored(parameters: Parameters) -> Verdict:
+    """What follows a segment that could not be scored; it is never accepted silently."""
+    if parameters.on_score_error == "fail":
+        return Signal.FINISH, SampleEnd.FAILED
+    return Signal.REJECTED, None
+
+
+def rewound(
+    segments: tuple[Segment, ...], logprobs: Logprobs | None, parameters: Parameters
+) -> tuple[tuple[Segment, ...], str | None]:
+    """The chain as far as it stands once its last segment is rejected: the target goes on from there.
+
+    A segment that holds the answer loses it in any case, so that the target has something to go on with; one that was
+    not scored stands up to there.
+
+    Returns:
+        The segments, and the text of the last one if it was shortened, else None.
+    """
+    *kept, last = segments
+    text, ids = last.text, last.token_ids
+    if logprobs is not None and parameters.takeover_from == "surprise":
+        text, ids = logprobs.calm_text, logprobs.calm_ids
+    if boxed("".join(segment.text for segment in kept) + text) is not None:
+        text, ids = take_back(text), ()
+    if text == last.text:
+        return segments, None
+    return (*kept, replace(last, text=text, token_ids=ids, ended=False)), text
+
+
+def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
+    """What follows a call that failed: a full context ends a chain that has begun, other errors fail the sample."""
+    if isinstance(error, Cancelled):
+        return Signal.FINISH, SampleEnd.CANCELLED
+    if isinstance(error, ContextLengthError) and call.segments:
+        return Signal.FINISH, SampleEnd.EXHAUSTED
+    if call.kind == "score":
+        return unscored(parameters)
+    return Signal.FINISH, SampleEnd.FAILED
+
+
+def released(held: Sequence[Call], n_busy: int) -> list[Call]:
+    """Which calls that a barrier holds may join the queue: when no other is left there, those of the earliest phase.
+
+    Args:
+        held: Calls of one problem.
+        n_busy: Calls of that problem that are queued or in flight.
+    """
+    if n_busy or not held:
+        return []
+    first = min((call.turn, _PHASE[call.kind]) for call in held)
+    return [call for call in held if (call.turn, _PHASE[call.kind]) == first]

@@ -1,0 +1,138 @@
+"""The record of one problem while it is at work: its samples and what they have cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from a1_trt.core.reasoning.answers import boxed
+from a1_trt.core.reasoning.votes import count_votes, is_settled
+from a1_trt.core.scheduler.states import State
+from a1_trt.errors import A1Error
+from a1_trt.types import (
+    Call,
+    Parameters,
+    Problem,
+    Result,
+    SampleEnd,
+    SampleFinished,
+    Segment,
+    Trajectory,
+    Turn,
+    Usage,
+)
+
+
+@dataclass(slots=True)
+class Sample:
+    """One chain at work.
+
+    Args:
+        state: What it waits for.
+        segments: The chain so far.
+        turn: The turn it is in, from 0.
+        turns: The turns that are over.
+        opened: Number of segments before the current turn.
+        losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
+        answer: What the chain answers, once it has ended with an answer.
+    """
+
+    state: State
+    segments: tuple[Segment, ...] = ()
+    turn: int = 0
+    turns: list[Turn] = field(default_factory=list)
+    opened: int = 0
+    losses: list[float] = field(default_factory=list)
+    score: float | None = None
+    p_value: float | None = None
+    takeover: bool = False
+    forced: str | None = None
+    end: SampleEnd | None = None
+    answer: str | None = None
+    error: A1Error | None = None
+
+    @property
+    def text(self) -> str:
+        """The chain's text."""
+        return "".join(segment.text for segment in self.segments)
+
+    def finish(self, end: SampleEnd) -> None:
+        """End the chain, and read its answer."""
+        self.state, self.end = State.FINISHED, end
+        self.answer = boxed(self.text) if end is SampleEnd.ANSWERED else None
+        self.close_turn()
+        if end is not SampleEnd.FAILED:
+            self.error = None
+
+    def close_turn(self) -> None:
+        """Book the current turn and open the next one."""
+        if len(self.segments) > self.opened:
+            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover, self.forced))
+        self.opened = len(self.segments)
+        self.turn += 1
+        self.score = self.p_value = None
+        self.takeover = False
+        self.forced = None
+
+    def trajectory(self, index: int) -> Trajectory:
+        """The finished chain as a value."""
+        return Trajectory(index, tuple(self.turns), self.end or SampleEnd.CANCELLED, self.answer, self.error)
+
+
+@dataclass(slots=True)
+class Work:
+    """One problem at work.
+
+    Args:
+        held: Its calls that a barrier holds back.
+        busy: Ids of its calls that are queued or in flight.
+        n_open: Samples that are still at work.
+    """
+
+    problem: Problem
+    parameters: Parameters
+    samples: list[Sample]
+    held: list[Call] = field(default_factory=list)
+    busy: set[int] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    n_open: int = field(init=False)
+    _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.n_open = len(self.samples)
+
+    def finish(self, index: int, end: SampleEnd) -> SampleFinished:
+        """End a sample."""
+        sample = self.samples[index]
+        sample.finish(end)
+        self.n_open -= 1
+        return SampleFinished(index, end, sample.answer)
+
+    def spent(self, turn: int) -> tuple[int, int]:
+        """Takeovers among the samples that were scored in a turn so far, and the number of those."""
+        return self._spent.get(turn, (0, 0))
+
+    def spend(self, turn: int, takeover: bool) -> None:
+        """Count one more scored segment of a turn."""
+        used, seen = self.spent(turn)
+        self._spent[turn] = used + takeover, seen + 1
+
+    def votes(self) -> tuple[tuple[str, int], ...]:
+        """The votes of the samples that have ended."""
+        return count_votes(sample.answer for sample in self.samples)
+
+    def is_settled(self) -> bool:
+        """Whether the vote is decided, whatever the open samples say."""
+        # A lead cannot exceed the samples that have ended: most of the time there is nothing to count.
+        return 2 * self.n_open < len(self.samples) and is_settled(self.votes(), self.n_open)
+
+    def result(self) -> Result:
+        """The finished problem as a value."""
+        votes = self.votes()
+        return Result(
+            problem=self.problem,
+            answer=votes[0][0] if votes else None,
+            votes=votes,
+            trajectories=tuple(sample.trajectory(index) for index, sample in enumerate(self.samples)),
+            usage=Usage(**self.counts),
+        )

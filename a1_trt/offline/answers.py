@@ -1,0 +1,190 @@
+"""Which samples ended right: as recorded, by an answer file, or, where there is neither, as most samples did."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from a1_trt.benchmarks.clusters import Booleans, Integers
+from a1_trt.benchmarks.grading import is_correct
+from a1_trt.benchmarks.problems import read_problems
+from a1_trt.core.reasoning import count_votes, normalise
+from a1_trt.errors import InvalidRequestError
+from a1_trt.offline.recording import GROUPS, Recording, Samples
+from a1_trt.types import Problem
+
+_LEAST_SOLVED = 0.2
+"""Fewer problems with any right sample than this say that the answers are those of other problems."""
+
+Outcome = Literal["correct", "agrees with the majority vote"]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What is known of each sample's end.
+
+    Args:
+        kind: What `good` says.
+        good: bool[n_kept].
+        problem: Number of each sample's problem, int[n_kept].
+        sample: Its number within the problem, int[n_kept].
+        note: How it was found out.
+    """
+
+    kind: Outcome
+    good: Booleans
+    problem: Integers
+    sample: Integers
+    note: str
+
+
+def outcomes_of(recording: Recording) -> Outcomes:
+    """Correctness where it is recorded or was graded, else agreement with the majority vote.
+
+    Agreement is no correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
+    have no vote and are left out.
+
+    Raises:
+        InvalidRequestError: The recording says nothing about answers.
+    """
+    samples = recording.samples
+    if samples is None or (samples.correct is None and not any(samples.answers)):
+        raise InvalidRequestError(
+            f"{recording.name} holds no answers of samples",
+            field="sample_answer",
+            remedy="record sample_question, sample_index and sample_answer, or correct",
+        )
+    if samples.correct is not None:
+        return Outcomes("correct", samples.correct, samples.problem, samples.sample, "graded")
+    votes = _votes(samples, len(recording.problems))
+    known = np.asarray([votes[problem] is not None for problem in samples.problem])
+    agrees = np.asarray(
+        [
+            answer is not None and normalise(answer) == votes[problem]
+            for answer, problem in zip(samples.answers, samples.problem, strict=True)
+        ]
+    )
+    return Outcomes(
+        "agrees with the majority vote",
+        agrees[known],
+        samples.problem[known],
+        samples.sample[known],
+        "the right answers are not known: give --answers; this is agreement with the vote of the same samples",
+    )
+
+
+def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
+    """The recording with its samples graded against a file of problems, and the problems' levels.
+
+    Args:
+        recording: The recording; problem i belongs to row i, or to the row with its name as id.
+        path: JSON lines with problem and answer.
+        drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
+            as the published code draws them.
+
+    Raises:
+        ConfigError: The file cannot be read, or a row has no answer.
+        InvalidRequestError: The recording has no answers, or these are answers of other problems.
+    """
+    samples = recording.samples
+    if samples is None:
+        raise InvalidRequestError(
+            f"{recording.name} holds no answers of samples", field="sample_answer", remedy="leave out --answers"
+        )
+    rows = _rows(recording, read_problems(path, with_answers=True), path, drawn)
+    pairs = list(zip(samples.answers, samples.problem.tolist(), strict=True))
+    verdicts = {(answer, problem): is_correct(answer, rows[problem].answer or "") for answer, problem in {*pairs}}
+    correct = np.asarray([verdicts[pair] for pair in pairs], dtype=np.bool_)
+    _check_match(recording, path, correct)
+    graded = replace(recording, samples=replace(samples, correct=correct))
+    return replace(graded, groups={**recording.groups, **_groups(rows, path)})
+
+
+def with_groups(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
+    """The recording with the levels, subjects and tasks of its problems, from a file of problems.
+
+    Args:
+        recording: The recording.
+        path: As for `with_answers`.
+        drawn: As for `with_answers`.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        InvalidRequestError: These are other problems, or no row says a level, subject or task.
+    """
+    rows = _rows(recording, read_problems(path), path, drawn)
+    samples = recording.samples
+    if samples is not None:
+        pairs = zip(samples.answers, samples.problem.tolist(), strict=True)
+        same = [normalise(answer or "") == normalise(rows[problem].answer or "") for answer, problem in pairs]
+        _check_match(recording, path, np.asarray(same, dtype=np.bool_))
+    groups = _groups(rows, path)
+    if not groups:
+        raise InvalidRequestError(
+            f"{path} says no {', '.join(GROUPS)} of each problem", field="problems_file", remedy="leave it out"
+        )
+    return replace(recording, groups={**recording.groups, **groups})
+
+
+def _check_match(recording: Recording, path: Path, right: Booleans) -> None:
+    """Refuse answers that hardly any problem agrees with: they belong to other problems."""
+    samples = recording.samples
+    solved = len(set(samples.problem[right].tolist())) / len(recording.problems) if samples else 1.0
+    if solved < _LEAST_SOLVED and len(recording.problems) >= 5:
+        raise InvalidRequestError(
+            f"only {solved:.0%} of the problems of {recording.name} have a sample that is right by {path}: "
+            "its rows are other problems, or in another order",
+            field="answers",
+            remedy="give the problems in the recording's order, or say how they were drawn, such as 42:100",
+        )
+
+
+def _groups(rows: list[Problem], path: Path) -> dict[str, tuple[str, ...]]:
+    """What the file says of each problem's group, where it says it of all of them."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    numbered = [(number, json.loads(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    said = {str(row.get("id", number)): row for number, row in numbered}
+    found = {}
+    for name in GROUPS:
+        values = [said.get(row.id, {}).get(name) for row in rows]
+        if None not in values:
+            found[name] = tuple(map(str, values))
+    return found
+
+
+def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[int, int] | None) -> list[Problem]:
+    """The row of each of the recording's problems."""
+    by_id = {row.id: row for row in rows}
+    if drawn is None and all(name in by_id for name in recording.problems):
+        return [by_id[name] for name in recording.problems]
+    if drawn is not None:
+        seed, n_drawn = drawn
+        if not 0 < n_drawn <= len(rows):
+            raise InvalidRequestError(
+                f"{n_drawn} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
+            )
+        # Python's own generator: the rule that the published code draws its problems by.
+        rows = [rows[place] for place in random.Random(seed).sample(range(len(rows)), n_drawn)]  # noqa: S311
+    numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(recording.problems)]
+    if max(numbers) >= len(rows):
+        raise InvalidRequestError(
+            f"{path} has no row {max(numbers)} for the problems of {recording.name}",
+            field="answers",
+            remedy="give all the problems, in the recording's order",
+        )
+    return [rows[number] for number in numbers]
+
+
+def _votes(samples: Samples, n_problems: int) -> list[str | None]:
+    """The most common answer of each problem."""
+    of_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
+    for answer, problem in zip(samples.answers, samples.problem, strict=True):
+        of_problem[problem].append(answer)
+    counted: Sequence[tuple[tuple[str, int], ...]] = [count_votes(answers) for answers in of_problem]
+    return [votes[0][0] if votes else None for votes in counted]

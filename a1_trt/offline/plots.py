@@ -1,0 +1,144 @@
+"""Plots of takeover rates and p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from a1_trt.benchmarks.clusters import band
+from a1_trt.offline import WINDOW, Replay, rolling_rate
+from a1_trt.offline.held_out import HeldOut
+from a1_trt.offline.rates import report
+from a1_trt.plotting import COLOURS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_Z95 = NormalDist().inv_cdf(0.975)
+
+
+def replay_figure(done: Sequence[Replay]) -> Figure:
+    """One row a controller: its rate over time, its rate per category, and its p-values.
+
+    Args:
+        done: Replays.
+    """
+    figure, axes = new_figure(len(done), 3, width=13.0, height=3.0)
+    for row, each in zip(axes, done, strict=True):
+        rate_over_time(row[0], each)
+        category_rates(row[1], each)
+        p_value_histogram(row[2], each.p_values)
+    return figure
+
+
+def rate_over_time(ax: Any, done: Replay) -> None:
+    """The rate over the latest 200 decisions, of all and of each category by itself, with the band of a coin.
+
+    The band is that of 200 independent decisions, 95 %.
+    """
+    low, high = band(done.alpha, WINDOW, _Z95)
+    ax.axhspan(low, high, color="0.9", label="95 % of a coin")
+    ax.axhline(done.alpha, color="0.5", linewidth=0.8)
+    x = done.takeovers.astype(np.float64)
+    for code, name in enumerate(done.buckets):
+        places = np.flatnonzero(done.bucket == code)
+        if len(places) >= WINDOW:
+            rates = rolling_rate(x[places])
+            ax.plot(places[WINDOW - 1 :], rates, color=COLOURS[(code + 1) % len(COLOURS)], linewidth=0.8, label=name)
+    rates = rolling_rate(x)
+    ax.plot(np.arange(len(x) - len(rates), len(x)), rates, color=COLOURS[0], label="all")
+    ax.set(
+        title=f"{done.controller}, alpha {done.alpha}, {done.order}",
+        xlabel="decisions",
+        ylabel=f"rate of the latest {WINDOW}",
+        ylim=(0, 1.3),
+    )
+    ax.legend(ncols=3, loc="upper center", fontsize=7)
+
+
+def category_rates(ax: Any, done: Replay) -> None:
+    """The rate of each category: interval clustered by problem, band of as many independent decisions."""
+    document = report(done)
+    rows = {"all": _overall(document), **document["category_rates"]}
+    _draw_rates(ax, rows, done.alpha)
+    ax.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
+
+
+def _overall(document: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"rate": "overall_rate", "low": "overall_low", "high": "overall_high", "count": "n"}
+    return {name: document[key] for name, key in names.items()}
+
+
+def _draw_rates(ax: Any, rows: Mapping[str, Mapping[str, Any]], alpha: float) -> None:
+    for place, row in enumerate(rows.values()):
+        low, high = band(alpha, row["count"], _Z95)
+        ax.fill_between([place - 0.35, place + 0.35], low, high, color="0.85", linewidth=0)
+        ends = [row["rate"] if end is None else end for end in (row["low"], row["high"])]
+        below, above = max(0.0, row["rate"] - ends[0]), max(0.0, ends[1] - row["rate"])
+        ax.errorbar(place, row["rate"], yerr=[[below], [above]], fmt="o", color=COLOURS[0], capsize=3, markersize=4)
+    ax.axhline(alpha, color="0.5", linewidth=0.8)
+    ax.set_xticks(range(len(rows)), list(rows), rotation=20)
+
+
+def p_value_histogram(ax: Any, p_values: Any, n_bins: int = 20) -> None:
+    """The p-values, with the band in which each bar of independent uniform ones lies, 95 %."""
+    low, high = band(1.0 / n_bins, len(p_values), _Z95)
+    ax.axhspan(low * n_bins, high * n_bins, color="0.9")
+    ax.hist(p_values, bins=n_bins, range=(0, 1), density=True, color=COLOURS[0], alpha=0.7)
+    ax.axhline(1.0, color="0.5", linewidth=0.8)
+    ax.set(title="p-values; the band is that of independent ones", xlabel="p", ylabel="density", xlim=(0, 1))
+
+
+def held_out_figure(found: HeldOut) -> Figure:
+    """Rates of held-out scores by category, and the histogram of their p-values."""
+    figure, axes = new_figure(1, 2, width=9.0, height=3.2)
+    left, right = axes[0]
+    _draw_rates(left, found.report()["rates"], found.alpha)
+    left.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
+    p_value_histogram(right, found.p_values)
+    return figure
+
+
+def quality_figure(document: Mapping[str, Any]) -> Figure:
+    """First-turn scores by how the sample ended, AUROCs, and the effect of a takeover near the threshold.
+
+    Args:
+        document: From `a1_trt.offline.quality`.
+    """
+    figure, axes = new_figure(1, 3, width=13.0, height=3.6)
+    scores, areas, effects = axes[0]
+    histogram = document["histogram"]
+    for name, colour in (("good", COLOURS[2]), ("other", COLOURS[1])):
+        total = max(1, sum(histogram[name]))
+        label = document["outcome"] if name == "good" else f"not: {document['outcome']}"
+        shares = [count / total for count in histogram[name]]
+        scores.stairs(shares, histogram["edges"], color=colour, label=label)
+    scores.set(title="first-turn scores", xlabel="score", ylabel="share")
+    scores.legend()
+    rows = {
+        f"{score}, {name.replace('_', ' ')}": row
+        for score, named in document["scores"].items()
+        for name, row in named.items()
+    }
+    _draw_points(areas, rows, "value", 0.5)
+    areas.set(title="AUROC of a low score", xlim=(0, 1))
+    near = {f"p within {row['width']:g}": row for row in document["near_threshold"] or []}
+    if document["takeover_effect_within_problem"]:
+        near["within problem"] = document["takeover_effect_within_problem"]
+    _draw_points(effects, near, "difference", 0.0)
+    effects.set(title="good ends: taken over minus kept", xlim=(-0.5, 0.5))
+    return figure
+
+
+def _draw_points(ax: Any, rows: Mapping[str, Mapping[str, Any]], key: str, neutral: float) -> None:
+    known = {name: row for name, row in rows.items() if row[key] is not None}
+    for place, row in enumerate(known.values()):
+        low, high = (row[key] if row[end] is None else row[end] for end in ("low", "high"))
+        ax.plot([low, high], [place, place], color=COLOURS[0])
+        ax.plot(row[key], place, "o", color=COLOURS[0], markersize=4)
+    ax.axvline(neutral, color="0.5", linewidth=0.8)
+    ax.set_yticks(range(len(known)), list(known), fontsize=7)
+    ax.invert_yaxis()

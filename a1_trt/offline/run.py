@@ -1,0 +1,197 @@
+"""Recorded scores through a controller, one after the other, as if they came from engines."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
+from a1_trt.core.conformal import CONTROLLERS, Candidate, Controller, ControllerSettings, category_of, make_controller
+from a1_trt.core.conformal.controllers.registry import CALIBRATED
+from a1_trt.errors import CalibrationError, InvalidRequestError
+from a1_trt.offline.recording import Recording, in_served_order, interleaved, permuted, shuffled
+
+Order = Literal["served", "permuted", "interleaved", "shuffled"]
+"""Problem by problem as recorded; so, but problems in random order; 16 problems at once, a segment of each in turn; all
+segments in random order, which makes them exchangeable."""
+
+_PART = 65_536
+"""Decisions that are held as objects at once."""
+
+FIRST_TURN = category_of("turn", 0, "")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a controller decided.
+
+    Args:
+        recording: The segments, in the order of the decisions.
+        controller: Name of the controller.
+        alpha: Rate that was asked for.
+        order: Order of the decisions.
+        seed: Seed of the order and the draws.
+        settings: What the controller was told.
+        p_values: float[n].
+        takeovers: bool[n].
+        buckets: Names of the categories, in order of their turns.
+        bucket: Category of each, int[n].
+        forced: How often each hard limit overruled the controller.
+        seconds_per_decision: Time of `decide` and `update`, seconds.
+    """
+
+    recording: Recording
+    controller: str
+    alpha: float
+    order: Order
+    seed: int
+    settings: ControllerSettings
+    p_values: Floats
+    takeovers: Booleans
+    buckets: tuple[str, ...]
+    bucket: Integers
+    forced: dict[str, int] = field(default_factory=dict)
+    seconds_per_decision: float = 0.0
+
+
+def replay(
+    recording: Recording,
+    controller: str,
+    alpha: float,
+    *,
+    order: Order = "served",
+    seed: int = 0,
+    settings: ControllerSettings | None = None,
+) -> Replay:
+    """Let a controller decide on every recorded score.
+
+    A replay leaves the scores as they are: a takeover does not change what comes later in its sample.
+
+    Args:
+        recording: The recorded scores.
+        controller: Name of a controller, from `a1_trt.core.conformal.CONTROLLERS`.
+        alpha: Rejection rate in (0, 1).
+        order: Order of the decisions; see `Order`.
+        seed: Seed of the order and of the draws that break ties.
+        settings: What the controller is told, such as its horizon.
+
+    Raises:
+        InvalidRequestError: An argument is wrong.
+        CalibrationError: The controller needs calibration scores, and the recording has none.
+    """
+    check_request(controller, alpha, order, seed)
+    settings = settings or ControllerSettings()
+    ordered = in_order(recording, order, seed)
+    buckets, bucket = turn_buckets(ordered.turn)
+    made = prepared(controller, settings, ordered)
+    p_values, takeovers, forced, seconds = _decide(made, ordered, [buckets[code] for code in bucket], alpha, seed)
+    return Replay(
+        recording=ordered,
+        controller=controller,
+        alpha=alpha,
+        order=order,
+        seed=seed,
+        settings=settings,
+        p_values=p_values,
+        takeovers=takeovers,
+        buckets=buckets,
+        bucket=bucket,
+        forced=forced,
+        seconds_per_decision=seconds / len(ordered),
+    )
+
+
+def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
+    """Refuse what no replay can be asked for."""
+    if controller not in CONTROLLERS:
+        raise InvalidRequestError(
+            f"there is no controller {controller!r}",
+            field="controller",
+            remedy=f"choose from {', '.join(CONTROLLERS)}",
+        )
+    if not 0.0 < alpha < 1.0:
+        raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
+    if order not in get_args(Order):
+        raise InvalidRequestError(
+            f"order is {order!r}", field="order", remedy=f"choose from {', '.join(get_args(Order))}"
+        )
+    if not 0 <= seed < 2**63:
+        raise InvalidRequestError(f"seed is {seed}", field="seed", remedy="give a whole number from 0 to 2^63 - 1")
+
+
+def in_order(recording: Recording, order: Order, seed: int) -> Recording:
+    """The segments in the order that is asked for."""
+    if order == "shuffled":
+        return shuffled(recording, seed)
+    if order == "permuted":
+        return permuted(recording, seed)
+    return interleaved(recording) if order == "interleaved" else in_served_order(recording)
+
+
+def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
+    """The turn buckets that occur, in order, and the bucket of each segment.
+
+    Example:
+        >>> names, bucket = turn_buckets(np.array([0, 8, 3, 4]))
+        >>> names, bucket.tolist()
+        (('turn 1', 'turn 4-6', 'turn 7+'), [0, 2, 1, 1])
+    """
+    turns, inverse = np.unique(turn, return_inverse=True)
+    of_turn = [category_of("turn", int(each), "") for each in turns]
+    names = tuple(dict.fromkeys(of_turn))
+    codes = np.asarray([names.index(name) for name in of_turn], dtype=np.int64)
+    return names, codes[inverse]
+
+
+def prepared(controller: str, settings: ControllerSettings, recording: Recording) -> Controller:
+    """The controller, with the recording's calibration scores where it needs them.
+
+    Raises:
+        CalibrationError: They are missing.
+    """
+    needs = controller in CALIBRATED
+    scores = recording.calibration_scores if needs else None
+    if needs and scores is None:
+        raise CalibrationError(
+            f"{recording.name} has no calibration scores (calibration_ppl), which {controller} decides by",
+            field="calibration_ppl",
+            remedy="choose a controller that calibrates itself, such as two-level",
+        )
+    return make_controller(
+        controller, settings, calibration_scores=None if scores is None else {FIRST_TURN: scores.tolist()}
+    )
+
+
+def draws(n: int, seed: int) -> list[float]:
+    """Uniform draws in (0, 1), both ends excluded."""
+    found: list[float] = np.clip(np.random.default_rng([seed, 2]).random(n), 2.0**-54, None).tolist()
+    return found
+
+
+def _decide(
+    controller: Controller, recording: Recording, categories: list[str], alpha: float, seed: int
+) -> tuple[Floats, Booleans, dict[str, int], float]:
+    """p-values, takeovers, forced decisions by limit, and the seconds that the controller took."""
+    n = len(recording)
+    p_values, takeovers, forced, seconds = np.zeros(n), np.zeros(n, dtype=np.bool_), Counter[str](), 0.0
+    us = draws(n, seed)
+    for start in range(0, n, _PART):
+        part = slice(start, start + _PART)
+        names = [recording.problems[code] for code in recording.problem[part]]
+        rows = zip(recording.scores[part].tolist(), categories[part], names, us[part], strict=True)
+        candidates = [Candidate(score, category, name, alpha, u) for score, category, name, u in rows]
+        decisions = []
+        began = time.perf_counter()
+        for candidate in candidates:
+            decision = controller.decide(candidate)
+            controller.update(candidate, decision)
+            decisions.append(decision)
+        seconds += time.perf_counter() - began
+        p_values[part] = [each.p_value for each in decisions]
+        takeovers[part] = [each.takeover for each in decisions]
+        forced.update(each.forced for each in decisions if each.forced)
+    return p_values, takeovers, dict(forced), seconds

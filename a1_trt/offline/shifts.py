@@ -1,0 +1,155 @@
+"""Simulated changes of what is scored, in the middle of a recorded run: how soon is the rate back?
+
+Everything here is simulated: recorded scores up to the change, recorded scores moved by a rule after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from a1_trt.benchmarks.clusters import Booleans, Floats
+from a1_trt.core.conformal import Candidate, ControllerSettings
+from a1_trt.errors import InvalidRequestError
+from a1_trt.offline.rates import WINDOW, rolling_rate
+from a1_trt.offline.recording import Recording
+from a1_trt.offline.run import Order, check_request, draws, in_order, prepared, turn_buckets
+
+GRACE = 100
+"""Decisions after the change that do not count."""
+
+LEAST = 2 * (GRACE + WINDOW)
+"""Fewest segments of a recording that can be changed in its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What changes.
+
+    Args:
+        move: Added to every later score, in standard deviations (from the quartiles, so that outliers do not count).
+        spread: By which a later score's distance from the median grows.
+        category: Name of a category that all later segments belong to, if they form a new one.
+        feedback: Added to the scores of a sample after a takeover of its segment before, in standard deviations.
+
+    Example:
+        >>> Shift(move=1.0)
+        Shift(move=1.0, spread=1.0, category=None, feedback=0.0)
+    """
+
+    move: float = 0.0
+    spread: float = 1.0
+    category: str | None = None
+    feedback: float = 0.0
+
+
+SHIFTS: Mapping[str, Shift] = MappingProxyType(
+    {
+        "harder by 1 sd": Shift(move=1.0),
+        "easier by 1 sd": Shift(move=-1.0),
+        "spread doubled": Shift(spread=2.0),
+        "new category, harder by 1 sd": Shift(move=1.0, category="new task"),
+        "takeovers lower later scores by 1 sd": Shift(feedback=-1.0),
+        "takeovers raise later scores by 1 sd": Shift(feedback=1.0),
+    }
+)
+"""The changes that are tried, by what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """A run with a change in its middle.
+
+    Args:
+        takeovers: bool[n].
+        start: Place of the first changed score.
+        alpha: Rate that was asked for.
+    """
+
+    takeovers: Booleans
+    start: int
+    alpha: float
+
+    @property
+    def error_after(self) -> float:
+        """|rate - alpha| over the 200 decisions that follow the first 100 changed ones."""
+        first = self.start + GRACE
+        return float(abs(self.takeovers[first : first + WINDOW].mean() - self.alpha))
+
+    @property
+    def rate_after(self) -> float:
+        """The rate over the same decisions."""
+        first = self.start + GRACE
+        return float(self.takeovers[first : first + WINDOW].mean())
+
+    @property
+    def worst_after(self) -> float:
+        """The worst deviation of any 200 consecutive decisions from there on."""
+        rates = rolling_rate(self.takeovers[self.start + GRACE :].astype(np.float64))
+        return float(np.abs(rates - self.alpha).max())
+
+
+def replay_shifted(
+    recording: Recording,
+    controller: str,
+    alpha: float,
+    shift: Shift,
+    *,
+    order: Order = "shuffled",
+    seed: int = 0,
+    settings: ControllerSettings | None = None,
+) -> Shifted:
+    """Replay a recording whose scores change in the middle.
+
+    Args:
+        recording: At least 600 segments.
+        controller: Name of a controller.
+        alpha: Rejection rate in (0, 1).
+        shift: The change.
+        order: "shuffled" (the change is the only one), "served" or "permuted" (it comes on top of those between
+            problems).
+        seed: Seed of the order and the draws.
+        settings: What the controller is told.
+
+    Raises:
+        InvalidRequestError: An argument is wrong, or the recording is too short.
+        CalibrationError: The controller needs calibration scores, and the recording has none.
+    """
+    check_request(controller, alpha, order, seed)
+    n = len(recording)
+    if n < LEAST:
+        raise InvalidRequestError(
+            f"{recording.name} has {n} scores, too few to change in the middle",
+            field="trace",
+            remedy=f"give at least {LEAST}",
+        )
+    ordered = in_order(recording, order, seed)
+    made = prepared(controller, settings or ControllerSettings(), ordered)
+    names, bucket = turn_buckets(ordered.turn)
+    middle, deviation = _robust(ordered.scores)
+    offsets: dict[tuple[int, int], float] = {}
+    takeovers = np.zeros(n, dtype=np.bool_)
+    samples = list(zip(ordered.problem.tolist(), ordered.sample.tolist(), strict=True))
+    start = n // 2
+    for place, (score, u) in enumerate(zip(ordered.scores.tolist(), draws(n, seed), strict=True)):
+        category = names[bucket[place]]
+        if place >= start:
+            score = middle + shift.spread * (score - middle)
+            score += deviation * (shift.move + offsets.get(samples[place], 0.0))
+            category = shift.category or category
+        candidate = Candidate(score, category, ordered.problems[samples[place][0]], alpha, u)
+        decision = made.decide(candidate)
+        made.update(candidate, decision)
+        takeovers[place] = decision.takeover
+        if place >= start:
+            offsets[samples[place]] = shift.feedback * decision.takeover
+    return Shifted(takeovers, start, alpha)
+
+
+def _robust(scores: Floats) -> tuple[float, float]:
+    """Median, and the standard deviation that a normal law with these quartiles has."""
+    low, middle, high = np.quantile(scores, (0.25, 0.5, 0.75))
+    return float(middle), float(high - low) / 1.349

@@ -1,0 +1,281 @@
+"""A chat request: what it asks for, checked, in the words of the method."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a1_trt.errors import InvalidRequestError
+from a1_trt.openai_server.failures import Refused
+from a1_trt.requests import check_problem, make_parameters
+from a1_trt.types import Parameters, Problem
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+_MAX_CHOICES = 128
+_SEEDS = 2**63
+
+# What clients send that changes nothing here.
+_IGNORED = {
+    "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
+    "service_tier", "store", "user",
+}  # fmt: skip
+# Fields of OpenAI's that are not on offer, with the values that ask for nothing.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "reasoning_effort": (),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "top_p": (1,),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+}
+_OWN = ("id", "deadline_s", "events", "trajectories")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    type: str
+    text: str | None = None
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    role: str
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+    include_usage: bool = False
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    model: str = Field(max_length=200)
+    messages: list[_Message] = Field(min_length=1, max_length=4096)
+    n: int | None = Field(None, ge=1, le=_MAX_CHOICES)
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    temperature: float | None = None
+    seed: int | None = Field(None, ge=-_SEEDS, lt=_SEEDS)
+    max_tokens: int | None = Field(None, ge=1, lt=2**31)
+    max_completion_tokens: int | None = Field(None, ge=1, lt=2**31)
+    a1: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for.
+
+    Args:
+        problem: The problem; its id takes part in every seed.
+        overrides: Parameters for the client's `stream`.
+        parameters: All of them, the pair's included.
+        n_choices: Chains to give back.
+        stop: Texts before which an answer is cut off.
+        stream: Whether to answer as server-sent events.
+        include_usage: Whether these end with the usage.
+        deadline_s: Longest time, seconds.
+        events: Whether to tell every event in the stream.
+        trajectories: Whether to give back all chains in full.
+    """
+
+    problem: Problem
+    overrides: dict[str, Any]
+    parameters: Parameters
+    n_choices: int = 1
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    include_usage: bool = False
+    deadline_s: float | None = None
+    events: bool = False
+    trajectories: bool = False
+
+
+def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
+    """What a body asks for.
+
+    Args:
+        body: The JSON.
+        defaults: The pair's parameters.
+        model: The model's name here.
+
+    Raises:
+        InvalidRequestError: A parameter or a message is wrong; `field` names it.
+        Refused: The model is another one, the body is no chat request, or asks for what is not on offer.
+
+    Example:
+        >>> body = b'{"model": "mine", "messages": [{"role": "user", "content": "1 + 1?"}], "a1": {"n_samples": 4}}'
+        >>> wish = read_wish(body, Parameters(), "mine")
+        >>> wish.problem.text, wish.parameters.n_samples
+        ('1 + 1?', 4)
+    """
+    said = _parsed(body)
+    if said.model != model:
+        raise Refused(
+            f"the model {said.model!r} does not exist",
+            status=404, reason="model_not_found", field="model", remedy=f"ask for {model!r}",
+        )  # fmt: skip
+    _check_offer(said)
+    options = dict(said.a1 or {})
+    own = {name: options.pop(name) for name in _OWN if options.get(name) is not None}
+    _check_own(own)
+    text = problem_text(said.messages)
+    overrides = _overrides(said, options, defaults)
+    try:
+        problem = check_problem(text, id=own.get("id") or Problem(text).key)
+    except InvalidRequestError as error:
+        error.field = "messages"
+        raise
+    return Wish(
+        problem=problem,
+        overrides=overrides,
+        parameters=make_parameters(defaults, **overrides),
+        n_choices=said.n or 1,
+        stop=tuple(filter(None, [said.stop] if isinstance(said.stop, str) else said.stop or [])),
+        stream=bool(said.stream),
+        include_usage=bool(said.stream_options and said.stream_options.include_usage),
+        deadline_s=own.get("deadline_s"),
+        events=own.get("events", False),
+        trajectories=own.get("trajectories", False),
+    )
+
+
+def problem_text(messages: Iterable[_Message]) -> str:
+    """The conversation as one problem: a lone user message as it is, after a system message if there is one.
+
+    Earlier turns are written out with the name of who spoke, because a pair's prompt has one place, the problem's.
+
+    Raises:
+        InvalidRequestError: The last message is not the user's.
+        Refused: A message is no text, or from another role.
+    """
+    system: list[str] = []
+    turns: list[tuple[str, str]] = []
+    for index, message in enumerate(messages):
+        text = _text(message, f"messages.{index}")
+        (system.append(text) if message.role in ("system", "developer") else turns.append((message.role, text)))
+    if not turns or turns[-1][0] != "user":
+        raise InvalidRequestError(
+            "the last message is not the user's", field="messages", remedy="end with a message of role user"
+        )
+    if len(turns) == 1:
+        return "\n\n".join([*system, turns[0][1]])
+    return "\n\n".join([*system, *(f"{role.capitalize()}: {text}" for role, text in turns)])
+
+
+def _text(message: _Message, place: str) -> str:
+    if message.role not in ("system", "developer", "user", "assistant"):
+        raise _not_offered(f"the role {message.role!r}", f"{place}.role", "use system, user and assistant")
+    for name in ("tool_calls", "function_call", "audio"):
+        if (message.model_extra or {}).get(name):
+            raise _not_offered(name, f"{place}.{name}", "send text")
+    if isinstance(message.content, str):
+        return message.content
+    texts = []
+    for part in message.content or []:
+        if part.type != "text" or part.text is None:
+            raise _not_offered(f"content of type {part.type!r}", f"{place}.content", "send text")
+        texts.append(part.text)
+    return "\n".join(texts)
+
+
+def _parsed(body: bytes) -> _Body:
+    try:
+        return _Body.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise Refused(
+            f"{field or 'the body'}: {first['msg']}", field=field, remedy="see OpenAI's reference of chat completions"
+        ) from None
+
+
+def _check_offer(said: _Body) -> None:
+    for name, value in (said.model_extra or {}).items():
+        if value is None or name in _IGNORED or value in _NEUTRAL.get(name, ()):
+            continue
+        if name in _NEUTRAL:
+            raise _not_offered(name, name, "leave it out")
+        raise Refused(f"{name[:100]!r} is no field of a request", reason="unknown_parameter", field=name[:100],
+                      remedy="leave it out; the parameters of A1 go into the object a1")  # fmt: skip
+    if said.stream_options is not None and not said.stream:
+        raise Refused("stream_options is given without stream", field="stream_options", remedy="set stream to true")
+
+
+def _not_offered(what: str, field: str, remedy: str) -> Refused:
+    return Refused(f"{what} is not supported", reason="unsupported_parameter", field=field, remedy=remedy)
+
+
+def _check_own(own: dict[str, Any]) -> None:
+    kinds: dict[str, tuple[type, ...]] = {"id": (str,), "deadline_s": (int, float)}
+    for name, value in own.items():
+        wanted = kinds.get(name, (bool,))
+        if not isinstance(value, wanted) or (bool not in wanted and isinstance(value, bool)):
+            raise InvalidRequestError(
+                f"{name} is of type {type(value).__name__}", field=f"a1.{name}", remedy=f"give a {wanted[-1].__name__}"
+            )
+    if not 1 <= len(own.get("id", "0")) <= 256:
+        raise InvalidRequestError("id has no length from 1 to 256", field="a1.id", remedy="give a shorter one")
+    if not own.get("deadline_s", 1) > 0:
+        raise InvalidRequestError("deadline_s is not above 0", field="a1.deadline_s", remedy="give seconds")
+
+
+def _overrides(said: _Body, options: dict[str, Any], defaults: Parameters) -> dict[str, Any]:
+    """Parameters that the request sets; what OpenAI's own fields say goes before the object a1."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if said.temperature is not None:
+        given["temperature"] = said.temperature
+    # Who gives no seed expects another answer the next time; the one that was drawn is told, so it can be had again.
+    if said.seed is not None:
+        given["seed"] = said.seed % _SEEDS
+    given.setdefault("seed", secrets.randbits(53))
+    try:
+        given |= _for_choices(said.n or 1, given, make_parameters(defaults, **given).n_samples)
+        most = said.max_completion_tokens or said.max_tokens
+        if most is not None:
+            given |= _within(most, make_parameters(defaults, **given))
+        make_parameters(defaults, **given)
+    except InvalidRequestError as error:
+        if error.field in options:
+            error.field = f"a1.{error.field}"
+        raise
+    return given
+
+
+def _for_choices(n: int, given: Mapping[str, Any], n_samples: int) -> dict[str, Any]:
+    """What it takes to have `n` chains to give back; who asks for several expects as many samples, all of them."""
+    more: dict[str, Any] = {}
+    if n > 1 and "n_samples" not in given:
+        more["n_samples"] = n_samples = n
+    if n > n_samples:
+        raise InvalidRequestError(f"n is {n}", field="n", remedy=f"choose at most a1.n_samples = {n_samples}")
+    if 2 * n > n_samples and "early_stop" not in given:
+        # A settled vote may leave fewer chains with an answer than are asked for.
+        more["early_stop"] = False
+    return more
+
+
+def _within(max_tokens: int, parameters: Parameters) -> dict[str, int]:
+    """Turns and segments such that no chain is longer than `max_tokens` (of which each model gets at least one)."""
+    draft = 0 if parameters.strategy == "target_only" else parameters.draft_tokens
+    target = 0 if parameters.strategy == "draft_only" else parameters.target_tokens
+    if max_tokens >= draft + target:
+        return {"max_turns": min(parameters.max_turns, max_tokens // (draft + target))}
+    share = max_tokens * draft // (draft + target)
+    return {"max_turns": 1, "draft_tokens": max(1, share), "target_tokens": max(1, max_tokens - share)}

@@ -1,1 +1,0 @@
-"""Figures for people: plots and pages of the results that other commands wrote."""

@@ -1,0 +1,1 @@
+"""What runs the core: the engine protocol, the driver, sessions, calibration on disk, metrics, virtual time."""

@@ -1,0 +1,89 @@
+"""What a pair starts with: its stored decisions, and a controller that has been told them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib import metadata
+
+from a1_trt.config import Pair
+from a1_trt.core.conformal import Controller, make_controller
+from a1_trt.runtime.calibration.log import CalibrationLog, Provenance, read_log
+from a1_trt.types import Problem
+
+_PACKAGES = {"openvino": "openvino-genai", "triton": "openvino-genai", "tensorrt_llm": "tensorrt_llm"}
+
+
+def provenance_of(pair: Pair) -> Provenance:
+    """What the pair's scores belong to."""
+    target = pair.target
+    package = _PACKAGES.get(target.engine)
+    engine = f"{package} {_version(package)} {target.precision}" if package else target.engine
+    return Provenance(pair.fingerprint(), pair.conformal.score, pair.conformal.category, engine)
+
+
+def stored_log(pair: Pair) -> CalibrationLog | None:
+    """The decisions in the pair's calibration file, if it names one that is there.
+
+    Raises:
+        CalibrationError: It cannot be read, or belongs to another pair. A missing file is an error, too, unless the
+            pair keeps its decisions in it.
+    """
+    path = pair.calibration_path()
+    if path is None or (pair.conformal.keep and not path.exists()):
+        return None
+    log = read_log(path)
+    log.check(provenance_of(pair))
+    return log
+
+
+def check_held_out(pair: Pair, problems: Sequence[Problem], *, allow: bool = False) -> int:
+    """Refuse to measure on problems that the pair's stored decisions were made on.
+
+    Args:
+        pair: The pair.
+        problems: What is going to be measured on.
+        allow: Go on nevertheless.
+
+    Returns:
+        How many of them were used; 0 unless that is allowed.
+
+    Raises:
+        CalibrationError: Some were used, or the stored decisions cannot be read.
+    """
+    log = stored_log(pair)
+    if log is None:
+        return 0
+    if not allow:
+        log.check_unused(problems)
+    return len(log.used(problems))
+
+
+def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:
+    """The pair's controller, in the state that the decisions of a log have left it in.
+
+    Raises:
+        CalibrationError: The controller needs scores, and there are none.
+
+    Example:
+        >>> from a1_trt.config import make_pair
+        >>> simulated = {"model": "none", "engine": "simulated"}
+        >>> len(controller_of(make_pair({"name": "p", "draft": simulated, "target": simulated})))
+        0
+    """
+    said = pair.conformal
+    scores: dict[str, list[float]] = defaultdict(list)
+    for batch in log.batches if log else ():
+        for category, _, score, _, _ in batch.decisions:
+            scores[category].append(score)
+    controller = make_controller(said.controller, said.settings(pair.scheduler.n_samples), calibration_scores=scores)
+    if log is not None:
+        log.restore(controller)
+    return controller
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "?"

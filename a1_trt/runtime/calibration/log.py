@@ -1,0 +1,292 @@
+"""The calibration state on disk: the log of the decisions that made it.
+
+A file of JSON lines. The first says what the scores belong to, each of the others holds a batch of decisions; the state
+of any controller is what it becomes by being told them in order. Lines are only ever appended, so ``kill -9`` loses at
+most what was not flushed, and a torn last line is dropped. Two replicas' logs merge by taking every decision of either
+once. ``docs/statistics.md`` has the format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from a1_trt.core.conformal import Candidate, Controller, Decision
+from a1_trt.errors import CalibrationError
+from a1_trt.files import write_whole
+from a1_trt.types import Problem
+
+FORMAT = "a1_trt calibration"
+VERSION = 2
+MAX_FILE_BYTES = 4 << 30
+
+_AGAIN = "calibrate again with 'a1-trt calibrate run'"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a score belongs to: scores of another provenance cannot be ranked with it.
+
+    Args:
+        fingerprint: `Pair.fingerprint`: models, prompts, kind of score, segment length.
+        score: Name of the nonconformity score.
+        category: How scores are put into categories: "none", "turn" or "problem".
+        engine: The target's engine, its version and arithmetic: the same model scores differently on another one.
+    """
+
+    fingerprint: str
+    score: str
+    category: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decisions of one writer that were flushed together.
+
+    Args:
+        writer: Name of the process that made them, unique among all writers of one pair.
+        first: Number of that writer's decisions before these.
+        at_s: When they were flushed, seconds since 1970.
+        decisions: Category, problem, score, alpha and takeover of each.
+    """
+
+    writer: str
+    first: int
+    at_s: float
+    decisions: tuple[tuple[str, str, float, float, bool], ...]
+
+    @property
+    def end(self) -> int:
+        """Number of the writer's decisions up to and with these."""
+        return self.first + len(self.decisions)
+
+    def after(self, known: int) -> Batch:
+        """The part of it that comes after the writer's first `known` decisions."""
+        skipped = min(max(0, known - self.first), len(self.decisions))
+        return replace(self, first=self.first + skipped, decisions=self.decisions[skipped:])
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationLog:
+    """A calibration state as a value.
+
+    Args:
+        provenance: What the scores belong to.
+        batches: Decisions, oldest first.
+        n_bytes: Length of the whole lines of the file it was read from; what follows is torn.
+
+    Example:
+        >>> log = CalibrationLog(Provenance("f00d", "perplexity", "turn", "openvino"), ())
+        >>> len(log), log.problems
+        (0, frozenset())
+    """
+
+    provenance: Provenance
+    batches: tuple[Batch, ...]
+    n_bytes: int = 0
+
+    def __len__(self) -> int:
+        return sum(len(batch.decisions) for batch in self.batches)
+
+    @property
+    def problems(self) -> frozenset[str]:
+        """Keys of the problems it was made from: nothing must be measured on these."""
+        return frozenset(problem for batch in self.batches for _, problem, *_ in batch.decisions)
+
+    def restore(self, controller: Controller) -> None:
+        """Tell a new controller all decisions, in order."""
+        for batch in self.batches:
+            for category, problem, score, alpha, takeover in batch.decisions:
+                candidate = Candidate(score=score, category=category, problem=problem, alpha=alpha, u=0.5)
+                controller.update(candidate, Decision(p_value=0.5, level=alpha, takeover=takeover))
+
+    def check(self, provenance: Provenance) -> None:
+        """Refuse a state that belongs to something else.
+
+        Raises:
+            CalibrationError: It belongs to another pair, score, category or engine; the message names which.
+        """
+        for key, mine in asdict(self.provenance).items():
+            theirs = getattr(provenance, key)
+            if mine != theirs:
+                raise CalibrationError(
+                    f"the calibration has {key} {mine!r}, the pair has {theirs!r}",
+                    field=key,
+                    remedy=f"{_AGAIN}: scores of other models, prompts, engines or segment lengths cannot be compared",
+                )
+
+    def used(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Those of the problems that this state was made from."""
+        known = self.problems
+        return [problem for problem in problems if problem.key in known]
+
+    def check_unused(self, problems: Sequence[Problem]) -> None:
+        """Refuse to measure on problems that this state was made from.
+
+        Raises:
+            CalibrationError: Some of them were.
+        """
+        if used := self.used(problems):
+            raise CalibrationError(
+                f"{len(used)} of {len(problems)} problems calibrated this state, {used[0].id!r} among them",
+                field="problems",
+                remedy="measure on other problems; --allow-calibration-problems goes on, and the figures then flatter",
+            )
+
+
+def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
+    """One state of several: every decision of any of them once, in the order in which they were flushed.
+
+    Merging is commutative, associative and idempotent, so replicas may be merged in any order and again.
+
+    Raises:
+        CalibrationError: They belong to different pairs, or decisions are missing in between.
+
+    Example:
+        >>> log = CalibrationLog(Provenance("f00d", "perplexity", "turn", "openvino"), ())
+        >>> len(merge([log, log]))
+        0
+    """
+    if not logs:
+        raise CalibrationError("there is nothing to merge", field="files", remedy="name at least one file")
+    for log in logs[1:]:
+        log.check(logs[0].provenance)
+    known: dict[str, int] = {}
+    kept: list[Batch] = []
+    for batch in sorted((batch for log in logs for batch in log.batches), key=lambda each: (each.writer, each.first)):
+        new = batch.after(known.get(batch.writer, 0))
+        if new.first > known.get(batch.writer, 0):
+            raise _damaged(
+                f"decisions {known.get(batch.writer, 0)} to {new.first} of writer {batch.writer} are missing"
+            )
+        if new.decisions:
+            kept.append(new)
+            known[batch.writer] = new.end
+    return CalibrationLog(
+        logs[0].provenance, tuple(sorted(kept, key=lambda each: (each.at_s, each.writer, each.first)))
+    )
+
+
+def read_log(path: Path) -> CalibrationLog:
+    """The state in a file; a torn last line is left out.
+
+    Raises:
+        CalibrationError: It cannot be read, is damaged, or of another version.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise CalibrationError(f"{path} is larger than {MAX_FILE_BYTES} bytes", field="calibration")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CalibrationError(
+            f"{path} cannot be read: {error.strerror}",
+            field="calibration",
+            remedy="make it with 'a1-trt calibrate run'",
+        ) from None
+    n_bytes = data.rfind(b"\n") + 1
+    lines = data[:n_bytes].splitlines()
+    if not lines:
+        raise _damaged(f"{path} holds no whole line")
+    provenance = _provenance(_parsed(lines[0], 1))
+    batches = tuple(_batch(_parsed(line, number), number) for number, line in enumerate(lines[1:], 2))
+    _check_order(batches)
+    return CalibrationLog(provenance, batches, n_bytes)
+
+
+def write_log(path: Path, log: CalibrationLog) -> None:
+    """Write a file at once or not at all.
+
+    Raises:
+        CalibrationError: It cannot be written.
+    """
+    try:
+        write_whole(path, _lines(log))
+    except OSError as error:
+        raise CalibrationError(
+            f"{path} cannot be written: {error.strerror}", field="output", remedy="name another file"
+        ) from None
+
+
+def header_line(provenance: Provenance) -> bytes:
+    """The first line of a file."""
+    return _line({"format": FORMAT, "version": VERSION, **asdict(provenance)})
+
+
+def batch_line(batch: Batch) -> bytes:
+    """Any further line."""
+    return _line(asdict(batch))
+
+
+def _lines(log: CalibrationLog) -> Iterator[bytes]:
+    yield header_line(log.provenance)
+    for batch in log.batches:
+        yield batch_line(batch)
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _parsed(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        raise _damaged(f"line {number} is no JSON") from None
+    if not isinstance(document, dict):
+        raise _damaged(f"line {number} is no object")
+    return document
+
+
+def _provenance(header: dict[str, Any]) -> Provenance:
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise CalibrationError(
+            f"the file has format {header.get('format')!r}, version {header.get('version')!r}; "
+            f"this package reads {FORMAT!r}, version {VERSION}",
+            field="version",
+            remedy=_AGAIN,
+        )
+    fields = {key: header.get(key) for key in Provenance.__dataclass_fields__}
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise _damaged("the first line lacks what the scores belong to")
+    return Provenance(**fields)  # type: ignore[arg-type]  # all are strings: see above
+
+
+def _batch(document: dict[str, Any], number: int) -> Batch:
+    try:
+        writer, first, at_s = document["writer"], document["first"], document["at_s"]
+        decisions = tuple(_decision(*each) for each in document["decisions"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(f"line {number}: {error}") from None
+    if not isinstance(writer, str) or not isinstance(first, int) or first < 0 or not isinstance(at_s, int | float):
+        raise _damaged(f"line {number} has no writer, number or time")
+    return Batch(writer, first, float(at_s), decisions)
+
+
+def _decision(
+    category: object, problem: object, score: object, alpha: object, takeover: object
+) -> tuple[str, str, float, float, bool]:
+    if not isinstance(category, str) or not isinstance(problem, str) or not isinstance(takeover, bool):
+        raise TypeError("a decision has a bad category, problem or takeover")
+    if not isinstance(score, float) or not isinstance(alpha, float) or not -1e308 < score < 1e308 or not 0 < alpha < 1:
+        raise TypeError("a decision has a bad score or alpha")
+    return category, problem, score, alpha, takeover
+
+
+def _check_order(batches: Iterable[Batch]) -> None:
+    """Every writer's decisions follow each other without a gap."""
+    of_writer: dict[str, list[Batch]] = {}
+    for batch in batches:
+        of_writer.setdefault(batch.writer, []).append(batch)
+    for writer, each in of_writer.items():
+        starts = [each[0].first == 0, *(later.first == earlier.end for earlier, later in pairwise(each))]
+        if not all(starts):
+            raise _damaged(f"decisions of writer {writer} are missing or stand twice")
+
+
+def _damaged(what: str) -> CalibrationError:
+    return CalibrationError(f"the calibration is damaged: {what}", field="calibration", remedy=_AGAIN)

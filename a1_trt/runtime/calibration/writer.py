@@ -1,0 +1,163 @@
+"""Keeping a calibration state on disk while it grows."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from a1_trt.core.conformal import Candidate, Controller, Decision
+from a1_trt.errors import CalibrationError
+from a1_trt.runtime.calibration.log import Batch, CalibrationLog, Provenance, batch_line, header_line, read_log
+
+_LOG = logging.getLogger(__name__)
+
+FLUSH_S = 2.0
+"""Longest time a decision waits for the disk, seconds: what ``kill -9`` can lose."""
+
+
+class CalibrationWriter:
+    """Appends decisions to a file, from a thread of its own, so that nobody waits for the disk.
+
+    Args:
+        path: The file; it is made if it is not there. One writer at a time: replicas have files of their own, which
+            `merge` joins.
+        provenance: What the scores belong to.
+        flush_s: Longest time a decision waits, seconds.
+
+    Raises:
+        CalibrationError: The file is damaged, belongs to something else, is in use or cannot be written.
+    """
+
+    def __init__(self, path: Path, provenance: Provenance, *, flush_s: float = FLUSH_S) -> None:
+        self.path = path
+        self._name = uuid.uuid4().hex[:16]
+        self._n_written = 0
+        self._waiting: list[tuple[str, str, float, float, bool]] = []
+        self._list = threading.Lock()
+        self._disk = threading.Lock()
+        self._closing = threading.Event()
+        self._failed = False
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
+            self.log = self._take_over(provenance)
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._thread = threading.Thread(target=self._run, args=(flush_s,), name="calibration writer", daemon=True)
+        self._thread.start()
+
+    def append(self, candidate: Candidate, decision: Decision) -> None:
+        """Keep a decision; it is on disk after the next flush."""
+        row = (candidate.category, candidate.problem, candidate.score, candidate.alpha, decision.takeover)
+        with self._list:
+            self._waiting.append(row)
+
+    def flush(self) -> None:
+        """Write what waits, and return when it is on disk.
+
+        Raises:
+            CalibrationError: The disk refused; what waits is kept for the next try.
+        """
+        with self._disk:
+            with self._list:  # only ever held for a moment: `append` runs on an event loop
+                rows, self._waiting = self._waiting, []
+            if not rows:
+                return
+            try:
+                self._write(batch_line(Batch(self._name, self._n_written, time.time(), tuple(rows))))
+            except OSError as error:
+                with self._list:
+                    self._waiting = rows + self._waiting
+                raise _unwritable(self.path, error) from None
+            self._n_written += len(rows)
+
+    def close(self) -> None:
+        """Flush and free the file; a second call does nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._thread.join()
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)
+
+    def _take_over(self, provenance: Provenance) -> CalibrationLog:
+        """Lock the file, check what is there, and cut off a torn end."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CalibrationError(
+                f"{self.path} is in use by another process",
+                field="calibration",
+                remedy="give each replica a file of its own and join them with 'a1-trt calibrate merge'",
+            ) from None
+        # Without a whole first line a process died while it made the file: nothing is lost by starting anew.
+        if b"\n" not in os.pread(self._file, 1 << 16, 0):
+            os.ftruncate(self._file, 0)
+            self._write(header_line(provenance))
+            return CalibrationLog(provenance, ())
+        log = read_log(self.path)
+        log.check(provenance)
+        os.ftruncate(self._file, log.n_bytes)
+        return log
+
+    def _write(self, line: bytes) -> None:
+        """Append a line whole: a part of it that a full disk let through is taken back."""
+        before = os.fstat(self._file).st_size
+        try:
+            view = memoryview(line)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, before)
+            raise
+
+    def _run(self, flush_s: float) -> None:
+        while not self._closing.wait(flush_s):
+            try:
+                self.flush()
+            except CalibrationError as error:
+                if not self._failed:  # said once; solving goes on, and every flush tries again
+                    _LOG.warning("%s", error)
+                self._failed = True
+
+
+class Recorded:
+    """A controller whose decisions are told to somebody, such as `CalibrationWriter.append`."""
+
+    def __init__(self, controller: Controller, tell: Callable[[Candidate, Decision], object]) -> None:
+        self._controller = controller
+        self._tell = tell
+
+    def __len__(self) -> int:
+        return len(self._controller)
+
+    def decide(self, candidate: Candidate) -> Decision:
+        """As the controller decides."""
+        return self._controller.decide(candidate)
+
+    def update(self, candidate: Candidate, decision: Decision) -> None:
+        """Book the outcome, and tell it."""
+        self._controller.update(candidate, decision)
+        self._tell(candidate, decision)
+
+    def sizes(self) -> dict[str, int]:
+        """As the controller's."""
+        return self._controller.sizes()
+
+
+def _unwritable(path: Path, error: OSError) -> CalibrationError:
+    return CalibrationError(
+        f"{path} cannot be written: {error.strerror}", field="calibration", remedy="name a file that can be written"
+    )

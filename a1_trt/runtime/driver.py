@@ -1,0 +1,160 @@
+"""The only place that awaits engines: it carries out what the scheduler plans and reports what came back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from a1_trt.core.scheduler import Scheduler
+from a1_trt.engine import CALL, Engine, Tokenizer, TokenLedger
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout
+from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Role, Segment
+
+_LOG = logging.getLogger(__name__)
+_RETRIES = 2
+_BACKOFF_S = 0.05
+_LONGEST_CHARACTER = 4
+"""Tokens a character can be cut into: UTF-8 has at most 4 bytes."""
+
+
+class Caller:
+    """Makes calls to engines, one at a time or many at once: retries, time limit, room in the context.
+
+    Args:
+        engines: Do the work.
+        ledgers: Know the token ids of every chain, per role.
+        call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
+    """
+
+    def __init__(
+        self, engines: Mapping[Role, Engine], ledgers: Mapping[Role, TokenLedger], *, call_timeout_s: float = 600.0
+    ) -> None:
+        self._engines = engines
+        self._ledgers = ledgers
+        self._call_timeout_s = call_timeout_s
+
+    def forget(self, problem: int, n_samples: int) -> None:
+        """Drop the chains of a finished problem."""
+        for ledger in self._ledgers.values():
+            ledger.forget(problem, n_samples)
+
+    async def make(self, call: Call) -> Segment | Logprobs | A1Error:
+        """What a call comes to; engines may be asked again where that is safe, since calls have no effects."""
+        CALL.set(call)
+        for attempt in range(_RETRIES + 1):
+            try:
+                async with asyncio.timeout(self._call_timeout_s):
+                    return await self._ask(call)
+            except A1Error as error:
+                if not error.retryable or attempt == _RETRIES:
+                    return error
+            except TimeoutError:
+                return EngineTimeout(f"no answer within {self._call_timeout_s:g} s", role=call.role)
+            except Exception as error:  # noqa: BLE001 - see below
+                # An adapter must only raise EngineError; whatever else comes must not take other samples down.
+                _LOG.exception("a %s call failed", call.kind)
+                return EngineError(f"{type(error).__name__} in the {call.role} engine: {error}", role=call.role)
+            await asyncio.sleep(_BACKOFF_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _ask(self, call: Call) -> Segment | Logprobs:
+        engine, ledger = self._engines[call.role], self._ledgers[call.role]
+        if call.kind == "score":
+            prompt, segment = ledger.split(call)
+            values = tuple(await engine.score(prompt, segment))
+            ids, text = _whole_characters(engine.tokenizer, tuple(segment[: _first_surprise(values)]))
+            return Logprobs(values, text, ids if call.segments[-1].role in ledger.shared else ())
+        prompt = ledger.prompt(call)
+        room = engine.max_context_tokens - len(prompt)
+        if room < 1:
+            raise ContextLengthError(
+                f"the prompt has {len(prompt)} tokens and the {call.role}'s context {engine.max_context_tokens}",
+                role=call.role,
+                field="problem" if not call.segments else "max_turns",
+                remedy="give a shorter problem, fewer turns or a model with a longer context",
+            )
+        generation = await engine.generate(
+            prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
+        )
+        token_ids, text = _whole_characters(engine.tokenizer, generation.token_ids)
+        return Segment(call.role, text, len(generation.token_ids), token_ids, generation.ended)
+
+
+class Driver:
+    """Carries out a scheduler's calls on engines, each in a task of its own, and never waits for one to start another.
+
+    Args:
+        scheduler: Decides.
+        engines: Do the work.
+        ledgers: Know the token ids of every chain, per role.
+        on_event: Told of every event with its problem's number, in order.
+        call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        engines: Mapping[Role, Engine],
+        ledgers: Mapping[Role, TokenLedger],
+        on_event: Callable[[int, Event], None],
+        *,
+        call_timeout_s: float = 600.0,
+    ) -> None:
+        self._scheduler = scheduler
+        self._caller = Caller(engines, ledgers, call_timeout_s=call_timeout_s)
+        self._on_event = on_event
+        self._tasks: dict[int, asyncio.Task[Segment | Logprobs | A1Error]] = {}
+
+    def pump(self) -> None:
+        """Start and cancel what the scheduler now wants started and cancelled."""
+        loop = asyncio.get_running_loop()
+        plan = self._scheduler.schedule()
+        for call in plan.start:
+            task = loop.create_task(self._caller.make(call), name=f"{call.kind} call {call.id}")
+            task.add_done_callback(partial(self._book, call, loop.time()))
+            self._tasks[call.id] = task
+        for call_id in plan.cancel:
+            self._tasks[call_id].cancel()
+
+    def dispatch(self, events: list[tuple[int, Event]]) -> None:
+        """Hand events on; a finished problem's chains are forgotten first."""
+        for number, event in events:
+            if isinstance(event, ProblemFinished):
+                self._caller.forget(number, len(event.result.trajectories))
+            self._on_event(number, event)
+
+    async def aclose(self) -> None:
+        """Cancel all calls in flight and wait until they are gone."""
+        while self._tasks:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.wait(self._tasks.values())
+
+    def _book(self, call: Call, started_s: float, task: asyncio.Task[Segment | Logprobs | A1Error]) -> None:
+        """Report a call that came back. A done callback also sees a task that was cancelled before it began."""
+        del self._tasks[call.id]
+        unwanted = Cancelled("nobody wants this call's result any more")
+        outcome = unwanted if task.cancelled() else task.result()
+        ended_s = task.get_loop().time()
+        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))
+        self.pump()
+
+
+def _first_surprise(values: tuple[float, ...]) -> int:
+    """Index of the first log-prob that is at most half the lowest one: as surprising as the worst token, or nearly."""
+    bound = min(values) / 2
+    return next(index for index, value in enumerate(values) if value <= bound)
+
+
+def _whole_characters(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """The ids and their text without a character that the token limit cut in two; the next turn writes it whole."""
+    text = tokenizer.decode(token_ids)
+    for n_kept in range(len(token_ids) - 1, max(len(token_ids) - _LONGEST_CHARACTER, 0), -1):
+        if not text.endswith("\ufffd"):
+            break
+        shorter = tokenizer.decode(token_ids[:n_kept])
+        if not shorter.endswith("\ufffd"):
+            return token_ids[:n_kept], shorter
+    return token_ids, text

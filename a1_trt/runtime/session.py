@@ -1,0 +1,298 @@
+"""One process that solves problems: a pair, its engines, one scheduler and the online calibration they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from a1_trt.config import Pair
+from a1_trt.core.conformal import SCORES, Controller
+from a1_trt.core.reasoning import prompts
+from a1_trt.core.scheduler import Scheduler
+from a1_trt.engine import Engine, Tokenizer, TokenLedger
+from a1_trt.errors import Cancelled, EngineUnavailable
+from a1_trt.locations import find_checkpoint
+from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
+from a1_trt.runtime.driver import Driver
+from a1_trt.runtime.metrics import Metrics
+from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role, SampleEnd
+
+ROLES: tuple[Role, ...] = ("draft", "target")
+
+
+class Session:
+    """Solves any number of problems at once on one pair of engines.
+
+    Use it from one event loop. Problems do not wait for each other; they share the calls in flight and the calibration.
+
+    Args:
+        pair: The pair.
+        engines: One engine per role; the session closes them.
+        controller: Decides about takeovers; the pair's own, without any past, when None.
+        writer: Keeps the decisions; the session closes it.
+        call_timeout_s: Longest time of one call to an engine, seconds.
+
+    Example:
+        >>> async def main() -> None:
+        ...     async with await open_session(load_pair("reference")) as session:
+        ...         print((await session.solve(Problem("a = 3, b = a+4. What is b modulo 100?"))).answer)
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        engines: Mapping[Role, Engine],
+        *,
+        controller: Controller | None = None,
+        writer: CalibrationWriter | None = None,
+        call_timeout_s: float = 600.0,
+    ) -> None:
+        said = pair.conformal
+        self.pair = pair
+        self.controller = controller_of(pair) if controller is None else controller
+        self._writer = writer
+        self.metrics = Metrics()
+        self.engines = engines
+        self._scheduler = Scheduler(
+            self.controller if writer is None else Recorded(self.controller, writer.append),
+            SCORES[said.score],
+            {role: pair.role(role).max_in_flight for role in ROLES},
+            category=said.category,
+            max_takeovers=said.max_takeovers,
+        )
+        self._driver = Driver(
+            self._scheduler, engines, ledgers_of(pair, engines), self._on_event, call_timeout_s=call_timeout_s
+        )
+        self._listeners: dict[int, asyncio.Queue[Event]] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def solve(self, problem: Problem, parameters: Parameters | None = None) -> Result:
+        """Solve one problem; cancelling the task stops all work on it.
+
+        Raises:
+            A1Error: No sample of the problem could be worked on; the first one's error.
+        """
+        async with aclosing(self.stream(problem, parameters)) as events:
+            async for event in events:
+                if isinstance(event, ProblemFinished):
+                    return event.result
+        raise Cancelled("the session was closed")
+
+    async def stream(self, problem: Problem, parameters: Parameters | None = None) -> AsyncGenerator[Event, None]:
+        """Solve one problem and tell what happens; closing the iterator early stops all work on it.
+
+        Yields:
+            Events, the last of which is `ProblemFinished`.
+
+        Raises:
+            A1Error: No sample of the problem could be worked on; the first one's error.
+        """
+        if self._closed:
+            raise EngineUnavailable("the session is closed", remedy="open a new one")
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
+        number = self._scheduler.add(problem, parameters or self.pair.parameters())
+        events = self._listeners[number] = asyncio.Queue()
+        self._driver.pump()
+        try:
+            while True:
+                event = await events.get()
+                if isinstance(event, ProblemFinished):
+                    _raise_if_all_failed(event.result)
+                    yield ProblemFinished(replace(event.result, wall_s=clock() - started_s))
+                    return
+                yield event
+        finally:
+            self._driver.dispatch(self._scheduler.cancel(number))
+            del self._listeners[number]
+            self._driver.pump()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The totals of `metrics`, with the calls in flight per role and the size of the calibration set."""
+        return {
+            **self.metrics.snapshot(),
+            "calls_in_flight": {role: self._scheduler.n_in_flight(role) for role in ROLES},
+            "calls_waiting": {role: len(self._scheduler.waiting[role]) for role in ROLES},
+            "calibration_size": len(self.controller),
+        }
+
+    async def aclose(self) -> None:
+        """Stop all work and close the engines; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for number in list(self._listeners):
+            self._driver.dispatch(self._scheduler.cancel(number))
+        await self._driver.aclose()
+        for engine in self.engines.values():
+            await engine.aclose()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _on_event(self, number: int, event: Event) -> None:
+        self.metrics.fold(event)
+        listener = self._listeners.get(number)
+        if listener is not None:
+            listener.put_nowait(event)
+
+
+async def open_session(
+    pair: Pair,
+    *,
+    url: str | None = None,
+    replicas: Mapping[Role, Sequence[str]] | None = None,
+    engines: Mapping[Role, Engine] | None = None,
+    controller: Controller | None = None,
+) -> Session:
+    """A session on the pair's engines.
+
+    Args:
+        pair: The pair.
+        url: ``host:port`` of a Triton gRPC endpoint that serves the models "draft" and "target"; None loads both into
+            this process.
+        replicas: Addresses of a role's replicas, ``host:port`` or ``host:port/model``, where it has several or is not
+            at `url`. With a `url`, the addresses that the pair gives (``[serving]``) come before these.
+        engines: Engines to use in place of the pair's; the session closes them.
+        controller: Decides about takeovers; when None the pair's own, in the state of the pair's calibration file.
+
+    Raises:
+        CalibrationError: The calibration file cannot be read, or belongs to another pair.
+        ConfigError: A model is missing or cannot be loaded.
+        EngineUnavailable: The server cannot be reached.
+    """
+    controller, writer = _controlled(pair) if controller is None else (controller, None)
+    try:
+        engines = engines or await open_engines(pair, url=url, replicas=replicas)
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        raise
+    return Session(pair, engines, controller=controller, writer=writer)
+
+
+async def open_engines(
+    pair: Pair, *, url: str | None = None, replicas: Mapping[Role, Sequence[str]] | None = None
+) -> dict[Role, Engine]:
+    """The pair's engines, one a role; whoever opens them closes them. See `open_session`.
+
+    Raises:
+        ConfigError: A model is missing or cannot be loaded.
+        EngineUnavailable: The server cannot be reached.
+    """
+    engines: dict[Role, Engine] = {}
+    try:
+        for role in ROLES:
+            found = _addresses(pair, role, url, replicas or {})
+            engines[role] = await (_remote(pair, role, found) if found else _local(pair, role))
+    except BaseException:
+        for engine in engines.values():
+            await engine.aclose()
+        raise
+    return engines
+
+
+def _controlled(pair: Pair) -> tuple[Controller, CalibrationWriter | None]:
+    """The pair's controller with its past, and the writer that keeps its future if the pair wants that."""
+    path = pair.calibration_path()
+    if path is None or not pair.conformal.keep:
+        return controller_of(pair, stored_log(pair)), None
+    writer = CalibrationWriter(path, provenance_of(pair))
+    try:
+        return controller_of(pair, writer.log), writer
+    except BaseException:
+        writer.close()
+        raise
+
+
+async def _local(pair: Pair, role: Role) -> Engine:
+    # Adapters are imported where they are wanted: each needs packages that the others do not.
+    if pair.role(role).engine == "tensorrt_llm":
+        from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
+
+        return await TensorRtLlmEngine.for_pair(pair, role)
+    from a1_trt.backends.openvino import OpenVinoEngine
+
+    return await asyncio.to_thread(OpenVinoEngine.for_pair, pair, role)
+
+
+def _addresses(pair: Pair, role: Role, url: str | None, replicas: Mapping[Role, Sequence[str]]) -> Sequence[str]:
+    """Where a role is served; nowhere if it is to be loaded into this process."""
+    own = pair.serving.replicas(role) if url else ()
+    return own or replicas.get(role) or ([url] if url else [])
+
+
+async def _remote(pair: Pair, role: Role, addresses: Sequence[str]) -> Engine:
+    from a1_trt.backends.replicated import Replicated
+    from a1_trt.backends.triton import TritonEngine
+
+    tokenizer, most, end_ids = await asyncio.to_thread(_text_side, pair, role)
+    wanted = pair.role(role).gpu.scoring
+    engines = []
+    for address in addresses:
+        server, _, model = address.removeprefix("grpc://").partition("/")
+        engines.append(
+            TritonEngine(
+                server,
+                model or role,
+                tokenizer,
+                role=role,
+                max_context_tokens=most,
+                end_ids=end_ids,
+                context_logits=role == "target" and wanted == "context_logits",
+                cancel=pair.serving.cancel,
+            )
+        )
+    return engines[0] if len(engines) == 1 else Replicated(engines)
+
+
+def _text_side(pair: Pair, role: Role) -> tuple[Tokenizer, int, list[int]]:
+    """What stays here of a model that is elsewhere: its tokenizer, its longest context, the tokens that end a text."""
+    said = pair.role(role)
+    if said.engine == "tensorrt_llm":
+        from a1_trt.backends.tensorrt_llm import ModelShape, TransformersTokenizer
+
+        place = find_checkpoint(said.model, pair.path, role)
+        checkpoint = TransformersTokenizer.load(place)
+        most = said.max_context_tokens or ModelShape.read(place).max_context_tokens
+        return checkpoint, most, sorted(checkpoint.end_ids)
+    path = pair.model_path(role)
+    from a1_trt.backends.openvino import OpenVinoTokenizer, context_length
+
+    compiled = OpenVinoTokenizer.load(path)
+    return compiled, said.max_context_tokens or context_length(path), compiled.end_ids
+
+
+def ledgers_of(pair: Pair, engines: Mapping[Role, Engine]) -> dict[Role, TokenLedger]:
+    """Fresh ledgers of both roles, which know the pair's prompts and which tokenizers are the same."""
+    return {role: _ledger(pair, role, engines) for role in ROLES}
+
+
+def _ledger(pair: Pair, role: Role, engines: Mapping[Role, Engine]) -> TokenLedger:
+    said, tokenizer = pair.role(role), engines[role].tokenizer
+    same = frozenset(other for other in ROLES if engines[other].tokenizer.fingerprint == tokenizer.fingerprint)
+
+    def render(problem: str) -> list[int]:
+        return _prompt_ids(tokenizer, said.prompt, said.system, problem)
+
+    return TokenLedger(tokenizer, render, same)
+
+
+def _prompt_ids(tokenizer: Tokenizer, template: str, system: str, problem: str) -> list[int]:
+    if template == prompts.CHAT:
+        return tokenizer.encode(tokenizer.chat(system, problem))
+    return tokenizer.encode(prompts.render(template, problem), special=True)
+
+
+def _raise_if_all_failed(result: Result) -> None:
+    failed = [each.error for each in result.trajectories if each.end is SampleEnd.FAILED]
+    if len(failed) == len(result.trajectories) and failed[0] is not None:
+        raise failed[0]

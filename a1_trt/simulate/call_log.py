@@ -1,0 +1,214 @@
+"""Calls that a real run recorded.
+
+A recorded run is whatever JSON object has a list "calls", as the cells of `a1-trt bench compare` and the files of
+`a1-trt simulate run --calls` do: objects with the fields of a call: role, kind, problem, sample,
+turn, wanted_s, started_s, ended_s, n_prompt_tokens, n_new_tokens, n_scored_tokens and, where calls can be cut short,
+end; or lists of these in the order of "call_fields". Strategy, slots and plan stand beside the calls or above them.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from a1_trt.benchmarks.strategies import STRATEGIES, CallRecord
+from a1_trt.errors import InvalidRequestError
+from a1_trt.files import read_document
+from a1_trt.simulate.fleet import ROLES
+from a1_trt.types import Role
+
+MAX_CALLS = 5_000_000
+_KINDS = ("draft", "score", "takeover")
+_NUMBERS = ("problem", "sample", "turn", "n_prompt_tokens", "n_new_tokens", "n_scored_tokens")
+_TIMES = ("wanted_s", "started_s", "ended_s")
+_BESIDE = ("strategy", "slots", "plan", "call_fields")
+_DEEPEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """One run of one strategy.
+
+    Args:
+        strategy: Its name.
+        repeat: Number of the run among those of its strategy, from 0.
+        calls: Its calls, by start.
+        slots: Most calls in flight by role, where that was written down.
+        is_open: Problems came by chance, whoever was still at work.
+    """
+
+    strategy: str
+    repeat: int
+    calls: tuple[CallRecord, ...]
+    slots: Mapping[str, int] = field(default_factory=dict)
+    is_open: bool = False
+
+    @property
+    def makespan_s(self) -> float:
+        """From the first call that was wanted to the end of the last one."""
+        return max(call.ended_s for call in self.calls) - min(call.wanted_s for call in self.calls)
+
+    @property
+    def concurrency(self) -> int:
+        """Most problems at work at once; those that came early wait where a strategy takes one at a time."""
+        if self.strategy in STRATEGIES and STRATEGIES[self.strategy].one_at_a_time:
+            return 1
+        spans: dict[int, list[float]] = {}
+        for call in self.calls:
+            span = spans.setdefault(call.problem, [call.wanted_s, call.ended_s])
+            span[0], span[1] = min(span[0], call.wanted_s), max(span[1], call.ended_s)
+        return most_at_once([(start, end) for start, end in spans.values()])
+
+    def in_flight(self, role: Role) -> int:
+        """Most calls of a role that may be in flight; those that ever were, where that was not written down."""
+        if role in self.slots and self.strategy != "published":
+            return self.slots[role]
+        return most_at_once([(call.started_s, call.ended_s) for call in self.calls if call.role == role])
+
+    def crowds(self) -> list[int]:
+        """For each call, how many of either role were in flight when it started."""
+        starts, ends = (sorted(times) for times in zip(*((c.started_s, c.ended_s) for c in self.calls), strict=True))
+        return [bisect_right(starts, call.started_s) - bisect_right(ends, call.started_s) for call in self.calls]
+
+    @property
+    def has_barrier(self) -> bool:
+        """Whether the samples of a problem wait for each other."""
+        return self.strategy.startswith("sync") or "barrier" in self.strategy
+
+
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """Most spans that overlap; one that starts when another ends does not overlap it.
+
+    Example:
+        >>> most_at_once([(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)])
+        2
+    """
+    edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return max(1, most)
+
+
+def read_runs(path: Path) -> list[RecordedRun]:
+    """Every run in a file.
+
+    Raises:
+        InvalidRequestError: There is none, or a call is not as it should be.
+    """
+    runs: list[RecordedRun] = []
+    for above, calls in _timelines(read_document(path, "run"), {}):
+        recorded = _calls(calls, above.get("call_fields"))
+        if recorded:
+            strategy = str(above.get("strategy") or "run")
+            repeat = sum(run.strategy == strategy for run in runs)
+            runs.append(RecordedRun(strategy, repeat, recorded, _slots(above), _is_open(above)))
+    if not runs:
+        raise InvalidRequestError(
+            f"{path} holds no calls", field="run", remedy="record a run with 'a1-trt bench compare ... --json FILE'"
+        )
+    if sum(len(run.calls) for run in runs) > MAX_CALLS:
+        raise InvalidRequestError(f"{path} holds more than {MAX_CALLS} calls", field="run", remedy="record less")
+    return runs
+
+
+def _timelines(
+    document: Any, above: Mapping[str, Any], depth: int = 0
+) -> Iterator[tuple[Mapping[str, Any], list[Any]]]:
+    """Lists of calls, with everything that stands beside them and above."""
+    if depth > _DEEPEST or not isinstance(document, list | dict):
+        return
+    if isinstance(document, list):
+        for item in document:
+            yield from _timelines(item, above, depth + 1)
+        return
+    known = {**above, **{key: value for key, value in document.items() if key in _BESIDE}}
+    calls = document.get("calls")
+    if isinstance(calls, list) and calls:
+        yield known, calls
+    for key, value in document.items():
+        if key != "calls":
+            yield from _timelines(value, known, depth + 1)
+
+
+def _slots(above: Mapping[str, Any]) -> dict[str, int]:
+    slots = above.get("slots")
+    if not isinstance(slots, dict):
+        return {}
+    return {role: slots[role] for role in ROLES if isinstance(slots.get(role), int) and slots[role] > 0}
+
+
+def _is_open(above: Mapping[str, Any]) -> bool:
+    plan = above.get("plan")
+    return isinstance(plan, dict) and plan.get("rate_per_s") is not None
+
+
+def _calls(items: list[Any], names: Any) -> tuple[CallRecord, ...]:
+    good, cut = [], []
+    for given in items:
+        item = dict(zip(names, given, strict=False)) if isinstance(given, list) and isinstance(names, list) else given
+        call = _call(item)
+        if item.get("end", "done") == "done":
+            good.append(call)
+        elif call.duration_s > 0:
+            cut.append(call)
+    good += _completed(good, cut)
+    return tuple(sorted(good, key=lambda call: (call.started_s, call.problem, call.sample, call.turn)))
+
+
+def _completed(good: Sequence[CallRecord], cut: Sequence[CallRecord]) -> list[CallRecord]:
+    """Calls that were cut short, with what they had probably done: that is not in the record."""
+    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _KINDS}
+    drafted = {(call.problem, call.sample, call.turn): call.n_new_tokens for call in good if call.kind == "draft"}
+    found = []
+    for call in cut:
+        if call.kind == "score":
+            n_scored = drafted.get((call.problem, call.sample, call.turn), 0)
+            if n_scored:
+                found.append(replace(call, n_scored_tokens=n_scored))
+        elif paces[call.kind]:
+            found.append(replace(call, n_new_tokens=max(1, round(call.duration_s / paces[call.kind]))))
+    return found
+
+
+def _pace(calls: Sequence[CallRecord]) -> float:
+    """Seconds of a generated token."""
+    tokens = sum(call.n_new_tokens for call in calls)
+    return sum(call.duration_s for call in calls) / tokens if tokens else 0.0
+
+
+def _call(item: Any) -> CallRecord:
+    try:
+        numbers: dict[str, Any] = {name: _whole(item[name]) for name in _NUMBERS}
+        times: dict[str, Any] = {name: _second(item[name]) for name in _TIMES}
+        times["ended_s"] = max(times["ended_s"], times["started_s"])
+        return CallRecord(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _KINDS), **numbers, **times)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequestError(
+            f"a recorded call is not as it should be ({type(error).__name__}: {error})",
+            field="run",
+            remedy="record the run again",
+        ) from None
+
+
+def _one_of(value: Any, known: Iterable[str]) -> Any:
+    if value not in known:
+        raise ValueError(f"{value!r} is none of {', '.join(known)}")
+    return value
+
+
+def _second(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError(f"{value!r} is no count")
+    return value

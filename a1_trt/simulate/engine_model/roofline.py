@@ -1,0 +1,226 @@
+"""Roofline of a transformer on GPUs: what its engine costs and holds, from data sheet and dimensions.
+
+Notation: P_l weights of all layers, P_h = vocabulary * hidden weights of the head, t GPUs that share each layer (tensor
+parallelism), F peak arithmetic and W peak bandwidth of one GPU, each times the share that is reached in practice
+(simulation.toml), b bytes of a weight::
+
+    one token through all layers      2 P_l / (t F)                           2 FLOP a weight
+    one row of logits                 2 P_h / (t F)
+    one (query, key) pair             4 n_layers n_heads head_dim / (t F)     a product for the score, one for the sum
+    the weights, once an iteration    (b P_l + 2 P_h) / (t W)                 the head stays in 16 bits
+    one token of context, read        2 n_layers n_kv_heads head_dim b_kv / (t W)
+    all-reduce, two a layer           2 n_layers (latency + 2 (t - 1) / t * 2 hidden tokens / link)
+
+An iteration takes the larger one of arithmetic and memory, and the rest on top (`EngineCosts`). The model: Williams,
+Waterman, Patterson, "Roofline", CACM 52(4), 2009. The counts: Pope et al., "Efficiently Scaling Transformer Inference",
+2022, arXiv 2211.05102. The all-reduces: Shoeybi et al., "Megatron-LM", 2019, arXiv 1909.08053, moved as a ring does.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from a1_trt.build.hardware import Gpu, ModelDimensions
+from a1_trt.errors import ConfigError, InvalidRequestError
+from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """The section [engine] of simulation.toml, where each value has its reason."""
+
+    arithmetic_efficiency: float
+    bandwidth_efficiency: float
+    link_efficiency: float
+    all_reduce_latency_s: float
+    kernel_launch_s: float
+    kernels_per_layer: int
+    overhead_s: float
+    kv_cache_fraction: float
+    workspace_gib: float
+    logit_bytes: int
+    max_num_batched_tokens: int
+    block_tokens: int
+    max_sequences: int
+    colocated_slowdown: float
+
+    @classmethod
+    def stated(cls, changes: Mapping[str, float] | None = None) -> Assumptions:
+        """The ones of the package, with changes.
+
+        Raises:
+            InvalidRequestError: There is no such assumption, or it is not above 0.
+
+        Example:
+            >>> Assumptions.stated({"overhead_s": 1e-3}).overhead_s
+            0.001
+        """
+        values = dict(_table()["engine"])
+        known = {field.name: field.type for field in fields(cls)}
+        for name, value in (changes or {}).items():
+            if name not in known:
+                raise InvalidRequestError(
+                    f"there is no assumption {name!r}", field="set", remedy=f"choose from {', '.join(known)}"
+                )
+            if not 0 < value < 1e9:
+                raise InvalidRequestError(f"{name} is {value}", field="set", remedy="choose more than 0")
+            values[name] = max(1, int(value)) if known[name] == "int" else float(value)
+        return cls(**values)
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = resources.files("a1_trt.simulate").joinpath("simulation.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A model on GPUs.
+
+    Args:
+        model: Its dimensions.
+        gpu: The kind of GPU.
+        tensor_parallel: GPUs that share each layer.
+        quantization: Of the weights, as in a pair file.
+        kv_cache_dtype: Of keys and values, likewise.
+        memory_share: Share of the GPUs' memory that is this model's.
+        keeps_logits: Scores hold logits for every token of their prompt, as TensorRT-LLM's context logits do.
+    """
+
+    model: ModelDimensions
+    gpu: Gpu
+    tensor_parallel: int = 1
+    quantization: str = "none"
+    kv_cache_dtype: str = "auto"
+    memory_share: float = 1.0
+    keeps_logits: bool = False
+
+    @property
+    def weight_bytes(self) -> float:
+        """All weights, bytes: the layers quantised, embedding and head in 16 bits."""
+        width: float = self._width["weight_bytes"]
+        shape = self.model
+        return width * shape.n_layer_parameters + 2.0 * (shape.n_parameters - shape.n_layer_parameters)
+
+    @property
+    def kv_bytes(self) -> float:
+        """Keys and values of one token, bytes."""
+        return self.model.kv_bytes_per_token(_entry("kv_cache", self.kv_cache_dtype))
+
+    @property
+    def tflops(self) -> float:
+        """Peak of one GPU in the arithmetic of the weights; where it cannot do that, in 16 bits, else in 32."""
+        peaks = self.gpu.tflops
+        for kind in (self._width["arithmetic"], "bf16", "fp32"):
+            if kind in peaks:
+                return peaks[kind]
+        raise ConfigError(f"the peak of {self.gpu.name} is not known", field="gpu", remedy="name one of gpus.toml")
+
+    @property
+    def _width(self) -> Mapping[str, Any]:
+        said: Mapping[str, Any] = _entry("quantization", self.quantization)
+        return said
+
+
+def _entry(section: str, name: str) -> Any:
+    known = _table()[section]
+    if name not in known:
+        raise InvalidRequestError(f"{section} is {name!r}", field=section, remedy=f"choose from {', '.join(known)}")
+    return known[name]
+
+
+def engine_costs(placement: Placement, assumed: Assumptions) -> EngineCosts:
+    """What an iteration costs; the formulas are in this module's docstring.
+
+    Args:
+        placement: The model and its GPUs.
+        assumed: What the data sheet does not say.
+
+    Raises:
+        ConfigError: The data sheet of the GPU is not known.
+
+    Example:
+        >>> from a1_trt.build.hardware import known_gpus, model_dimensions
+        >>> placement = Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
+        >>> costs = engine_costs(placement, Assumptions.stated())
+        >>> round(1e3 * costs.iteration_s(prefill_tokens=0, decoding=1, context_tokens=1000), 1)  # milliseconds
+        13.8
+    """
+    shape, gpu, t = placement.model, placement.gpu, placement.tensor_parallel
+    if not gpu.bandwidth_gb_s or (t > 1 and not gpu.link_gb_s):
+        raise ConfigError(
+            f"the data sheet of {gpu.name} is not known", field="gpu", remedy="name one of gpus.toml with --gpu"
+        )
+    flops = t * placement.tflops * 1e12 * assumed.arithmetic_efficiency
+    bandwidth = t * gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth_efficiency
+    head = 2.0 * shape.n_embedding_parameters
+    layers_bytes = placement.weight_bytes - 2.0 * (shape.n_parameters - shape.n_layer_parameters)
+    token_s = 2.0 * shape.n_layer_parameters / flops
+    return EngineCosts(
+        overhead_s=assumed.overhead_s,
+        weights_s=(layers_bytes + head) / bandwidth,
+        prefill_s_per_token=token_s,
+        decode_s_per_token_sequence=token_s,
+        kv_s_per_context_token=placement.kv_bytes / bandwidth,
+        s_per_pair=4.0 * shape.n_layers * shape.n_heads * shape.head_dim / flops,
+        s_per_logit_row=head / flops,
+        sync_s=2 * shape.n_layers * assumed.all_reduce_latency_s if t > 1 else 0.0,
+        sync_s_per_token=_all_reduce_s(shape, gpu, t, assumed),
+        prefill_launch_s=shape.n_layers * assumed.kernels_per_layer * assumed.kernel_launch_s,
+    )
+
+
+def _all_reduce_s(shape: ModelDimensions, gpu: Gpu, t: int, assumed: Assumptions) -> float:
+    """Transfer time of one token's activations in all all-reduces, seconds; links are quoted for both directions."""
+    if t == 1:
+        return 0.0
+    one_way = (gpu.link_gb_s or 0.0) / 2 * 1e9 * assumed.link_efficiency
+    return 2 * shape.n_layers * 2 * (t - 1) / t * 2.0 * shape.hidden / one_way
+
+
+def engine_limits(placement: Placement, assumed: Assumptions, max_context_tokens: int | None = None) -> EngineLimits:
+    """What the engine holds: the KV cache and the logits that fit beside the weights.
+
+    Args:
+        placement: The model and its GPUs.
+        assumed: What the data sheet does not say.
+        max_context_tokens: Longest prompt plus generation; as the model has it when None.
+
+    Raises:
+        ConfigError: The weights, or one sequence beside them, do not fit.
+
+    Example:
+        >>> from a1_trt.build.hardware import known_gpus, model_dimensions
+        >>> placement = Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
+        >>> engine_limits(placement, Assumptions.stated()).kv_blocks * 32  # tokens
+        347136
+    """
+    shape, t = placement.model, placement.tensor_parallel
+    memory = (placement.gpu.memory_gib - assumed.workspace_gib) * GIB * t * placement.memory_share
+    free = memory - placement.weight_bytes
+    kv_blocks = int(free * assumed.kv_cache_fraction / (placement.kv_bytes * assumed.block_tokens))
+    if kv_blocks < 64:
+        raise ConfigError(
+            f"{shape.name} needs {placement.weight_bytes / GIB:.1f} GiB for its weights alone and has"
+            f" {memory / GIB:.1f} GiB on {t} x {placement.gpu.name}",
+            field="gpu",
+            remedy="take more or larger GPUs, a larger tensor_parallel or a quantization",
+        )
+    longest = min(max_context_tokens or shape.max_context_tokens, shape.max_context_tokens)
+    logits = int(free * (1 - assumed.kv_cache_fraction) / (shape.vocabulary * assumed.logit_bytes))
+    return EngineLimits(
+        max_sequences=assumed.max_sequences,
+        max_num_batched_tokens=max(assumed.max_num_batched_tokens, assumed.max_sequences),
+        kv_blocks=kv_blocks,
+        block_tokens=assumed.block_tokens,
+        max_context_tokens=min(longest, kv_blocks * assumed.block_tokens),
+        logits_tokens=max(1, logits) if placement.keeps_logits else None,
+    )

@@ -1,0 +1,215 @@
+"""Answers are right or wrong for mathematical reasons, in bounded time; intervals cover what they promise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from a1_trt.benchmarks.grading import all_correct, is_correct, paired_difference, wilson_interval, workers
+from a1_trt.benchmarks.grading.workers import WORKERS, Worker
+from a1_trt.core.reasoning import boxed
+from a1_trt.errors import ConfigError
+
+ENDLESS = "9^{9^{9^{9}}}"
+DATASETS = Path(__file__).resolve().parents[3] / "shared" / "datasets"
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "expected"),
+    [
+        ("42", "42", True),
+        (" 042 ", "42", True),
+        ("1,000", "1000", True),
+        ("-0", "0", True),
+        ("41", "42", False),
+        ("-42", "42", False),
+        (None, "42", False),
+        ("", "42", False),
+        ("nonsense", "42", False),
+        (r"\frac{1}{2}", "0.5", True),
+        (r"\frac{2}{4}", r"\frac12", True),
+        (r"\frac{1}{3}", "0.5", False),
+        (r"2\sqrt{2}", r"\sqrt{8}", True),
+        ("x+1", "1+x", True),
+        ("(1,2)", "(1, 2)", True),
+        ("(1,2)", "(2,1)", False),
+        ("84/2", "42", True),
+    ],
+)
+def test_answers_are_compared_by_their_mathematics(answer: str | None, truth: str, expected: bool) -> None:
+    assert is_correct(answer, truth) is expected
+
+
+def test_integers_need_no_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise AssertionError("algebra was asked")
+
+    monkeypatch.setattr(WORKERS, "equal", refuse)
+    assert is_correct("7", "007")
+    assert not is_correct("7", "8")
+
+
+# What graders of mathematics are known to get wrong, and forms that data sets are full of.
+@pytest.mark.parametrize(
+    ("answer", "truth", "expected"),
+    [
+        ("pi/2", r"\frac{\pi}{2}", True),
+        ("(3, pi/2)", r"\left( 3, \frac{\pi}{2} \right)", True),
+        ("2*pi", r"2\pi", True),
+        ("-1 + exp(16)", "e^{16} - 1", True),
+        (r"\sqrt{1/n}", r"\frac{1}{\sqrt{n}}", True),
+        ("sqrt(1/n)", r"\sqrt{\frac{1}{n}}", True),
+        (r"\sqrt{x^2}", "x", False),
+        (r"4\sqrt(2)", "4", False),
+        (r"4\sqrt(2)", r"4\sqrt{2}", True),
+        (r"\frac{1}{2^{98}}", r"\frac{1}{2^{99}}", False),
+        (r"\frac{1}{2006!}", r"\frac{1}{2004!}", False),
+        ("0.3333333", r"\frac{1}{3}", True),
+        ("0.333", r"\frac{1}{3}", False),
+        ("n=1, 2, 3", "n=2, 3, 4", False),
+        ("D = (0, 1.5)", "D = (0, 1)", False),
+        ("21, 36, and 82", r"19, 46, \text{ and } 82", False),
+        (r"1 + \frac{1}{\mathrm{e}}", r"1 - \frac{1}{\mathrm{e}}", False),
+        (r"1, 3, 5, \ldots, 2n-1", r"1, 2, \ldots, n", False),
+        ("2021", r"\pm 2021", False),
+        ("1:00", "12:00", False),
+        ("3x+4y+14=0", "3x-y+13=0", False),
+        (r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", True),
+        (r"\begin{pmatrix} 1 & 2 \\ 3 & 5 \end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", False),
+        ("[0,1)", "[0,1)", True),
+        ("[0,1)", "(0,1)", False),
+        ("90", r"90^\circ", True),
+        ("90 degrees", r"90^\circ", True),
+        ("91", r"90^\circ", False),
+        ("5", r"5\text{ cm}", True),
+        ("6 cm", r"5\text{ cm}", False),
+        ("50\\%", "0.5", True),
+        (r"2516_{8}", "2516_8", True),
+        ("2516", "2516_8", True),
+        ("2517", "2516_8", False),
+        ("2516_7", "2516_8", False),
+        ("Evelyn", r"\text{Evelyn}", True),
+        (r"\text{(C)}", "C", True),
+        ("B", r"\text{(C)}", False),
+        ("x" * 20_000, "42", False),
+    ],
+)
+def test_known_errors_of_graders_are_none_here(answer: str, truth: str, expected: bool) -> None:
+    assert is_correct(answer, truth) is expected
+
+
+def test_a_box_that_does_not_end_is_wrong() -> None:
+    assert not is_correct(boxed(r"first \boxed{42}, then \boxed{4"), "42")
+    assert is_correct(boxed(r"first \boxed{41}, then \boxed{42}"), "42")
+
+
+def test_a_comparison_that_never_ends_is_wrong_and_the_next_one_works() -> None:
+    worker = Worker()
+    try:
+        assert worker.equal("1/2", "0.5", 10.0)
+        killed = worker._process
+        assert killed is not None
+        assert not worker.equal(ENDLESS, "1/2", 1.0)
+        assert killed.poll() is not None
+        assert worker.equal("1/2", "0.5", 10.0)
+    finally:
+        worker.stop()
+
+
+def test_a_worker_that_died_is_replaced() -> None:
+    worker = Worker()
+    try:
+        assert worker.equal("1/2", "0.5", 10.0)
+        assert worker._process is not None
+        worker._process.kill()
+        worker._process.wait()
+        assert worker.equal("1/2", "0.5", 10.0)
+    finally:
+        worker.stop()
+
+
+def test_many_are_compared_in_their_order_and_a_hanging_one_stops_no_other() -> None:
+    pairs = [("1/2", "0.5"), (ENDLESS, "1/2"), ("1/3", "0.5"), (None, "1"), ("7", "7"), ("pi/2", r"\frac{\pi}{2}")]
+    assert all_correct(pairs * 3, timeout_s=2.0) == [True, False, False, False, True, True] * 3
+
+
+def test_it_works_beside_a_running_event_loop() -> None:
+    async def main() -> list[bool]:
+        here = is_correct("1/2", "0.5")
+        elsewhere = await asyncio.gather(*(asyncio.to_thread(is_correct, "2/4", "0.5") for _ in range(3)))
+        return [here, *elsewhere]
+
+    assert asyncio.run(main()) == [True] * 4
+
+
+@pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets are not here")
+@pytest.mark.parametrize("name", ["math500", "amc23", "aime24", "aime25"])
+def test_the_truth_is_right_also_where_only_algebra_can_tell(name: str) -> None:
+    truths = [json.loads(line)["answer"] for line in (DATASETS / f"{name}.jsonl").read_text().splitlines()]
+    assert all(all_correct([(truth, truth) for truth in truths]))
+    different = sorted({truth for truth in truths if not truth.isdecimal()})
+    with ThreadPoolExecutor(workers.N_WORKERS) as threads:
+        verdicts = list(threads.map(lambda truth: WORKERS.equal(truth, truth, 10.0), different))
+    wrong = [truth for truth, right in zip(different, verdicts, strict=True) if not right]
+    assert wrong == []
+
+
+def test_it_works_off_the_main_thread() -> None:
+    verdicts: list[bool] = []
+    thread = threading.Thread(target=lambda: verdicts.append(is_correct("1/2", "0.5")))
+    thread.start()
+    thread.join()
+    assert verdicts == [True]
+
+
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="pip install math-verify") as caught:
+        is_correct("1/2", "0.5")
+    assert caught.value.field == "math-verify"
+
+
+@pytest.mark.parametrize(("n_correct", "n"), [(0, 10), (3, 10), (10, 10), (81, 263)])
+def test_wilson_agrees_with_scipy(n_correct: int, n: int) -> None:
+    expected = stats.binomtest(n_correct, n).proportion_ci(method="wilson")
+    assert wilson_interval(n_correct, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_nothing_observed_says_nothing() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert paired_difference([], []) == (0.0, -1.0, 1.0)
+
+
+def test_newcombe_of_a_known_table() -> None:
+    # 20, 12, 2 and 16 pairs, worked through his formula for method 10 apart from this code.
+    a = [True] * 32 + [False] * 18
+    b = [True] * 20 + [False] * 12 + [True] * 2 + [False] * 16
+    assert paired_difference(a, b) == pytest.approx((0.2, 0.0562, 0.3292), abs=1e-4)
+
+
+def test_agreement_on_every_problem_is_no_certainty() -> None:
+    difference, low, high = paired_difference([True] * 20, [True] * 20)
+    assert difference == 0.0
+    assert low < -0.05
+    assert high > 0.05
+
+
+def test_the_paired_interval_covers_the_true_difference() -> None:
+    rng, covered, n_runs = random.Random(0), 0, 1000  # noqa: S311 - a simulation, no secret
+    for _ in range(n_runs):
+        pairs = [(rng.random() < 0.85, rng.random() < 0.7) for _ in range(40)]
+        _, low, high = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
+        covered += low <= 0.15 <= high
+    assert covered >= 0.93 * n_runs
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired_difference([True], [])
