@@ -1,4 +1,4 @@
-"""Scores that begin alike, one after another: what the first one computes, the others find in the KV cache.
+"""Serialize requests that share an uncached prefix, so it is computed once.
 
 The samples of a problem share its prompt, and often more: a pipeline that is given all of them at once computes the
 common part once for each, because a block can be reused only when it has been computed. So a score whose next block is
@@ -18,7 +18,7 @@ import numpy as np
 from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
 
 
-class Following:
+class PrefixSerializer:
     """Who computes which block, and which blocks have been computed.
 
     Args:
@@ -50,10 +50,6 @@ class Following:
             for block in mine:
                 del self._leaders[block]
             done.set()
-
-    def forget(self) -> None:
-        """The cache is empty again."""
-        self._computed.clear()
 
     def _leader(self, blocks: Sequence[bytes]) -> asyncio.Event | None:
         first = next((block for block in blocks if block not in self._computed), None)

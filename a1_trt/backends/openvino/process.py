@@ -20,7 +20,7 @@ from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
-from a1_trt.backends.openvino.pipeline import Output, Promise, Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, from_wire
 
 _MODULE = "a1_trt.backends.openvino.worker"
@@ -38,7 +38,7 @@ class PipelineProcess:
         self._answers = line.makefile("rb")
         self._numbers = count()
         self._lock = threading.Lock()
-        self._waiting: dict[int, Promise] = {}
+        self._waiting: dict[int, ThreadFuture] = {}
         self._gone: EngineUnavailable | None = None
         try:
             paths = {"model": str(setup.model.absolute())}
@@ -81,15 +81,15 @@ class PipelineProcess:
         with self._lock:
             return len(self._waiting)
 
-    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+    async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
         """Carry out one request; see `Pipeline.run`."""
-        waiting = Promise()
+        waiting = ThreadFuture()
         with self._lock:
             if self._gone is not None:
                 raise self._gone
             number = next(self._numbers)
             self._waiting[number] = waiting
-        self._send({"number": number, "token_ids": list(token_ids), "wish": asdict(wish)})
+        self._send({"number": number, "token_ids": list(token_ids), "options": asdict(options)})
         try:
             return await waiting.output
         except asyncio.CancelledError:

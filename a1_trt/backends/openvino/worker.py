@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.backends.openvino.batcher import Batcher
-from a1_trt.backends.openvino.pipeline import Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Setup
 from a1_trt.errors import A1Error
 
 LINE_BYTES = 1 << 26
@@ -55,7 +55,9 @@ async def serve(handle: int) -> None:
 
 async def _answer(batcher: Batcher, writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
     try:
-        output = await batcher.run(said["token_ids"], Wish(**{**said["wish"], "stop": tuple(said["wish"]["stop"])}))
+        output = await batcher.run(
+            said["token_ids"], GenerateRequest(**{**said["options"], "stop": tuple(said["options"]["stop"])})
+        )
     except A1Error as error:
         _say(writer, {"number": said["number"], "error": error.to_wire()})
         return

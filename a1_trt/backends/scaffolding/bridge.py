@@ -26,7 +26,7 @@ from a1_trt.types import (
 )
 
 
-class Desk:
+class SchedulerBridge:
     """Hands the scheduler's calls to the samples that they are for, and what came of them back to it.
 
     The framework runs the samples; this is all that they share, so it is never copied with a controller. Used from one
