@@ -13,7 +13,7 @@ import numpy as np
 from a1_trt.config import Pair, load_pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, ConfigError, EngineOverloaded, InvalidRequestError
-from a1_trt.triton.request_loop import Exchange, Exchanges, model_parameters
+from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
 from a1_trt.triton.tensors import ENGINE_INPUTS
 from a1_trt.types import Role
 
@@ -43,7 +43,7 @@ class EngineModel:
     def __init__(self, engine: LocalEngine, role: Role, pb: Any) -> None:
         self._engine = engine
         self._role: Role = role
-        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         kind = pb.MetricFamily.GAUGE
         self._families = (
             pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=kind),
@@ -82,31 +82,31 @@ class EngineModel:
 
     def start(self, requests: list[Any]) -> None:
         """Start to work on requests."""
-        self._exchanges.start(requests)
+        self._loop.start(requests)
 
     def close(self) -> None:
         """Stop all work and free the engine."""
-        self._exchanges.close(self._engine.aclose)
+        self._loop.close(self._engine.aclose)
 
     def _export(self) -> bool:
         n_requests = self._engine.in_flight
         self._requests.set(n_requests)
-        self._cancelled.set(self._exchanges.n_cancelled)
+        self._cancelled.set(self._loop.n_cancelled)
         return n_requests == 0
 
-    async def _work(self, exchange: Exchange) -> None:
-        said = exchange.read(ENGINE_INPUTS)
+    async def _work(self, request: TritonRequest) -> None:
+        said = request.read(ENGINE_INPUTS)
         if said.get("stop"):
-            self._exchanges.stop(exchange.id)
-            exchange.send(_generated(0, ()), final=True)
+            self._loop.stop(request.id)
+            request.send(_generated(0, ()), final=True)
             return
-        if len(self._exchanges) > MAX_REQUESTS:
+        if len(self._loop) > MAX_REQUESTS:
             raise EngineOverloaded(f"the {self._role} model works on {MAX_REQUESTS} requests", role=self._role)
         _check(said)
         prompt = _prompt(said)
         if "draft_input_ids" in said:
             values = await self._engine.score(prompt, said["draft_input_ids"])
-            exchange.send(_scored(len(prompt), values), final=True)
+            request.send(_scored(len(prompt), values), final=True)
             return
         temperature = 0.0 if said.get("runtime_top_k") == 1 else said.get("temperature", 1.0)
         generation = await self._engine.generate(
@@ -115,7 +115,7 @@ class EngineModel:
             temperature=temperature,
             seed=said.get("seed", 0),
         )
-        exchange.send(_generated(len(prompt), generation.token_ids), final=True)
+        request.send(_generated(len(prompt), generation.token_ids), final=True)
 
 
 # Adapters are imported where they are wanted: each needs packages that the others do not.

@@ -18,7 +18,7 @@ MANIFEST = "rendered.json"
 _MOST_BYTES = 1 << 22
 
 
-def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, str], force: bool = False) -> list[Path]:
+def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, Any], force: bool = False) -> list[Path]:
     """Write files and a manifest of them.
 
     A directory that is not there appears complete at once. In one that is, each file is replaced at once, and files of
@@ -59,13 +59,6 @@ def read_manifest(output: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
-
-
-def changed(output: Path) -> list[str]:
-    """Files that are missing or differ from what was rendered."""
-    return [
-        name for name, digest in read_manifest(output).get("files", {}).items() if _on_disk(output / name) != digest
-    ]
 
 
 def _create(texts: Mapping[str, str], output: Path) -> None:
