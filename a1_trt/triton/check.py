@@ -38,10 +38,7 @@ _OWN = (
 )  # fmt: skip
 _CPU = (*_OWN, Setting("engines", "string", ("models", "inside"), needed=True))
 """On GPUs never inside: a GPU belongs to one process."""
-_SETTINGS: dict[Profile, dict[str, Setting]] = {
-    profile: {setting.key: setting for setting in settings}
-    for profile, settings in (("cpu", _CPU), ("pytorch", _OWN), ("tensorrt", (*_OWN, *SETTINGS)))
-}
+_SETTINGS: dict[Profile, tuple[Setting, ...]] = {"cpu": _CPU, "pytorch": _OWN, "tensorrt": (*_OWN, *SETTINGS)}
 
 
 def check(directory: Path) -> Report:
@@ -162,6 +159,7 @@ class _Check:
             placement=None if profile == "cpu" else self.placement(pair),
             platform=self.manifest.get("platform", "kubernetes" if is_cluster else "compose"),
         )
+        settings = {setting.key: setting for setting in _SETTINGS[profile]}
         for model in self.report.models:
             # A copy that was not rendered has to be as the first one.
             first = model if f"{model}/config.pbtxt" in rendered else model.split("_")[0]
@@ -170,7 +168,7 @@ class _Check:
                 expected.name = model
                 if reference := parameters_of(self.configs[model]).get("pair"):
                     expected.parameters["pair"].string_value = reference  # `pair` has looked at it
-                self.add(config_findings(model, expected, self.configs[model], _SETTINGS[profile]))
+                self.add(config_findings(model, expected, self.configs[model], settings))
             if profile == "pytorch" and model != "a1":
                 self.compare_settings(model, rendered.get(f"{first}/{SETTINGS_FILE}"))
             self.compare_version(model, rendered.get(f"{first}/1/model.py"))

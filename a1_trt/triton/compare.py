@@ -93,7 +93,8 @@ def config_findings(model: str, expected: Any, found: Any, settings: Mapping[str
         found: The one in the repository.
         settings: Name -> what may be in the parameters that may differ.
     """
-    errors, warnings = [], []
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
     for difference in differences(_document(expected), _document(found)):
         top, field = difference.path[0], difference.path[min(1, len(difference.path) - 1)].partition("#")[0]
         setting = (
@@ -119,7 +120,8 @@ def document_findings(name: str, expected: Any, found: Any, model: str = "") -> 
         found: What is in it.
         model: The model that it belongs to.
     """
-    errors, warnings = [], []
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
     for difference in differences(expected, found):
         names = {*difference.path, *(_names(difference.expected) if difference.found is None else ())}
         is_absent = difference.found is None or difference.expected is None
