@@ -10,7 +10,13 @@ from a1_trt.runtime.metrics import N_BINS, Metrics
 
 ROLES = ("draft", "target")
 _NO_CALLS = dict.fromkeys(ROLES, 0)
-_START = {**Metrics().snapshot(), "calls_in_flight": _NO_CALLS, "calls_waiting": _NO_CALLS, "calibration_size": 0}
+_START = {
+    **Metrics().snapshot(),
+    "calls_in_flight": _NO_CALLS,
+    "calls_waiting": _NO_CALLS,
+    "calibration_size": 0,
+    "scoring_available": True,
+}
 
 Snapshot = Mapping[str, Any]
 """What `a1_trt.runtime.session.Session.snapshot` returns."""
@@ -60,6 +66,12 @@ FAMILIES = (
         lambda snapshot: [({"limit": limit}, count) for limit, count in snapshot["forced"].items()],
     ),
     Family(
+        "a1_unscored_total",
+        "counter",
+        "Segments that could not be scored and were dropped, by reason",
+        lambda snapshot: [({"reason": reason}, count) for reason, count in snapshot["unscored"].items()],
+    ),
+    Family(
         "a1_stopped_samples_total",
         "counter",
         "Samples stopped because the vote could not change any more",
@@ -70,6 +82,12 @@ FAMILIES = (
     Family("a1_calls_in_flight", "gauge", "Calls in flight, by role", _by_role("calls_in_flight")),
     Family("a1_calls_waiting", "gauge", "Calls that wait for a free place, by role", _by_role("calls_waiting")),
     Family("a1_calibration_size", "gauge", "Scores in the calibration set", _one("calibration_size")),
+    Family(
+        "a1_scoring_available",
+        "gauge",
+        "0 while too many segments go unscored for problems to be solved, else 1",
+        lambda snapshot: [({}, float(snapshot["scoring_available"]))],
+    ),
 )
 P_VALUE = "a1_p_value"
 P_VALUE_DESCRIPTION = "P-values of scored segments, each counted in the middle of its tenth"

@@ -17,6 +17,8 @@ SESSION = {
     ("a1_scored", "counter", ()),
     ("a1_takeovers", "counter", ()),
     ("a1_forced", "counter", ("limit",)),
+    ("a1_unscored", "counter", ("reason",)),
+    ("a1_scoring_available", "gauge", ()),
     ("a1_stopped_samples", "counter", ()),
     ("a1_problems", "counter", ()),
     ("a1_rejection_rate", "gauge", ()),
@@ -42,7 +44,13 @@ def snapshot():
     for p_value in (0.07, 0.55, 1.0):
         metrics.fold(SegmentScored(sample=0, turn=0, score=1.5, p_value=p_value, takeover=p_value < 0.1))
     calls = {"draft": 1, "target": 2}
-    return {**metrics.snapshot(), "calls_in_flight": calls, "calls_waiting": calls, "calibration_size": 3}
+    return {
+        **metrics.snapshot(),
+        "calls_in_flight": calls,
+        "calls_waiting": calls,
+        "calibration_size": 3,
+        "scoring_available": False,
+    }
 
 
 def session_text():
