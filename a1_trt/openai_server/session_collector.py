@@ -27,7 +27,7 @@ class SessionCollector(Collector):
         for family in FAMILIES:
             readings = list(family.read(snapshot))
             names = list(readings[0][0]) if readings else []
-            kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+            kind = CounterMetricFamily if family.is_counter else GaugeMetricFamily
             metric = kind(family.name, family.description, labels=names)
             for labels, value in readings:
                 metric.add_metric(list(labels.values()), value)

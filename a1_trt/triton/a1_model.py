@@ -67,11 +67,11 @@ class A1Model:
             TritonModelException: The pair file is wrong, or an engine cannot be loaded; the message is the line of an
                 `A1Error`.
         """
-        said = model_parameters(model_config)
-        copies = {role: said[f"{role}_models"].split(",") for role in ROLES if said.get(f"{role}_models")}
+        parameters = model_parameters(model_config)
+        copies = {role: parameters[f"{role}_models"].split(",") for role in ROLES if parameters.get(f"{role}_models")}
         try:
-            pair = _limited(load_pair(said["pair"]), said)
-            engines = asyncio.run(open_engines(pair)) if said.get("engines") == "inside" else None
+            pair = _limited(load_pair(parameters["pair"]), parameters)
+            engines = asyncio.run(open_engines(pair)) if parameters.get("engines") == "inside" else None
             return cls(pair, pb, copies, engines)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
@@ -93,8 +93,8 @@ class A1Model:
                 if isinstance(event, ProblemFinished):
                     # Before the answer: who reads /metrics after it finds this problem counted.
                     self._export()
-                    said = json.dumps(event_to_dict(event, trajectories=trajectories))
-                    request.send(_outputs(event.result, said), final=True)
+                    document = json.dumps(event_to_dict(event, trajectories=trajectories))
+                    request.send(_outputs(event.result, document), final=True)
                 elif options.get("stream"):
                     request.send({"event": json.dumps(event_to_dict(event))}, final=False)
 
@@ -123,11 +123,11 @@ class A1Model:
             await engine.aclose()
 
 
-def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:
+def _limited(pair: Pair, parameters: Mapping[str, str]) -> Pair:
     """The pair, with contexts no longer than those that its engines are built for."""
     changed: dict[str, Any] = {}
     for role in ROLES:
-        built = said.get(f"{role}_context_tokens")
+        built = parameters.get(f"{role}_context_tokens")
         if built:
             limit = min(int(built), pair.role(role).max_context_tokens or int(built))
             changed[role] = pair.role(role).model_copy(update={"max_context_tokens": limit})
@@ -135,8 +135,8 @@ def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:
 
 
 def _own_url(pair: Pair) -> str:
-    said = os.environ.get(GRPC_URL) or pair.serving.url
-    return said.removeprefix("grpc://") if "://" not in said or said.startswith("grpc://") else "127.0.0.1:8001"
+    url = os.environ.get(GRPC_URL) or pair.serving.url
+    return url.removeprefix("grpc://") if "://" not in url or url.startswith("grpc://") else "127.0.0.1:8001"
 
 
 def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
@@ -145,11 +145,11 @@ def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict
     for name in request.parameters:
         if name not in _RESERVED:
             raise InvalidRequestError(f"{name} is not an input", field=name, remedy=f"choose from {', '.join(known)}")
-    said = request.read(A1_INPUTS)
-    options = {name: said.pop(name, False) for name in ("stream", "return_trajectories")}
-    text = said.pop("problem", None)
+    inputs = request.read(A1_INPUTS)
+    options = {name: inputs.pop(name, False) for name in ("stream", "return_trajectories")}
+    text = inputs.pop("problem", None)
     name = request.id or str(request.parameters.get("id", "")) or hashlib.sha256(str(text).encode()).hexdigest()[:12]
-    return check_problem(text, id=name), make_parameters(pair.parameters(), **said), options
+    return check_problem(text, id=name), make_parameters(pair.parameters(), **inputs), options
 
 
 def _outputs(result: Result, event: str) -> dict[str, Any]:

@@ -153,64 +153,58 @@ class _Check:
 
     def compare(self, pair: Pair, profile: Profile) -> None:
         is_cluster = (self.directory / "kubernetes.yaml").is_file()
-        rendered = files(
-            pair,
-            profile=profile,
-            placement=None if profile == "cpu" else self.placement(pair),
-            platform=self.manifest.get("platform", "kubernetes" if is_cluster else "compose"),
-        )
-        settings = {setting.key: setting for setting in _SETTINGS[profile]}
-        for model in self.report.models:
-            # A copy that was not rendered has to be as the first one.
-            first = model if f"{model}/config.pbtxt" in rendered else model.split("_")[0]
-            if model in self.configs:
-                expected = parse(rendered[f"{first}/config.pbtxt"])
-                expected.name = model
-                if reference := parameters_of(self.configs[model]).get("pair"):
-                    expected.parameters["pair"].string_value = reference  # `pair` has looked at it
-                self.add(config_findings(model, expected, self.configs[model], settings))
-            if profile == "pytorch" and model != "a1":
-                self.compare_settings(model, rendered.get(f"{first}/{SETTINGS_FILE}"))
-            self.compare_version(model, rendered.get(f"{first}/1/model.py"))
-        for name, text in rendered.items():
-            if "/" not in name:
-                self.compare_file(name, text)
-
-    def placement(self, pair: Pair) -> Mapping[Role, RolePlacement]:
-        """The placement in the manifest; else the GPUs that the models name, with usual sizes."""
-        usual = default_placement(pair)
+        platform = self.manifest.get("platform", "kubernetes" if is_cluster else "compose")
         try:
-            return {role: RolePlacement.from_dict(self.manifest["placement"][role]) for role in usual}
-        except (KeyError, TypeError):
-            pass
-        for role, place in usual.items():
-            configs = [config for name, config in self.configs.items() if name.split("_")[0] == role]
-            devices = [parameters_of(config).get("gpu_device_ids", "") for config in configs]
-            if devices and all(re.fullmatch(_GPUS, text) for text in devices):
-                gpus = tuple(tuple(int(gpu) for gpu in text.split(",")) for text in devices)
-                usual[role] = replace(place, replicas=gpus)
-        return usual
+            placement = None if profile == "cpu" else self.placement(pair)
+            rendered = files(pair, profile=profile, placement=placement, platform=platform)
+        except (AttributeError, IndexError, TypeError, ValueError):
+            self.error(Finding("", MANIFEST, "parse", f"{MANIFEST} has a placement that cannot be rendered"))
+            return
+        for model in self.report.models:
+            if f"{model}/config.pbtxt" not in rendered:  # a copy that was not rendered has to be as the first one
+                first = f"{model.split('_')[0]}/"
+                own = {name: text for name, text in rendered.items() if name.startswith(first)}
+                rendered |= {name.replace(first, f"{model}/", 1): text for name, text in own.items()}
+            if (self.directory / model / SETTINGS_FILE).is_file():
+                rendered.setdefault(f"{model}/{SETTINGS_FILE}", "null")
+        settings = {setting.key: setting for setting in _SETTINGS[profile]}
+        for name, text in rendered.items():
+            model, _, part = name.partition("/")
+            if not part:
+                self.compare_file(name, text)
+            elif model in self.report.models:
+                self.compare_part(model, part, text, settings)
 
-    def compare_version(self, model: str, source: str | None) -> None:
-        if source is None:
-            engine = (
-                Path(parameters_of(self.configs[model]).get("gpt_model_path", "")) if model in self.configs else Path()
+    def compare_part(self, model: str, part: str, rendered: str, settings: Mapping[str, Setting]) -> None:
+        """Compare one file of a model."""
+        path = self.directory / model / part
+        if part == "config.pbtxt":
+            if model in self.configs:
+                self.compare_config(model, parse(rendered), settings)
+        elif part == SETTINGS_FILE:
+            if path.is_file():
+                self.compare_settings(model, json.loads(rendered))
+        elif not path.parent.is_dir():
+            self.error(Finding(model, "1", "missing", "the version directory 1 is missing"))
+        elif part == "1/model.py" and (text := self.read(f"{model}/{part}")) != rendered:
+            code, what = (
+                ("missing", "is missing or cannot be read") if text is None else ("file", "is of another version")
             )
-            if engine.is_absolute() and not (engine / "config.json").is_file():
-                remedy = "build it with 'a1-trt engine build', or check where it is"
-                self.warn(Finding(model, "gpt_model_path", "file", f"there is no engine in {engine} here", remedy))
-            if not (self.directory / model / "1").is_dir():
-                self.error(Finding(model, "1", "missing", "the version directory 1 is missing"))
-            return
-        text = self.read(f"{model}/1/model.py")
-        if text is None:
-            self.error(Finding(model, "1/model.py", "missing", "1/model.py is missing or cannot be read"))
-        elif text != source:
-            self.error(Finding(model, "1/model.py", "file", "1/model.py is not the one of this version of a1_trt"))
+            self.error(Finding(model, part, code, f"{part} {what}"))
 
-    def compare_settings(self, model: str, rendered: str | None) -> None:
-        if not (self.directory / model / SETTINGS_FILE).is_file():
-            return
+    def compare_config(self, model: str, expected: Any, settings: Mapping[str, Setting]) -> None:
+        config = self.configs[model]
+        parameters = parameters_of(config)
+        expected.name = model
+        if "pair" in parameters:
+            expected.parameters["pair"].string_value = parameters["pair"]  # `pair` has looked at it
+        self.add(config_findings(model, expected, config, settings))
+        engine = Path(parameters.get("gpt_model_path", ""))
+        if engine.is_absolute() and not (engine / "config.json").is_file():
+            remedy = "build it with 'a1-trt engine build', or check where it is"
+            self.warn(Finding(model, "gpt_model_path", "file", f"there is no engine in {engine} here", remedy))
+
+    def compare_settings(self, model: str, rendered: dict[str, Any] | None) -> None:
         try:
             settings = json.loads(self.read(f"{model}/{SETTINGS_FILE}") or "")
         except ValueError:
@@ -220,7 +214,20 @@ class _Check:
             return
         self.error(*rules.llm_settings(model, settings))
         if rendered is not None:
-            self.add(document_findings(SETTINGS_FILE, json.loads(rendered), settings, model))
+            self.add(document_findings(SETTINGS_FILE, rendered, settings, model))
+
+    def placement(self, pair: Pair) -> Mapping[Role, RolePlacement]:
+        """The placement in the manifest; else the GPUs that the models name, with usual sizes."""
+        usual = default_placement(pair)
+        if "placement" in self.manifest:
+            return {role: RolePlacement.from_dict(self.manifest["placement"].get(role, {})) for role in usual}
+        for role, place in usual.items():
+            configs = [config for name, config in self.configs.items() if name.split("_")[0] == role]
+            devices = [parameters_of(config).get("gpu_device_ids", "") for config in configs]
+            if devices and all(re.fullmatch(_GPUS, text) for text in devices):
+                gpus = tuple(tuple(int(gpu) for gpu in text.split(",")) for text in devices)
+                usual[role] = replace(place, replicas=gpus)
+        return usual
 
     def compare_file(self, name: str, rendered: str) -> None:
         text = self.read(name)

@@ -43,13 +43,7 @@ _MUST_EXIST = (*_MUST_EQUAL, "nvidia.com/gpu")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field that is not as it would be rendered.
-
-    Args:
-        path: Where it is.
-        expected: Its value when rendered; None where it would not be there.
-        found: Its value; None where it is not there.
-    """
+    """A field that is not as it would be rendered; a value is None where the field is absent."""
 
     path: tuple[str, ...]
     expected: Any
@@ -85,21 +79,13 @@ def differences(expected: Any, found: Any, path: tuple[str, ...] = ()) -> Iterat
 
 
 def config_findings(model: str, expected: Any, found: Any, settings: Mapping[str, Setting]) -> Findings:
-    """How a model's configuration differs from the rendered one.
-
-    Args:
-        model: Its name, that of its directory.
-        expected: The rendered ModelConfig; likewise `found`.
-        found: The one in the repository.
-        settings: Name -> what may be in the parameters that may differ.
-    """
+    """How a ModelConfig differs from the rendered one; `settings`: what may be in parameters that may differ."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
     for difference in differences(_document(expected), _document(found)):
         top, field = difference.path[0], difference.path[min(1, len(difference.path) - 1)].partition("#")[0]
-        setting = (
-            settings.get(field) if top == "parameters" and None not in (difference.expected, difference.found) else None
-        )
+        is_value = top == "parameters" and difference.code == "value"
+        setting = settings.get(field) if is_value else None
         fault = setting.fault(difference.found) if setting else None
         if fault is not None:
             code = "reuse" if field == "enable_kv_cache_reuse" else "value"
@@ -112,14 +98,7 @@ def config_findings(model: str, expected: Any, found: Any, settings: Mapping[str
 
 
 def document_findings(name: str, expected: Any, found: Any, model: str = "") -> Findings:
-    """How settings.json, compose.yaml or kubernetes.yaml differs from the rendered one.
-
-    Args:
-        name: The file.
-        expected: What is in it when rendered; likewise `found`.
-        found: What is in it.
-        model: The model that it belongs to.
-    """
+    """How settings.json, compose.yaml or kubernetes.yaml, parsed, differs from the rendered one."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
     for difference in differences(expected, found):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from a1_trt.runtime.metrics import N_BINS, Metrics
 
-ROLES = ("draft", "target")
-_NO_CALLS = dict.fromkeys(ROLES, 0)
+_NO_CALLS = {"draft": 0, "target": 0}
 _START = {
     **Metrics().snapshot(),
     "calls_in_flight": _NO_CALLS,
@@ -17,6 +16,8 @@ _START = {
     "calibration_size": 0,
     "scoring_available": True,
 }
+
+_AVAILABLE = "0 while too many segments go unscored for problems to be solved, else 1"
 
 Snapshot = Mapping[str, Any]
 """What `a1_trt.runtime.session.Session.snapshot` returns."""
@@ -29,65 +30,56 @@ class Family:
     """The metrics of one name.
 
     Args:
-        name: Its name.
-        kind: "counter" or "gauge".
+        name: Its name; a counter's ends in _total, any other one is a gauge.
+        read: Its metrics in a snapshot.
         description: What it is.
-        read: Its metrics in a snapshot; a pair of labels and value for each.
     """
 
     name: str
-    kind: Literal["counter", "gauge"]
-    description: str
     read: Callable[[Snapshot], Iterable[Reading]]
+    description: str
 
-
-def _by_role(key: str) -> Callable[[Snapshot], Iterable[Reading]]:
-    return lambda snapshot: [({"role": role}, snapshot[key][role]) for role in ROLES]
+    @property
+    def is_counter(self) -> bool:
+        """Whether it only grows."""
+        return self.name.endswith("_total")
 
 
 def _one(key: str) -> Callable[[Snapshot], Iterable[Reading]]:
-    return lambda snapshot: [({}, snapshot[key])] if snapshot[key] is not None else []
+    return lambda snapshot: [({}, float(snapshot[key]))] if snapshot[key] is not None else []
+
+
+def _by(label: str, key: str) -> Callable[[Snapshot], Iterable[Reading]]:
+    return lambda snapshot: [({label: name}, value) for name, value in snapshot[key].items()]
 
 
 def _tokens(snapshot: Snapshot) -> Iterable[Reading]:
-    yield from (({"role": role, "kind": "generated"}, snapshot["tokens"][role]) for role in ROLES)
+    yield from (({"role": role, "kind": "generated"}, count) for role, count in snapshot["tokens"].items())
     yield {"role": "target", "kind": "scored"}, snapshot["scored_tokens"]
 
 
+def _stopped(snapshot: Snapshot) -> Iterable[Reading]:
+    yield {}, snapshot["samples"]["stopped"]
+
+
 FAMILIES = (
-    Family("a1_segments_total", "counter", "Segments written, by role", _by_role("segments")),
-    Family("a1_tokens_total", "counter", "Tokens, by role and kind: generated or scored", _tokens),
-    Family("a1_scored_total", "counter", "Segments scored by the target", _one("scored")),
-    Family("a1_takeovers_total", "counter", "Scored segments that the target took over", _one("takeovers")),
+    Family("a1_segments_total", _by("role", "segments"), "Segments written, by role"),
+    Family("a1_tokens_total", _tokens, "Tokens, by role and kind: generated or scored"),
+    Family("a1_scored_total", _one("scored"), "Segments scored by the target"),
+    Family("a1_takeovers_total", _one("takeovers"), "Scored segments that the target took over"),
     Family(
-        "a1_forced_total",
-        "counter",
-        "Decisions in which a hard limit overruled the controller, by limit",
-        lambda snapshot: [({"limit": limit}, count) for limit, count in snapshot["forced"].items()],
+        "a1_forced_total", _by("limit", "forced"), "Decisions in which a hard limit overruled the controller, by limit"
     ),
     Family(
-        "a1_unscored_total",
-        "counter",
-        "Segments that could not be scored and were dropped, by reason",
-        lambda snapshot: [({"reason": reason}, count) for reason, count in snapshot["unscored"].items()],
+        "a1_unscored_total", _by("reason", "unscored"), "Segments that could not be scored and were dropped, by reason"
     ),
-    Family(
-        "a1_stopped_samples_total",
-        "counter",
-        "Samples stopped because the vote could not change any more",
-        lambda snapshot: [({}, snapshot["samples"]["stopped"])],
-    ),
-    Family("a1_problems_total", "counter", "Problems solved", _one("problems")),
-    Family("a1_rejection_rate", "gauge", "Share of scored segments that the target took over", _one("rejection_rate")),
-    Family("a1_calls_in_flight", "gauge", "Calls in flight, by role", _by_role("calls_in_flight")),
-    Family("a1_calls_waiting", "gauge", "Calls that wait for a free place, by role", _by_role("calls_waiting")),
-    Family("a1_calibration_size", "gauge", "Scores in the calibration set", _one("calibration_size")),
-    Family(
-        "a1_scoring_available",
-        "gauge",
-        "0 while too many segments go unscored for problems to be solved, else 1",
-        lambda snapshot: [({}, float(snapshot["scoring_available"]))],
-    ),
+    Family("a1_stopped_samples_total", _stopped, "Samples stopped because the vote could not change any more"),
+    Family("a1_problems_total", _one("problems"), "Problems solved"),
+    Family("a1_rejection_rate", _one("rejection_rate"), "Share of scored segments that the target took over"),
+    Family("a1_calls_in_flight", _by("role", "calls_in_flight"), "Calls in flight, by role"),
+    Family("a1_calls_waiting", _by("role", "calls_waiting"), "Calls that wait for a free place, by role"),
+    Family("a1_calibration_size", _one("calibration_size"), "Scores in the calibration set"),
+    Family("a1_scoring_available", _one("scoring_available"), _AVAILABLE),
 )
 P_VALUE = "a1_p_value"
 P_VALUE_DESCRIPTION = "P-values of scored segments, each counted in the middle of its tenth"
@@ -104,10 +96,11 @@ class Exporter:
 
     def __init__(self, pb: Any) -> None:
         make = pb.MetricFamily
-        kinds = {"counter": make.COUNTER, "gauge": make.GAUGE}
         self._families = {
-            family.name: make(name=family.name, description=family.description, kind=kinds[family.kind])
-            for family in FAMILIES
+            one.name: make(
+                name=one.name, description=one.description, kind=make.COUNTER if one.is_counter else make.GAUGE
+            )
+            for one in FAMILIES
         }
         self._histogram = make(name=P_VALUE, description=P_VALUE_DESCRIPTION, kind=make.HISTOGRAM)
         self._p_values = self._histogram.Metric(labels={}, buckets=P_VALUE_BOUNDS)
@@ -132,7 +125,7 @@ class Exporter:
             self._metrics[key] = self._families[family.name].Metric(labels=labels)
         elif self._values[key] == value:
             return  # each update costs a message between two processes
-        if family.kind == "counter":  # Triton's only go up by a difference
+        if family.is_counter:  # Triton's only go up by a difference
             self._metrics[key].increment(value - self._values.get(key, 0.0))
         else:
             self._metrics[key].set(value)

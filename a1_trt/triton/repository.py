@@ -55,10 +55,10 @@ def read_manifest(output: Path) -> dict[str, Any]:
     """What was written about a directory; empty where there is no readable manifest."""
     try:
         raw = (output / MANIFEST).read_bytes()
-        said = json.loads(raw) if len(raw) <= _MOST_BYTES else {}
+        manifest = json.loads(raw) if len(raw) <= _MOST_BYTES else {}
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
 
 
 def _create(texts: Mapping[str, str], output: Path) -> None:
@@ -95,8 +95,8 @@ def _update(texts: Mapping[str, str], output: Path, *, force: bool) -> None:
 
 def _is_ours(path: Path, rendered: str | None, text: str) -> bool:
     """Whether a file may be replaced: it is not there, the same, or as it was rendered."""
-    found = _on_disk(path)
-    if found is None or found in (rendered, _digest(text.encode())):
+    current = _on_disk(path)
+    if current is None or current in (rendered, _digest(text.encode())):
         return True
     # A rendering from before there were manifests says so in the configuration.
     config = path if path.name == "config.pbtxt" else path.parent.parent / "config.pbtxt"

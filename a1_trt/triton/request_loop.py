@@ -44,9 +44,9 @@ class TritonRequest:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The request's parameters: what an HTTP caller wrote that is no tensor."""
-        found: dict[str, Any] = json.loads(self._request.parameters() or "{}")
-        return found
+        """The request's parameters: fields of an HTTP request that are not tensors."""
+        parameters: dict[str, Any] = json.loads(self._request.parameters() or "{}")
+        return parameters
 
     def is_cancelled(self) -> bool:
         """Whether the client has gone or cancelled its call."""
@@ -59,12 +59,12 @@ class TritonRequest:
         Raises:
             InvalidRequestError: A text is not UTF-8, or a tensor holds more than one request of a batch.
         """
-        found = {}
+        values = {}
         for tensor in tensors:
             given = self._pb.get_input_tensor_by_name(self._request, tensor.name)
             if given is not None:
-                found[tensor.name] = _value(tensor, given.as_numpy())
-        return found
+                values[tensor.name] = _value(tensor, given.as_numpy())
+        return values
 
     def send(self, outputs: Mapping[str, Any], *, final: bool) -> None:
         """Send the outputs that the caller wants of `outputs`: name -> array, text or number."""
@@ -197,8 +197,8 @@ class RequestLoop:
 
 def model_parameters(model_config: str) -> dict[str, str]:
     """The parameters of a model's config.pbtxt, of the JSON that Triton makes of it."""
-    said = json.loads(model_config).get("parameters", {})
-    return {key: value["string_value"] for key, value in said.items()}
+    parameters = json.loads(model_config).get("parameters", {})
+    return {key: value["string_value"] for key, value in parameters.items()}
 
 
 def _code(error: A1Error) -> str:

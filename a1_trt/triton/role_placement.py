@@ -44,7 +44,7 @@ class RolePlacement:
         Raises:
             TypeError: It is of something else.
         """
-        return cls(**{**document, "replicas": tuple(tuple(gpus) for gpus in document["replicas"])})
+        return cls(**{**document, "replicas": tuple(tuple(gpus) for gpus in document.get("replicas", ()))})
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

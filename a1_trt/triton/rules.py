@@ -1,4 +1,8 @@
-"""What is wrong in a repository whatever it was rendered from, each rule with a reason of its own."""
+"""What is wrong in a repository whatever it was rendered from, each rule with a reason of its own.
+
+Where a parsed document lacks what a rule looks at, it raises KeyError, IndexError, TypeError, ValueError or
+AttributeError.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +59,7 @@ def address(pair: Pair) -> Iterator[Finding]:
 
 
 def compose(documents: list[Any]) -> Iterator[Finding]:
-    """The server is reached from this machine and by nobody else, and does not run as root.
-
-    Raises:
-        KeyError: It has no server; likewise TypeError, IndexError, AttributeError and ValueError.
-    """
+    """The server is reached from this machine and by nobody else, and does not run as root."""
     service = documents[0]["services"]["triton"]
     hosts = {}
     for text in service.get("ports", ()):
@@ -77,11 +77,7 @@ def compose(documents: list[Any]) -> Iterator[Finding]:
 
 
 def kubernetes(documents: list[Any]) -> Iterator[Finding]:
-    """There is one scheduler, and it calls every copy.
-
-    Raises:
-        KeyError: The scheduler or a role is not there; likewise TypeError, IndexError and ValueError.
-    """
+    """There is one scheduler, and it calls every copy."""
     specs = {(document["kind"], document["metadata"]["name"]): document["spec"] for document in documents}
     scheduler = specs["Deployment", "a1"]
     if scheduler["replicas"] != 1:

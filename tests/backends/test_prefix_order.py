@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
 from a1_trt.backends.openvino.prefix_order import PrefixSerializer
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.runtime.virtual_time import run
 
 BLOCK = list(range(BLOCK_TOKENS))

@@ -360,6 +360,18 @@ def test_a_repository_without_a_manifest_is_checked_as_well(copied):
         assert (report.ok, report.profile) == (True, profile)
 
 
+@pytest.mark.parametrize(
+    "placement",
+    [None, [], {}, {"draft": 1}, *({role: {"replicas": replicas, "max_batch_size": size} for role in ("draft", "target")}
+      for replicas, size in (([], 1), ([[]], "x"), ("x", 1), ([[0]], "x"), ([[0]], -1e99)))],
+)  # fmt: skip
+def test_a_manifest_that_is_damaged_is_found(copied, placement):
+    directory = copied("tensorrt")
+    path = directory / "rendered.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "placement": placement}))
+    assert ("rendered.json", "parse") in {(finding.field, finding.code) for finding in check(directory).problems}
+
+
 def test_a_changed_file_is_a_warning(copied):
     directory = copied("tensorrt")
     (directory / "dashboard.json").write_text("{}")

@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from a1_trt.backends.openvino.loading import load_pipeline, openvino_genai
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, GenerateRequest, Output, Setup, ThreadFuture
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
 from a1_trt.types import Role
 

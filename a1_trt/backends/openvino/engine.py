@@ -25,10 +25,11 @@ from pathlib import Path
 
 from a1_trt.backends.checks import ArgumentChecks
 from a1_trt.backends.openvino.loading import read_shape
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, GenerateRequest, Pipeline, Setup
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Pipeline, Setup
 from a1_trt.backends.openvino.prefix_order import PrefixSerializer
 from a1_trt.backends.openvino.process import PipelineProcess
 from a1_trt.backends.openvino.tokenizer import OpenVinoTokenizer
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
 from a1_trt.errors import ConfigError, EngineUnavailable, ScoreShapeError
@@ -188,7 +189,7 @@ class OpenVinoEngine(Engine):
         speculative decoding, as openvino-genai has it.
 
         Raises:
-            ConfigError: The draft is no model of this engine's kind, or cannot be loaded beside it.
+            ConfigError: The draft is of another kind of engine, or cannot be loaded beside it.
         """
         if not isinstance(draft, OpenVinoEngine):
             raise ConfigError(

@@ -12,9 +12,6 @@ from typing import Protocol
 from a1_trt.errors import A1Error
 from a1_trt.types import Role
 
-BLOCK_TOKENS = 32
-"""Tokens in a block of the KV cache on a CPU."""
-
 
 @dataclass(frozen=True, slots=True)
 class Setup:

@@ -120,7 +120,7 @@ class SchedulerBridge:
         for key, call in list(self._calls.items()):
             if call.id == call_id:  # no worker has it yet
                 del self._calls[key]
-                self._report(call, Cancelled("nobody wants this call's result any more"), 0.0, 0.0)
+                self._report(call, Cancelled("the call is no longer needed"), 0.0, 0.0)
 
     def _report(self, call: Call, outcome: Segment | Logprobs | A1Error, started_s: float, ended_s: float) -> None:
         self._follow(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))

@@ -236,16 +236,16 @@ class TensorRtLlmEngine(Engine):
     async def _score(self, tokens: list[int], n_prompt: int) -> list[float]:
         """The log-probs of `tokens` from index `n_prompt` on; holes are filled from memory, or by one more request."""
         prompt, segment = tokens[:n_prompt], tokens[n_prompt:]
-        values = self._memory.recall(prompt, segment)
-        if values is not None:
+        recalled = self._memory.recall(prompt, segment)
+        if recalled is not None:
             self.recalled += 1
-            return values
-        found = self._filled(tokens, n_prompt, (await self.measure(tokens)).after(n_prompt))
-        if None in found:
+            return recalled
+        values = self._filled(tokens, n_prompt, (await self.measure(tokens)).after(n_prompt))
+        if None in values:
             self.rescored += 1
             again = (await self.measure(tokens, salt=uuid.uuid4().hex)).after(n_prompt)
-            found = [new if old is None else old for old, new in zip(found, again, strict=True)]
-        known = [min(value, 0.0) for value in found if value is not None and value <= _ROUNDING]
+            values = [new if old is None else old for old, new in zip(values, again, strict=True)]
+        known = [min(value, 0.0) for value in values if value is not None and value <= _ROUNDING]
         if len(known) != len(segment):
             raise ScoreShapeError(
                 f"the {self._role} engine returned {len(known)} usable log-probs for {len(segment)} tokens",
@@ -256,15 +256,15 @@ class TensorRtLlmEngine(Engine):
         self._memory.remember(prompt, segment, known)
         return known
 
-    def _filled(self, tokens: list[int], n_prompt: int, found: list[float | None]) -> list[float | None]:
-        """`found` with the holes that an earlier score of the same tokens can fill."""
-        holes = [index for index, value in enumerate(found) if value is None]
+    def _filled(self, tokens: list[int], n_prompt: int, values: list[float | None]) -> list[float | None]:
+        """`values` with the holes that an earlier score of the same tokens can fill."""
+        holes = [index for index, value in enumerate(values) if value is None]
         for index in holes:
             place = n_prompt + index
             recalled = self._memory.recall(tokens[:place], tokens[place : place + 1])
-            found[index] = recalled[0] if recalled else None
-        self.recalled += bool(holes) and None not in found
-        return found
+            values[index] = recalled[0] if recalled else None
+        self.recalled += bool(holes) and None not in values
+        return values
 
     def _submitted(self, tokens: Sequence[int], sampling: Any, *, salt: str | None = None) -> Any:
         """The RequestOutput of a new request."""

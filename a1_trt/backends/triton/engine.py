@@ -215,9 +215,9 @@ class TritonEngine(Engine):
         if kind is EngineError and status is not None:
             kind = _STATUS.get(status, EngineError)
         remedy = f"is a Triton server at {self._url}? see 'a1-trt serve'" if kind is EngineUnavailable else None
-        said = typed.message if typed else details or str(status)
+        message = typed.message if typed else details or str(status)
         field = typed.field if typed else None
-        return kind(f"{self._model} at {self._url}: {said}", role=self._role, field=field, remedy=remedy)
+        return kind(f"{self._model} at {self._url}: {message}", role=self._role, field=field, remedy=remedy)
 
 
 def _failed(task: asyncio.Task[Any]) -> bool:

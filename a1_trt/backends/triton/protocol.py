@@ -82,8 +82,8 @@ class Dialect:
         Raises:
             EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
         """
-        theirs = "generation_logits" in outputs
-        way: Scoring = ("context_logits" if context_logits else "external_draft") if theirs else "log_probs"
+        is_tensorrt_llm = "generation_logits" in outputs
+        way: Scoring = ("context_logits" if context_logits else "external_draft") if is_tensorrt_llm else "log_probs"
         lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
         if lacking:
             raise EngineError(
@@ -91,13 +91,13 @@ class Dialect:
                 field=lacking[0],
                 remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
             )
-        if theirs and not end_ids:
+        if is_tensorrt_llm and not end_ids:
             raise EngineError(
-                "tensorrt_llm does not know which token ends a text, and nobody said so",
+                "tensorrt_llm does not know which token ends a text, and was not told",
                 field="end_id",
                 remedy="give a model directory whose generation_config.json or tokenizer names the end-of-text token",
             )
-        return cls(way, theirs, tuple(end_ids))
+        return cls(way, is_tensorrt_llm, tuple(end_ids))
 
     def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> InferenceRequest:
         """Continue a prompt."""
@@ -137,7 +137,7 @@ class Dialect:
         """The log-probs of `segment` in an answer to `score`, float64[n_segment].
 
         Raises:
-            ScoreShapeError: There are not exactly as many rows as there must be, or values are no log-probs.
+            ScoreShapeError: There are not exactly as many rows as there must be, or values are not log-probs.
         """
         if self.scoring == "log_probs":
             values = answer["output_log_probs"].astype(np.float64).ravel()
