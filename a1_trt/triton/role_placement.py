@@ -44,7 +44,10 @@ class RolePlacement:
         Raises:
             TypeError: It is of something else.
         """
-        return cls(**{**document, "replicas": tuple(tuple(gpus) for gpus in document.get("replicas", ()))})
+        replicas = tuple(tuple(gpus) for gpus in document.get("replicas", ()))
+        if not replicas or not all(gpus and all(isinstance(gpu, int) for gpu in gpus) for gpus in replicas):
+            raise TypeError("replicas are not numbers of GPUs")
+        return cls(**{**document, "replicas": replicas})
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

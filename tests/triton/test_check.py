@@ -360,11 +360,19 @@ def test_a_repository_without_a_manifest_is_checked_as_well(copied):
         assert (report.ok, report.profile) == (True, profile)
 
 
+DAMAGED = [([], 1), ([[]], "x"), ("x", 1), ([[0]], "x"), ([[0]], -1e99)]
+
+
 @pytest.mark.parametrize(
     "placement",
-    [None, [], {}, {"draft": 1}, *({role: {"replicas": replicas, "max_batch_size": size} for role in ("draft", "target")}
-      for replicas, size in (([], 1), ([[]], "x"), ("x", 1), ([[0]], "x"), ([[0]], -1e99)))],
-)  # fmt: skip
+    [
+        None,
+        [],
+        {},
+        {"draft": 1},
+        *(dict.fromkeys(("draft", "target"), {"replicas": gpus, "max_batch_size": size}) for gpus, size in DAMAGED),
+    ],
+)
 def test_a_manifest_that_is_damaged_is_found(copied, placement):
     directory = copied("tensorrt")
     path = directory / "rendered.json"
