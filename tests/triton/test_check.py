@@ -370,7 +370,7 @@ DAMAGED = [([], 1), ([[]], "x"), ("x", 1), ([[0]], "x"), ([[0]], -1e99)]
         [],
         {},
         {"draft": 1},
-        *(dict.fromkeys(("draft", "target"), {"replicas": gpus, "max_batch_size": size}) for gpus, size in DAMAGED),
+        *({key: {"replicas": gpus, "max_batch_size": size} for key in ("draft", "target")} for gpus, size in DAMAGED),
     ],
 )
 def test_a_manifest_that_is_damaged_is_found(copied, placement):
