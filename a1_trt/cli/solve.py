@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from a1_trt.cli.options import json_option, pair_option, parameter_options
-from a1_trt.cli.output import percent, say_json
+from a1_trt.cli.options import pair_option, parameter_options
+from a1_trt.cli.output import Output, json_option, say_json
+from a1_trt.cli.tables import percent, seconds
 from a1_trt.types import Event, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentWritten
 
 
@@ -26,7 +27,7 @@ def solve(
     url: str | None,
     live: bool,
     deadline_s: float | None,
-    as_json: bool,
+    out: Output,
     **parameters: Any,
 ) -> None:
     """Solve PROBLEM, or what standard input holds when PROBLEM is "-".
@@ -44,16 +45,13 @@ def solve(
     with Client(url or pair) as client:
         if live:
             for event in client.stream(text, deadline_s=deadline_s, **parameters):
-                if as_json:
+                if out.as_json:
                     say_json(event_to_dict(event), indent=None)
                 else:
                     _tell(event)
             return
         result = client.solve(text, deadline_s=deadline_s, **parameters)
-    if as_json:
-        say_json(result_to_dict(result))
-    else:
-        _summary(result)
+    out.deliver(result_to_dict(result), lambda _: _summary(result))
 
 
 def _tell(event: Event) -> None:
@@ -79,4 +77,4 @@ def _summary(result: Result) -> None:
     click.echo(
         f"tokens          draft {usage.draft_tokens}, target {usage.target_tokens}, scored {usage.scored_tokens}"
     )
-    click.echo(f"time            {result.wall_s:.2f} s")
+    click.echo(f"time            {seconds(result.wall_s)}")

@@ -30,6 +30,8 @@ COMMANDS = dict(script().commands("a1-trt", main))
 def test_the_tree_is_the_one_that_was_promised() -> None:
     assert sorted(name for name, command in COMMANDS.items() if not isinstance(command, click.Group)) == [
         "a1-trt bench compare",
+        "a1-trt bench intensity measure",
+        "a1-trt bench intensity report",
         "a1-trt bench perf",
         "a1-trt bench report",
         "a1-trt bench run",
@@ -47,8 +49,6 @@ def test_the_tree_is_the_one_that_was_promised() -> None:
         "a1-trt engine plan",
         "a1-trt engine show",
         "a1-trt eval",
-        "a1-trt intensity measure",
-        "a1-trt intensity report",
         "a1-trt pair check",
         "a1-trt pair list",
         "a1-trt pair show",

@@ -49,7 +49,7 @@ def test_every_model_is_measured(binary, server, tmp_path, protocol, models, loa
     output = tmp_path / "perf.json"
     asked = ["bench", "perf", "--url", url, "--protocol", protocol, "-m", models, *load, "--samples", "2"]
     done = CliRunner().invoke(
-        main, [*asked, "--interval", "1", "--perf-analyzer", str(binary), "--json", str(output)], catch_exceptions=False
+        main, [*asked, "--interval", "1", "--perf-analyzer", str(binary), "--output", str(output)], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output + done.stderr
     measurements = json.loads(output.read_text())["measurements"]
