@@ -10,8 +10,10 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _UNBOUNDED = 10_000
+_GAP = 3
 
 
 def print_table(
@@ -38,20 +40,16 @@ def print_table(
     fixed = 0
     for number, name in enumerate(columns):
         widest = max(cell_len(row[number]) for row in [columns, *cells])
-        gives_way = bool(name) and name == prose
-        fixed += 2 + (0 if gives_way else widest)
-        table.add_column(
-            name,
-            justify="right" if number and not gives_way else "left",
-            no_wrap=shorten or not gives_way,
-            overflow="ellipsis" if gives_way and shorten else "fold",
-            min_width=None if gives_way else widest,
-        )
+        if name and name == prose:
+            table.add_column(name)
+        else:
+            fixed += widest + _GAP
+            table.add_column(name, justify="right" if number else "left", no_wrap=True, min_width=widest)
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*(Text(cell, no_wrap=shorten, overflow="ellipsis" if shorten else "fold") for cell in row))
     if width is None:
         width = Console().width if sys.stdout.isatty() else _UNBOUNDED
-    console = Console(width=max(width, fixed), markup=False, emoji=False, highlight=False)
+    console = Console(width=max(width, fixed))
     with console.capture() as text:
         console.print(table)
     if title:

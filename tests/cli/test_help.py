@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import click
 import pytest
 from click.testing import CliRunner
 
 from a1_trt.cli import main
-
-ROOT = Path(__file__).parents[2]
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cli_docs", ROOT / "build_scripts" / "cli_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COMMANDS = dict(script().commands("a1-trt", main))
+from tests.cli.tree import COMMANDS, ROOT, script
 
 
 def test_the_tree_is_the_one_that_was_promised() -> None:
@@ -71,11 +54,6 @@ def test_help_has_examples_of_the_command_itself(name: str) -> None:
     done = CliRunner().invoke(main, [*name.split()[1:], "--help"])
     assert done.exit_code == 0
     assert f"{name} " in done.output.split("Examples:")[1]
-
-
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
-def test_every_command_has_json(name: str) -> None:
-    assert any("--json" in option.opts for option in COMMANDS[name].params)
 
 
 def test_the_page_is_current() -> None:
