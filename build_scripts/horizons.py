@@ -59,7 +59,7 @@ async def solve(
             concurrency=4,
             seed=seed,
             early_stop=False,
-            on_progress=lambda now: view.update(arm, now.n_done, now.n_total, now.outcome),
+            on_progress=lambda now: view.solved(arm, now.n_done, now.n_total, now.outcome),
         )
     for outcome in outcomes:
         if not isinstance(outcome, Result):

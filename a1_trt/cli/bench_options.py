@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from a1_trt.cli.options import sweep_options
+from a1_trt.cli.options import numbers, sweep_options
 from a1_trt.cli.output import command_line, output_options
-from a1_trt.cli.problems import (
-    calibration_problems_option,
-    choose_problems,
-    count_option,
-    data_option,
-    level_option,
-)
+from a1_trt.cli.problems import calibration_problems_option, choose_problems, count_option, data_option, level_option
 from a1_trt.cli.progress import SolvingView
 from a1_trt.config import Pair, load_pair
-from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters, Problem
 
@@ -84,7 +77,9 @@ def measured(
     from a1_trt.runtime.calibration import check_held_out
 
     pair = load_pair(name)
-    all_samples, all_turns = _numbers(samples, "samples"), _numbers(turns, "turns")
+    all_samples, all_turns = (
+        numbers(text, field, int, "1,4,16") for text, field in ((samples, "samples"), (turns, "turns"))
+    )
     parameters = make_parameters(pair.parameters(), **given, n_samples=_first(all_samples), max_turns=_first(all_turns))
     for n_samples in all_samples:
         make_parameters(parameters, n_samples=n_samples)
@@ -133,20 +128,11 @@ async def compare(
     try:
         comparison = Comparison(plan, pair, engines, problems, parameters, about=about, before=before)
         with SolvingView(plan.strategies, comparison.n_total) as view:
-            return await comparison.measure(path=path, warm_up=warm_up, on_progress=view.update)
+            return await comparison.measure(path=path, warm_up=warm_up, on_progress=view.solved)
     finally:
         for engine in engines.values():
             await engine.aclose()
 
 
-def _numbers(text: str | None, field: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text is not None else ()
-    except ValueError:
-        raise InvalidRequestError(
-            f"{field} is {text!r}", field=field, remedy="give whole numbers, such as 1,4,16"
-        ) from None
-
-
-def _first(numbers: tuple[int, ...]) -> int | None:
-    return numbers[0] if numbers else None
+def _first(values: tuple[int, ...]) -> int | None:
+    return values[0] if values else None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from pathlib import Path
-from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,13 +46,7 @@ def calibrate() -> None:
 @setting_options
 @json_option
 def run(
-    pair: str,
-    data: Path | None,
-    n_problems: int,
-    level: str | None,
-    output: Path,
-    out: Output,
-    **parameters: Any,
+    pair: str, data: Path | None, n_problems: int, level: str | None, output: Path, out: Output, **parameters: Any
 ) -> None:
     """Solve problems with PAIR in this process and keep every decision.
 
@@ -79,7 +72,7 @@ def run(
         "output": str(output),
         "fingerprint": log.provenance.fingerprint,
         "n_new_problems": len(problems),
-        "sizes": {name: len(scores) for name, scores in _scores(log).items()},
+        "sizes": dict(sorted(Counter(row[0] for batch in log.batches for row in batch.decisions).items())),
     }
     out.deliver(document, _show_run)
 
@@ -98,17 +91,16 @@ def show(file: Path, out: Output) -> None:
       a1-trt calibrate show calibration.jsonl
       a1-trt calibrate show calibration.jsonl --json
     """
+    from a1_trt.offline.categories import describe_categories
     from a1_trt.runtime.calibration import read_log
 
     log = read_log(file)
-    scores = _scores(log)
-    provenance = log.provenance
     document = {
-        **{key: getattr(provenance, key) for key in ("fingerprint", "score", "category", "engine")},
+        **{key: getattr(log.provenance, key) for key in ("fingerprint", "score", "category", "engine")},
         "n": len(log),
         "n_problems": len(log.problems),
         "n_writers": len({batch.writer for batch in log.batches}),
-        "categories": {name: {**_described(name, scores), **_taken(log, name)} for name in scores},
+        "categories": describe_categories(log),
     }
     out.deliver(document, _show_state)
 
@@ -120,14 +112,7 @@ def show(file: Path, out: Output) -> None:
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.4, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split and of the p-values' draws.")
 @output_options(plot=True)
-def evaluate(
-    file: Path,
-    held_out: Path | None,
-    allow_used: bool,
-    alpha: float,
-    seed: int,
-    out: Output,
-) -> None:
+def evaluate(file: Path, held_out: Path | None, allow_used: bool, alpha: float, seed: int, out: Output) -> None:
     """Rank scores of other problems among those of FILE: are the p-values uniform, and does the rate hold?
 
     Intervals are 95 %, with problems as the units: samples of one problem are not independent. An alarm is a rate
@@ -199,9 +184,7 @@ def export(file: Path, output: Path, histogram: bool, out: Output) -> None:
     log = read_log(file)
     rows = [decision for batch in log.batches for decision in batch.decisions]
     if histogram:
-        counts: dict[tuple[str, int], int] = defaultdict(int)
-        for category, _, score, _, _ in rows:
-            counts[category, bin_of(score)] += 1
+        counts = Counter((category, bin_of(score)) for category, _, score, _, _ in rows)
         lines = ["category,bin,count", *(f"{name},{place},{n}" for (name, place), n in sorted(counts.items()))]
     else:
         lines = ["category,problem,score,alpha,takeover", *(f"{c},{p},{s!r},{a!r},{int(x)}" for c, p, s, a, x in rows)]
@@ -235,7 +218,7 @@ async def _collect(loaded: Pair, problems: list[Problem], parameters: dict[str, 
             before = len(session.controller)
             outcomes = await client.solve_many(
                 problems,
-                on_progress=lambda now: view.update("calibrating", now.n_done, now.n_total, now.outcome),
+                on_progress=lambda now: view.solved("calibrating", now.n_done, now.n_total, now.outcome),
                 **parameters,
             )
             if len(session.controller) == before:
@@ -244,35 +227,6 @@ async def _collect(loaded: Pair, problems: list[Problem], parameters: dict[str, 
                     "no segment was scored", field="problems", remedy="give harder problems, or --verify-answers"
                 )
                 raise failed[0] if failed else nothing
-
-
-def _scores(log: CalibrationLog) -> dict[str, list[float]]:
-    """Sorted scores by category, sorted by name."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for batch in log.batches:
-        for category, _, score, _, _ in batch.decisions:
-            scores[category].append(score)
-    return {name: sorted(scores[name]) for name in sorted(scores)}
-
-
-def _taken(log: CalibrationLog, name: str) -> dict[str, Any]:
-    taken = [row[4] for batch in log.batches for row in batch.decisions if row[0] == name]
-    return {"rejection_rate": sum(taken) / len(taken)}
-
-
-def _described(name: str, by_category: dict[str, list[float]]) -> dict[str, Any]:
-    from a1_trt.core.conformal import CalibrationSet
-
-    scores = by_category[name]
-    deciles = quantiles(scores, n=10, method="inclusive") if len(scores) > 1 else [*scores] * 9
-    others = [score for other, values in by_category.items() if other != name for score in values]
-    rest = CalibrationSet.from_scores(others)
-    row: dict[str, Any] = {"n": len(scores), "q10": deciles[0], "q50": deciles[4], "q90": deciles[8]}
-    if not len(rest):
-        return {**row, "ks": None, "ks_p_value": None}
-    # Middle draws instead of random ones: the same file gives the same figures.
-    compared = rest.evaluate(scores, 0.5, [0.5] * len(scores))
-    return {**row, "ks": compared.ks_statistic, "ks_p_value": compared.ks_p_value}
 
 
 def _show_run(document: dict[str, Any]) -> None:

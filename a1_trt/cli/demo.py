@@ -12,13 +12,7 @@ from a1_trt.cli.bench_options import compare as compare_strategies
 from a1_trt.cli.old_spellings import Command
 from a1_trt.cli.options import pair_option, setting_options
 from a1_trt.cli.output import Output, command_line, output_options, progress
-from a1_trt.cli.problems import (
-    calibration_problems_option,
-    choose_problems,
-    count_option,
-    data_option,
-    level_option,
-)
+from a1_trt.cli.problems import calibration_problems_option, choose_problems, count_option, data_option, level_option
 from a1_trt.cli.tables import percent, print_table, seconds, times
 from a1_trt.config import Pair, load_pair
 from a1_trt.requests import make_parameters

@@ -86,13 +86,7 @@ def plan(pair: str, profile: Any, gpu: str | None, output: Path | None, script: 
 @gpu_option("for tensorrt and pytorch; those of this machine when not given")
 @json_option
 def build(
-    source: Path,
-    output: Path | None,
-    profile: Any,
-    weight_format: Any,
-    force: bool,
-    gpu: str | None,
-    out: Output,
+    source: Path, output: Path | None, profile: Any, weight_format: Any, force: bool, gpu: str | None, out: Output
 ) -> None:
     """Build a model for the CPU engine, or a pair for GPUs.
 
@@ -201,7 +195,7 @@ def _build_gpu(pair: str, output: Path | None, profile: Any, gpu: str | None, ou
     for kind in (signal.SIGTERM, signal.SIGHUP):  # a container that stops, a connection that is lost: as Ctrl-C
         signal.signal(kind, signal.default_int_handler)
     with StepsView(len(made.steps)) as view:
-        manifest = run(made, here, installed_version(), lambda now: view.update(now.n_done, now.step.title, now.state))
+        manifest = run(made, here, installed_version(), lambda now: view.step(now.n_done, now.step.title, now.state))
     document = {"output": str(made.output), "manifest": manifest}
     lines = (
         f"{made.output}: built in {manifest['seconds']} s",

@@ -133,7 +133,7 @@ async def _solve(
             alpha=settings.alpha if fixed else None,
         )
         with SolvingView(["evaluating"], len(evaluation.todo)) as view:
-            await evaluation.run(lambda n_done, n_total, outcome: view.update("evaluating", n_done, n_total, outcome))
+            await evaluation.run(lambda n_done, n_total, outcome: view.solved("evaluating", n_done, n_total, outcome))
 
 
 def _asked_for(

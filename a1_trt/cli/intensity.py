@@ -56,13 +56,7 @@ def measure(pair: str, strategies: str, resume: bool, keep_calls: str, out: Outp
     document = measured(pair, listed(strategies), **options, keep_calls="all")
     accounts = intensities(document, load_pair(pair), machine)
     about = {key: document[key] for key in ("pair", "plan", "parameters", "machine", "versions", "commit", "command")}
-    account = {
-        "kind": _KIND,
-        **about,
-        "processor": asdict(machine),
-        "joined": joined(accounts),
-        "accounts": accounts,
-    }
+    account = {"kind": _KIND, **about, "processor": asdict(machine), "joined": joined(accounts), "accounts": accounts}
     out.deliver(account, _show)
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from a1_trt.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from a1_trt.build.hardware import GpuSpec
 
+_N = TypeVar("_N", int, float)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DEFAULT_PAIR = "reference"
@@ -43,6 +46,20 @@ def listed(names: str) -> tuple[str, ...]:
         ('a1', 'target-only')
     """
     return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def numbers(text: str | None, field: str, kind: Callable[[str], _N], example: str) -> tuple[_N, ...]:
+    """The numbers of an option that takes several, by commas; none where it is not given.
+
+    Raises:
+        InvalidRequestError: A word is not such a number.
+    """
+    try:
+        return tuple(kind(word) for word in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise InvalidRequestError(
+            f"{field} is {text!r}", field=field, remedy=f"give numbers, such as {example}"
+        ) from None
 
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from a1_trt.cli.old_spellings import Command
-from a1_trt.cli.options import listed, pair_option
+from a1_trt.cli.options import listed, numbers, pair_option
 from a1_trt.cli.output import Output, output_options, progress
 from a1_trt.cli.problems import count_option, data_option, read_problems
 from a1_trt.cli.tables import number, print_table
@@ -41,7 +41,7 @@ from a1_trt.types import Problem
 def perf(
     url: str,
     models: str,
-    protocol: str,
+    protocol: Any,
     concurrency: str | None,
     request_rate: str | None,
     n_samples: int | None,
@@ -70,15 +70,16 @@ def perf(
         raise InvalidRequestError(
             "both --concurrency and --request-rate are given", field="concurrency", remedy="give one"
         )
-    values = _numbers(request_rate or concurrency or "1,2,4", "request_rate" if request_rate else "concurrency")
+    mode: Any = "request_rate" if request_rate else "concurrency"
+    values = numbers(request_rate or concurrency or "1,2,4", mode, float, "1,2,4")
     loaded = load_pair(pair)
     problems = read_problems(loaded, data)[:n_problems]
     measurements: list[dict[str, Any]] = []
     for model in listed(models):
         sweep = Sweep(
             model=_model(model),
-            protocol=cast("Any", protocol),
-            mode="request_rate" if request_rate else "concurrency",
+            protocol=protocol,
+            mode=mode,
             values=values,
             interval_s=interval_s,
             timeout_s=timeout_s,
@@ -106,13 +107,6 @@ def _model(name: str) -> Any:
     if name not in ("a1", "draft", "target"):
         raise InvalidRequestError(f"there is no model {name!r}", field="model", remedy="choose a1, draft or target")
     return name
-
-
-def _numbers(text: str, field: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InvalidRequestError(f"{field} is {text!r}", field=field, remedy="give numbers, such as 1,2,4") from None
 
 
 def _show(document: dict[str, Any]) -> None:

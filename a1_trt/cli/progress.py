@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -22,32 +20,14 @@ from a1_trt.cli.tables import percent
 from a1_trt.types import Result
 
 
-class _View:
-    """Bars while a block of code runs."""
-
+class _View(Progress):
     def __init__(self, *columns: ProgressColumn) -> None:
-        self._live = is_live()
-        self._bars = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            *columns,
-            console=Console(stderr=True),
-            disable=not self._live,
-        )
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+        first = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+        super().__init__(*first, *columns, console=Console(stderr=True), disable=not is_live())
 
 
 class SolvingView(_View):
-    """Shows problems as they are solved, by one or several strategies.
+    """Shows problems as they are solved, by one or several strategies, while a block of code runs.
 
     Args:
         arms: Names of the strategies.
@@ -56,18 +36,19 @@ class SolvingView(_View):
 
     def __init__(self, arms: Iterable[str], n_problems: int) -> None:
         super().__init__(TextColumn("{task.fields[rejected]}"), TimeElapsedColumn(), TimeRemainingColumn())
-        self._tasks = {arm: self._bars.add_task(arm, total=n_problems, rejected="", start=False) for arm in arms}
-        self._counts = {arm: [0, 0] for arm in self._tasks}
+        self._arms = {arm: self.add_task(arm, total=n_problems, rejected="", start=False) for arm in arms}
+        self._n_takeovers = dict.fromkeys(self._arms, 0)
+        self._n_scored = dict.fromkeys(self._arms, 0)
 
-    def update(self, arm: str, n_done: int, n_total: int, outcome: object) -> None:
+    def solved(self, arm: str, n_done: int, n_total: int, outcome: object) -> None:
         """One more problem is done."""
-        counts = self._counts[arm]
         if isinstance(outcome, Result):
-            counts[0] += outcome.usage.n_takeovers
-            counts[1] += outcome.usage.n_scored
-        rejected = f"rejected {percent(counts[0] / counts[1])}" if counts[1] else ""
-        self._bars.start_task(self._tasks[arm])
-        self._bars.update(self._tasks[arm], completed=n_done, rejected=rejected)
+            self._n_takeovers[arm] += outcome.usage.n_takeovers
+            self._n_scored[arm] += outcome.usage.n_scored
+        n_scored = self._n_scored[arm]
+        rejected = f"rejected {percent(self._n_takeovers[arm] / n_scored)}" if n_scored else ""
+        self.start_task(self._arms[arm])
+        self.update(self._arms[arm], completed=n_done, rejected=rejected)
 
 
 class StepsView(_View):
@@ -80,13 +61,13 @@ class StepsView(_View):
     def __init__(self, n_steps: int) -> None:
         super().__init__(TimeElapsedColumn())
         self._n_steps = n_steps
-        self._task = self._bars.add_task("starting", total=n_steps)
+        self._steps = self.add_task("starting", total=n_steps)
 
-    def update(self, n_done: int, step: str, state: str) -> None:
+    def step(self, n_done: int, title: str, state: str) -> None:
         """A step begins, was done before, or is done now."""
-        self._bars.update(self._task, completed=n_done, description=step)
-        if not self._live:
-            note(f"[{n_done}/{self._n_steps}] {step} {state}")
+        self.update(self._steps, completed=n_done, description=title)
+        if self.disable:
+            note(f"[{n_done}/{self._n_steps}] {title} {state}")
 
 
 class CountView(_View):
@@ -99,22 +80,13 @@ class CountView(_View):
 
     def __init__(self, what: str, n_total: int | None = None) -> None:
         super().__init__(TimeElapsedColumn(), TimeRemainingColumn())
-        self._task = self._bars.add_task(what, total=n_total)
-        self._n_done = 0
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.update(self._task, completed=self._n_done, refresh=True)
-        super().__exit__(kind, error, trace)
+        self._count = self.add_task(what, total=n_total)
 
     def step(self) -> None:
-        """One more is done; cheap enough for millions."""
-        self._n_done += 1
-        if not self._n_done % 256:
-            self._bars.update(self._task, completed=self._n_done)
+        """One more is done."""
+        if not self.disable:
+            self.advance(self._count)
 
     def show(self, n_done: int, n_total: int) -> None:
         """So many are done, of so many."""
-        self._n_done = n_done
-        self._bars.update(self._task, completed=n_done, total=n_total)
+        self.update(self._count, completed=n_done, total=n_total)

@@ -96,7 +96,7 @@ def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{error.name}, which the endpoint is built on, is not installed",
-            field="openai", remedy="pip install 'a1_trt[openai]'",
+            field="openai", remedy="pip install 'a1_trt[openai]'"
         ) from None  # fmt: skip
     settings = Settings(host, port, api_key_file, max_problems)
     if settings.is_open:

@@ -22,13 +22,7 @@ from a1_trt.types import Event, ProblemFinished, Result, SampleFinished, Segment
 @parameter_options
 @json_option
 def solve(
-    problem: str,
-    pair: str,
-    url: str | None,
-    live: bool,
-    deadline_s: float | None,
-    out: Output,
-    **parameters: Any,
+    problem: str, pair: str, url: str | None, live: bool, deadline_s: float | None, out: Output, **parameters: Any
 ) -> None:
     """Solve PROBLEM, or what standard input holds when PROBLEM is "-".
 
