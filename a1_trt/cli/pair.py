@@ -91,13 +91,12 @@ def _implied(loaded: Pair) -> dict[str, Any]:
         if config.engine != "simulated":
             path = loaded.model_path(role)
             models[role] |= {"path": str(path), "bytes": size_of(path)}
-    problems = None if loaded.problems is None else _problems(loaded)
     return {
         "name": loaded.name,
         "path": str(loaded.path),
         "fingerprint": loaded.fingerprint(),
         "models": models,
-        "problems": problems,
+        "problems": None if loaded.problems is None else _problems(loaded),
         "parameters": asdict(loaded.parameters()),
         "score": loaded.conformal.score,
         "category": loaded.conformal.category,

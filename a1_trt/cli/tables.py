@@ -57,46 +57,6 @@ def print_table(
     click.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
-def percent(rate: float | None) -> str:
-    """A rate.
-
-    Example:
-        >>> percent(0.256), percent(None)
-        ('25.6 %', '-')
-    """
-    return "-" if rate is None else f"{100 * rate:.1f} %"
-
-
-def signed_percent(rate: float) -> str:
-    """A relative error, or another difference of rates.
-
-    Example:
-        >>> signed_percent(0.05)
-        '+5.0 %'
-    """
-    return f"{100 * rate:+.1f} %"
-
-
-def seconds(time_s: float | None, digits: int = 2) -> str:
-    """A time.
-
-    Example:
-        >>> seconds(1.234), seconds(1.234, 1)
-        ('1.23 s', '1.2 s')
-    """
-    return number(time_s, digits, " s")
-
-
-def times(factor: float | None) -> str:
-    """A speed-up.
-
-    Example:
-        >>> times(1.5)
-        '1.50 x'
-    """
-    return number(factor, 2, " x")
-
-
 def number(value: float | None, digits: int = 3, unit: str = "") -> str:
     """A number of so many digits after the point, or "-" where there is none.
 
@@ -107,6 +67,31 @@ def number(value: float | None, digits: int = 3, unit: str = "") -> str:
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
+def percent(rate: float | None) -> str:
+    """A rate, such as "25.6 %"."""
+    return number(None if rate is None else 100 * rate, 1, " %")
+
+
+def signed_percent(rate: float) -> str:
+    """A relative error, such as "+5.0 %"."""
+    return f"{100 * rate:+.1f} %"
+
+
+def seconds(time_s: float | None, digits: int = 2) -> str:
+    """A time, such as "1.23 s"."""
+    return number(time_s, digits, " s")
+
+
+def times(factor: float | None) -> str:
+    """A speed-up, such as "1.50 x"."""
+    return number(factor, 2, " x")
+
+
+def megabytes(n_bytes: int) -> str:
+    """A size on disk, such as "2.5 MB"."""
+    return number(n_bytes / 1e6, 1, " MB")
+
+
 def interval(low: float | None, high: float | None, digits: int = 2, scale: float = 1.0) -> str:
     """A confidence interval.
 
@@ -115,13 +100,3 @@ def interval(low: float | None, high: float | None, digits: int = 2, scale: floa
         ('[0.25, 0.50]', '[25.1, 50.0]')
     """
     return "-" if low is None or high is None else f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
-def megabytes(n_bytes: int) -> str:
-    """A size on disk.
-
-    Example:
-        >>> megabytes(2_500_000)
-        '2.5 MB'
-    """
-    return f"{n_bytes / 1e6:.1f} MB"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -54,6 +56,23 @@ def test_help_has_examples_of_the_command_itself(name: str) -> None:
     done = CliRunner().invoke(main, [*name.split()[1:], "--help"])
     assert done.exit_code == 0
     assert f"{name} " in done.output.split("Examples:")[1]
+
+
+def examples(text: str) -> list[str]:
+    block = text.split("Examples:")[1].split("\n\n")[0].replace("\\\n", " ")
+    return [line.strip() for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_taken_as_they_stand(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for example in examples(COMMANDS[name].help or ""):
+        words = shlex.split(example.split(" < ")[0])
+        assert words.pop(0) == "a1-trt"
+        command: click.Command = main
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(example, words)
+    assert capsys.readouterr().err == "", "an old spelling"
 
 
 def test_the_page_is_current() -> None:
