@@ -54,6 +54,17 @@ def test_report_makes_a_page_and_plots(tmp_path: Path) -> None:
     assert f"wrote {tmp_path / 'plot-latency.png'}" in told
 
 
+def test_the_report_takes_the_spellings_of_0_2(tmp_path: Path) -> None:
+    file, page, folder = tmp_path / "result.json", tmp_path / "page.html", tmp_path / "plots"
+    measured(path=file)
+    status, _, told = bench("report", file, "--html", page, "--png", folder)
+    assert status == 0
+    assert "warning: --html is now --plot" in told
+    assert "warning: --png FOLDER is now --plot FILE.png" in told
+    assert "<svg" in page.read_text()
+    assert (folder / "timeline.png").is_file()
+
+
 def test_strategies_are_listed() -> None:
     status, output, _ = bench("strategies")
     assert status == 0
