@@ -53,7 +53,7 @@ def print_table(
     with console.capture() as text:
         console.print(table)
     if title:
-        click.echo(title)
+        click.echo(title.rstrip())
     click.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
