@@ -20,7 +20,7 @@ from a1_trt.types import Role
 
 if TYPE_CHECKING:
     from a1_trt.triton.findings import Report
-    from a1_trt.triton.role_placement import Hosting, Profile
+    from a1_trt.triton.role_placement import Profile, RolePlacement
 
 _FAILED = DeployError.exit_code
 
@@ -73,8 +73,8 @@ def render(pair: str, profile: Profile, output: Path, gpu: str | None, platform:
     from a1_trt.triton.render import render as write
 
     loaded = load_pair(pair)
-    hosting, about = _hosting(loaded, profile, gpu)
-    written = write(loaded, output, profile=profile, hosting=hosting, platform=platform, force=force)
+    placement, about = _placement(loaded, profile, gpu)
+    written = write(loaded, output, profile=profile, placement=placement, platform=platform, force=force)
     names = [str(path.relative_to(output)) for path in written]
     document = {"pair": loaded.name, "profile": profile, "output": str(output), **about, "files": names}
     out.deliver(document, _show_rendered)
@@ -108,14 +108,16 @@ def check(context: click.Context, directory: Path, url: str | None, timeout_s: f
     context.exit(0 if report.ok else _FAILED)
 
 
-def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Role, Hosting] | None, dict[str, Any]]:
+def _placement(
+    pair: Pair, profile: Profile, gpu: str | None
+) -> tuple[Mapping[Role, RolePlacement] | None, dict[str, Any]]:
     """Which GPUs hold what, and what to say about it; nothing for a CPU."""
     if profile == "cpu":
         if gpu:
             raise InvalidRequestError("profile cpu has no GPUs", field="gpu", remedy="leave out --gpu")
         return None, {"warnings": []}
     from a1_trt.build.plan import make_plan
-    from a1_trt.triton.role_placement import Hosting, usual_hosting
+    from a1_trt.triton.role_placement import RolePlacement, default_placement
 
     try:
         plan = make_plan(pair, profile, gpu_spec(gpu))
@@ -123,7 +125,7 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
         if gpu:
             raise
         why = f"sizes are not planned ({error.message}): TensorRT-LLM's own are used; give --gpu"
-        return usual_hosting(pair), {"gpu": None, "warnings": [why]}
+        return default_placement(pair), {"gpu": None, "warnings": [why]}
     if not plan.fits:
         raise DeployError(
             f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing",
@@ -131,8 +133,8 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
         )
     roles: tuple[Role, Role] = ("draft", "target")
-    hosting = {
-        role: Hosting(
+    placement = {
+        role: RolePlacement(
             plan.placement[role].replicas,
             plan.sizes[role].max_batch_size,
             plan.sizes[role].max_seq_len - 1,  # a score generates one token more
@@ -142,8 +144,8 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
         )
         for role in roles
     }
-    places = {role: [list(gpus) for gpus in hosting[role].replicas] for role in roles}
-    return hosting, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
+    places = {role: [list(gpus) for gpus in placement[role].replicas] for role in roles}
+    return placement, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
 
 
 def _live(report: Report, url: str, timeout_s: float) -> dict[str, Any]:
