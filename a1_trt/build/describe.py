@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from a1_trt.build.plan import ROLES, Plan
+from a1_trt.build.plan import ROLES, BuildPlan
 
 _LIMITS = ("max_seq_len", "max_batch_size", "max_num_tokens", "max_draft_len")
 
 
-def document(made: Plan) -> dict[str, Any]:
+def document(made: BuildPlan) -> dict[str, Any]:
     """Everything that a plan says, ready for JSON."""
     return {
         "fits": made.fits,
@@ -46,7 +46,7 @@ def document(made: Plan) -> dict[str, Any]:
     }
 
 
-def lines(made: Plan) -> Iterator[str]:
+def lines(made: BuildPlan) -> Iterator[str]:
     """The plan as text: whether it fits, why its numbers are what they are, and every command."""
     verdict = (
         f"fits; {-made.short_gib:.1f} GiB more than it needs on the fullest GPU"
@@ -70,7 +70,7 @@ def lines(made: Plan) -> Iterator[str]:
         yield from (f"  - {text}" for text in made.warnings)
 
 
-def _memory(made: Plan) -> Iterator[str]:
+def _memory(made: BuildPlan) -> Iterator[str]:
     titles = {"gpu": "each GPU"}
     for role in ROLES:
         place = made.placement[role]
@@ -82,7 +82,7 @@ def _memory(made: Plan) -> Iterator[str]:
         yield from (f"    {row.part:<12}{row.gib:8.2f}  {row.explanation}" for row in rows)
 
 
-def _limits(made: Plan) -> Iterator[str]:
+def _limits(made: BuildPlan) -> Iterator[str]:
     for role in ROLES:
         sizes = made.sizes[role]
         for key in (key for key in _LIMITS if key in sizes.why):
@@ -92,7 +92,7 @@ def _limits(made: Plan) -> Iterator[str]:
     yield f"  target {'scores at once':<16}{made.max_scoring_requests:>7}  by {way}; each needs memory of its own"
 
 
-def script(made: Plan) -> Iterator[str]:
+def script(made: BuildPlan) -> Iterator[str]:
     """The commands as a shell script: what a build does, without resuming and without its records."""
     yield "#!/bin/sh\nset -eu"
     for step in made.steps:

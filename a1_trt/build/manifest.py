@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import a1_trt
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError
 from a1_trt.files import write_whole
 
@@ -75,7 +75,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in start.group().split(".")) if start else ()
 
 
-def identity(plan: Plan, version: str) -> dict[str, Any]:
+def identity(plan: BuildPlan, version: str) -> dict[str, Any]:
     """What a directory of engines is for; engines of another identity are never mixed into it."""
     gpu = plan.gpu.gpu
     return {
@@ -94,7 +94,7 @@ def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def make_manifest(
-    plan: Plan, version: str, steps: list[dict[str, Any]], started: str, seconds: float
+    plan: BuildPlan, version: str, steps: list[dict[str, Any]], started: str, seconds: float
 ) -> dict[str, Any]:
     """The record of a finished build; hashes every file of draft/ and target/."""
     return {

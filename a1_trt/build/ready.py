@@ -8,14 +8,14 @@ from typing import Any
 from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, differences, in_range, read_json
 from a1_trt.build.memory import RESERVE
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError, ConfigError
 
 _MEMORY_SLACK_GIB = 1.0
 """How much less memory than the plan's the GPUs may have: drivers differ in what they report."""
 
 
-def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
+def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
     """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for.
 
     Returns:
@@ -67,7 +67,7 @@ def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
     return version
 
 
-def check_sources(plan: Plan) -> None:
+def check_sources(plan: BuildPlan) -> None:
     """Whether every checkpoint that is not fetched is there.
 
     Raises:

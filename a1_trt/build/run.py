@@ -22,7 +22,7 @@ from typing import Any, Literal
 from a1_trt.build import stamps
 from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, identity, make_manifest, read_json, write_json
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.build.ready import check_directory, check_machine, check_sources
 from a1_trt.build.steps import Step
 from a1_trt.errors import BuildError
@@ -52,7 +52,7 @@ class Progress:
 
 
 def run(
-    plan: Plan, here: GpuSpec, version: str | None, listen: Callable[[Progress], None] = lambda _: None
+    plan: BuildPlan, here: GpuSpec, version: str | None, listen: Callable[[Progress], None] = lambda _: None
 ) -> dict[str, Any]:
     """Build the engines of a plan.
 
@@ -85,7 +85,7 @@ def run(
         ) from None
 
 
-def _run(plan: Plan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
+def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     keys: list[dict[str, Any]] = []
     complete = read_json(plan.output / MANIFEST) if (plan.output / MANIFEST).is_file() else None
@@ -111,7 +111,7 @@ def _run(plan: Plan, version: str, who: dict[str, Any], listen: Callable[[Progre
     return manifest
 
 
-def _do(plan: Plan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
+def _do(plan: BuildPlan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     stamps.remove(plan.output, step)
     partial = step.output.with_name(f"{step.output.name}.partial")
@@ -137,7 +137,7 @@ def _do(plan: Plan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
     return stamp
 
 
-def _command(plan: Plan, step: Step, partial: Path, log: Path) -> None:
+def _command(plan: BuildPlan, step: Step, partial: Path, log: Path) -> None:
     argv = [str(partial) if part == str(step.output) else part for part in step.argv]
     if argv[0] == "python3":  # the Python that has this package has TensorRT-LLM, too
         argv[0] = sys.executable

@@ -14,8 +14,9 @@ from typing import Any
 from a1_trt.errors import ConfigError
 
 MAX_GPUS = 64
+"""On one machine; a simulation may name more."""
 _LONGEST_NAME = 64
-_MANY = re.compile(r"(?:(?P<before>\d{1,4})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,4}))?")
+_MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,6}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +45,6 @@ class Gpu:
     source: str = ""
     used_gib: float = field(default=0.0, compare=False)
 
-    @property
-    def has_fp8(self) -> bool:
-        """Whether it multiplies 8-bit floats (Ada, Hopper and later)."""
-        return self.sm >= 89
-
-    @property
-    def has_nvfp4(self) -> bool:
-        """Whether it multiplies NVFP4 (Blackwell and later)."""
-        return self.sm >= 100
-
-    @property
-    def has_int4_awq(self) -> bool:
-        """Whether TensorRT-LLM has kernels of 4-bit weights with 16-bit arithmetic for it (Ampere, Ada, Hopper)."""
-        return 80 <= self.sm < 100
-
 
 @dataclass(frozen=True, slots=True)
 class GpuSpec:
@@ -85,8 +71,12 @@ class GpuSpec:
         return self.gpu.memory_gib * self.count
 
     @classmethod
-    def parse(cls, text: str) -> GpuSpec:
-        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2".
+    def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share.
+
+        Args:
+            text: What somebody wrote.
+            most: Largest number of GPUs that is taken.
 
         Raises:
             ConfigError: There is no such GPU, or no such number of them.
@@ -107,11 +97,11 @@ class GpuSpec:
                 remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
             )
         counts = [int(number) for number in (found["before"], found["after"]) if number]
-        if len(counts) > 1 or not 1 <= (counts or [1])[0] <= MAX_GPUS:
+        if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
             raise ConfigError(
                 f"{text[:_LONGEST_NAME]!r} is no number of GPUs",
                 field="gpu",
-                remedy=f"write one number from 1 to {MAX_GPUS}, such as {name}x2",
+                remedy=f"write one number from 1 to {most}, such as {name}x2",
             )
         return cls(gpu, *counts)
 
@@ -149,8 +139,8 @@ def known_gpus() -> dict[str, Gpu]:
     """Every GPU that can be named.
 
     Example:
-        >>> known_gpus()["a100-80g"].has_fp8, known_gpus()["h100-80g"].has_fp8
-        (False, True)
+        >>> known_gpus()["a100-80g"].sm, known_gpus()["h100-80g"].sm
+        (80, 90)
     """
     return {name: Gpu(name, **{k: v for k, v in said.items() if k != "nvml"}) for name, said in _table().items()}
 
