@@ -135,9 +135,7 @@ class Sizing:
                     return
 
     def _fit(self, placement: Placement, quantization: dict[Role, Quantization], n_scoring: int) -> Fit:
-        fixed = {
-            role: self._fixed_rows(role, placement[role].split, quantization[role], n_scoring) for role in ROLES
-        }
+        fixed = {role: self._fixed_rows(role, placement[role].split, quantization[role], n_scoring) for role in ROLES}
         room = _Room(self, placement, {role: sum(row.gib for row in fixed[role]) for role in ROLES})
         kv_gib = room.divided()
         seen = {role: sum(row.gib for row in fixed[role] if row.part != "logits") for role in ROLES}

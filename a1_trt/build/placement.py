@@ -39,7 +39,9 @@ Placement = dict[Role, RolePlacement]
 def place(split: Split, start: int = 0, n_replicas: int = 1) -> RolePlacement:
     """Copies on consecutive GPUs, from `start`."""
     size = split.n_gpus
-    return RolePlacement(split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas)))
+    return RolePlacement(
+        split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas))
+    )
 
 
 def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> Iterator[Placement]:
@@ -70,7 +72,9 @@ def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[
     """
     options = pair.role(role).gpu
     if options.pipeline_parallel > model.n_layers:
-        raise _does_not_divide(pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, f"{model.n_layers} layers")
+        raise _does_not_divide(
+            pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, f"{model.n_layers} layers"
+        )
     widths = [options.tensor_parallel] if options.tensor_parallel else WIDTHS
     dividing = [Split(width, options.pipeline_parallel) for width in widths if _divides(width, model)]
     if not dividing:

@@ -44,9 +44,7 @@ FORMATS: dict[Quantization, WeightFormat] = {
     "none": WeightFormat(2.0, "bf16"),
     "fp8": WeightFormat(1.0, "fp8", 89, 1000, "compute capability 8.9 (Ada, Hopper) or more", "FP8"),
     # An 8-bit scale for each block of 16.
-    "nvfp4": WeightFormat(
-        0.5 + 1 / 16, "fp4", 100, 1000, "compute capability 10.0 (Blackwell) or more", "NVFP4"
-    ),
+    "nvfp4": WeightFormat(0.5 + 1 / 16, "fp4", 100, 1000, "compute capability 10.0 (Blackwell) or more", "NVFP4"),
     # A 16-bit scale for each group of 128; multiplied as 16-bit floats.
     "int4_awq": WeightFormat(
         0.5 + 2 / 128, "bf16", 80, 99, "compute capability 8.0 to 9.0 (Ampere, Ada, Hopper)", "W4A16_AWQ"

@@ -73,7 +73,7 @@ def paper_table(
     """
     document = paper_settings()
     said, datasets = document["settings"], document["datasets"]
-    layout = Layout(parse_gpus(gpu)[0], RoleLayout(said["draft_gpus"], 1), RoleLayout(1, said["target_gpus"]))
+    layout = Layout(parse_gpus(gpu).gpu, RoleLayout(said["draft_gpus"], 1), RoleLayout(1, said["target_gpus"]))
     ways = _ways(said)
     rows, done = [], 0
     for dataset in datasets:

@@ -87,7 +87,9 @@ SPECS = st.builds(GpuSpec, st.sampled_from(sorted(known_gpus().values(), key=str
 )
 def test_whatever_the_pair_a_plan_is_sound(draft, target, spec, profile, n_draft, n_target, quantization, scoring, kv):
     gpu = {"quantization": quantization, "kv_cache_dtype": kv}
-    gpu["quantization"] = "none" if quantization == "int4_awq" and not FORMATS[quantization].runs_on(spec.gpu) else quantization
+    gpu["quantization"] = (
+        "none" if quantization == "int4_awq" and not FORMATS[quantization].runs_on(spec.gpu) else quantization
+    )
     pair = make_pair(
         {
             "name": "p",
