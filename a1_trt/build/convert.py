@@ -182,12 +182,12 @@ def _manifest(source: Path, directory: Path, weight_format: str, started: dateti
 
 
 def _hashes(directory: Path) -> dict[str, str]:
-    found = {}
+    hashes = {}
     for file in sorted(directory.iterdir()):
         if file.is_file() and not file.name.startswith("."):
             with file.open("rb") as stream:
-                found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+                hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashes
 
 
 def _version(tool: str) -> str | None:

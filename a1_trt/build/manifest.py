@@ -36,16 +36,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise BuildError(f"{path} is larger than any that a build writes", field=path.name, remedy=_AGAIN)
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise BuildError(f"{path.parent} is no directory", field="directory", remedy="give a directory") from None
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} cannot be read ({error})", field=path.name, remedy=_AGAIN) from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise BuildError(f"{path} is no JSON object", field=path.name, remedy=_AGAIN)
-    return found
+    return document
 
 
 _AGAIN = "build again into an empty directory"
@@ -66,8 +66,8 @@ def in_range(version: str, at_least: str, at_most: str) -> bool:
         >>> in_range("1.3.0rc11", "1.2.0", "1.3"), in_range("1.3.0", "1.1.0", "1.2.1")
         (True, False)
     """
-    found, low, high = _numbers(version), _numbers(at_least), _numbers(at_most)
-    return bool(found) and low <= found and found[: len(high)] <= high
+    numbers, low, high = _numbers(version), _numbers(at_least), _numbers(at_most)
+    return bool(numbers) and low <= numbers and numbers[: len(high)] <= high
 
 
 def _numbers(version: str) -> tuple[int, ...]:

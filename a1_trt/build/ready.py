@@ -73,10 +73,10 @@ def check_sources(plan: BuildPlan) -> None:
     Raises:
         ConfigError: One is not.
     """
-    made = {step.output for step in plan.steps}
+    outputs = {step.output for step in plan.steps}
     for step in plan.steps:
         for path in step.inputs:
-            if path not in made and not (path / "config.json").is_file():
+            if path not in outputs and not (path / "config.json").is_file():
                 raise ConfigError(
                     f"there is no checkpoint of the {step.role} at {path}",
                     path=str(path),
@@ -103,9 +103,9 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
         return
     differing = differences(known, who)
     if differing:
-        said = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
+        changes = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
         raise BuildError(
-            f"{output} was built for {said}",
+            f"{output} was built for {changes}",
             field=differing[0],
             remedy="choose another --output, or delete the directory: engines are never mixed",
         )

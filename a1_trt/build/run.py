@@ -200,11 +200,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _check_made(step: Step, partial: Path, log: Path) -> None:
     """A command may end well and leave nothing, or half an engine."""
-    made = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
-    missing = "anything" if not made else ""
-    if step.name == "build" and made:
-        missing = "config.json" if "config.json" not in made else ""
-        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in made) else "")
+    files = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
+    missing = "anything" if not files else ""
+    if step.name == "build" and files:
+        missing = "config.json" if "config.json" not in files else ""
+        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in files) else "")
     if missing:
         raise BuildError(
             f"{step.title} ended well without making {missing}",

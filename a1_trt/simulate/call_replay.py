@@ -102,19 +102,19 @@ class Replay:
             self._fleet.ask(self._fleet_call(index, over))
 
     def _fleet_call(self, index: int, over: Callable[[int, FleetCall], None]) -> FleetCall:
-        said = self._run.calls[index]
-        n_new = max(1, said.n_new_tokens) if said.kind != "score" else 0
+        record = self._run.calls[index]
+        n_new = max(1, record.n_new_tokens) if record.kind != "score" else 0
         return FleetCall(
-            said.role,
-            said.kind,
-            said.problem,
-            said.sample,
-            said.turn,
-            max(1, self._prompts[said.role, said.problem]),
-            max(1, said.n_prompt_tokens),
+            record.role,
+            record.kind,
+            record.problem,
+            record.sample,
+            record.turn,
+            max(1, self._prompts[record.role, record.problem]),
+            max(1, record.n_prompt_tokens),
             n_new=n_new,
-            steps=n_new + (0 < n_new < self._longest[said.kind]),
+            steps=n_new + (0 < n_new < self._longest[record.kind]),
             max_tokens=n_new + 1,
-            n_scored=max(1, said.n_scored_tokens) if said.kind == "score" else 0,
+            n_scored=max(1, record.n_scored_tokens) if record.kind == "score" else 0,
             on_end=lambda call: over(index, call),
         )

@@ -178,7 +178,7 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
         given.setdefault("verify_answers", True)
     parameters = replace(make_parameters(pair.parameters(), **given), early_stop=False)
     longest = {"draft": parameters.draft_tokens, "target": parameters.target_tokens}
-    roles = {
+    roles: dict[str, Any] = {
         role: pair.role(role).model_copy(
             update={"sampling": pair.role(role).sampling.model_copy(update={"segment_tokens": longest[role]})}
         )

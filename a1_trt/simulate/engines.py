@@ -5,13 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.files import read_document
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from a1_trt.errors import InvalidRequestError
+from a1_trt.files import first_mistake, read_document
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
+
+_Cost = Annotated[float, Field(ge=0, lt=1e6)]
+
+
+class _Engines(BaseModel):
+    """One role's engines; `EngineLimits` checks its own values."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    costs: dict[str, _Cost]
+    limits: EngineLimits
+    engines: int = Field(ge=1, le=100_000)
+    max_in_flight: int = Field(ge=1, le=2**31)
+    call_s: _Cost
+
+    @field_validator("costs")
+    @classmethod
+    def _are_known(cls, costs: dict[str, float]) -> dict[str, float]:
+        unknown = costs.keys() - {field.name for field in fields(EngineCosts)}
+        if unknown:
+            raise ValueError(f"an iteration has no {', '.join(sorted(unknown))}")
+        return costs
+
+    def plan(self) -> EnginePlan:
+        return EnginePlan(EngineCosts(**self.costs), self.limits, self.engines, self.max_in_flight, self.call_s)
+
+
+class _EnginesDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    shared_processor: bool
+    draft: _Engines
+    target: _Engines
 
 
 def engine_document(plan: EnginePlan) -> dict[str, Any]:
@@ -31,36 +66,20 @@ def engines_document(plans: Mapping[Role, EnginePlan], shared: bool) -> dict[str
 
 
 def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
-    """Engines that `fit` wrote, and whether they share one processor.
+    """Engines that `fit` wrote, alone or in its whole result, and whether they share one processor.
 
     Raises:
-        InvalidRequestError: The file holds none.
+        InvalidRequestError: The file cannot be read, or a value in it is missing, unknown or out of range.
     """
     document = read_document(path, "engines")
     if isinstance(document, dict) and isinstance(document.get("engines"), dict):
         document = document["engines"]
     try:
-        plans: dict[Role, EnginePlan] = {}
-        for role in ROLES:
-            said = document[role]
-            costs = EngineCosts(**{name: _cost(value) for name, value in said["costs"].items()})
-            limits = EngineLimits(**{field.name: said["limits"][field.name] for field in fields(EngineLimits)})
-            plans[role] = EnginePlan(
-                costs, limits, int(said["engines"]), int(said["max_in_flight"]), _cost(said["call_s"])
-            )
-        return plans, bool(document["shared_processor"])
-    except A1Error:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        engines = _EnginesDocument.model_validate(document)
+    except ValidationError as error:
         raise InvalidRequestError(
-            f"{path} holds no engines ({type(error).__name__}: {error})",
+            f"{path} holds no engines: {first_mistake(error)}",
             field="engines",
             remedy="write them with 'a1-trt simulate fit RUN.json --output FILE'",
         ) from None
-
-
-def _cost(value: Any) -> float:
-    cost = float(value)
-    if not 0 <= cost < 1e6:
-        raise ValueError(f"{value!r} is no cost")
-    return cost
+    return {"draft": engines.draft.plan(), "target": engines.target.plan()}, engines.shared_processor

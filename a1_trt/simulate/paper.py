@@ -40,11 +40,11 @@ class _Way:
     concurrency: int | None
 
 
-def _ways(said: Mapping[str, Any]) -> dict[str, _Way]:
-    both = {"draft": said["draft_in_flight"], "target": said["target_in_flight"]}
+def _ways(settings: Mapping[str, Any]) -> dict[str, _Way]:
+    both = {"draft": settings["draft_in_flight"], "target": settings["target_in_flight"]}
     wide = {"draft": 256, "target": 256}
     return {
-        "target-only, one by one": _Way("target-only", {"target": said["alone_in_flight"]}, 1),
+        "target-only, one by one": _Way("target-only", {"target": settings["alone_in_flight"]}, 1),
         "target-only, all at once": _Way("target-only", wide, None),
         "sync-rank": _Way("sync-rank", both, 1),
         "published": _Way("published", both, 1),
@@ -72,15 +72,15 @@ def paper_table(
         ConfigError: There is no such GPU, or the models do not fit it.
     """
     document = paper_settings()
-    said, datasets = document["settings"], document["datasets"]
-    layout = Layout(parse_gpus(gpu).gpu, RoleLayout(said["draft_gpus"], 1), RoleLayout(1, said["target_gpus"]))
-    ways = _ways(said)
+    settings, datasets = document["settings"], document["datasets"]
+    layout = Layout(parse_gpus(gpu).gpu, RoleLayout(settings["draft_gpus"], 1), RoleLayout(1, settings["target_gpus"]))
+    ways = _ways(settings)
     rows, done = [], 0
     for dataset in datasets:
         dataset["problems"] = min(dataset["problems"], most_problems or dataset["problems"])
         outcomes: dict[str, Outcome] = {}
         for name, way in ways.items():
-            outcomes[name] = _outcome(said, dataset, way, layout, seed)
+            outcomes[name] = _outcome(settings, dataset, way, layout, seed)
             done += 1
             if on_run:
                 on_run(done, len(datasets) * len(ways))
@@ -88,27 +88,27 @@ def paper_table(
     return {
         "simulated": True,
         "layout": layout.document(),
-        "settings": said,
+        "settings": settings,
         "seed": seed,
         "paper_at_most": MOST,
         "rows": rows,
     }
 
 
-def _outcome(said: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Outcome:
+def _outcome(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Outcome:
     ratio = dataset["alone_tokens"] / dataset["draft_tokens"]
     request = Request(
-        said["pair"],
+        settings["pair"],
         strategy=way.strategy,
         n_problems=dataset["problems"],
-        n_samples=said["samples"],
+        n_samples=settings["samples"],
         seed=seed,
         layout=layout,
         parameters={
-            "max_turns": said["max_turns"],
-            "draft_tokens": said["segment_tokens"],
-            "target_tokens": said["segment_tokens"],
-            "alpha": said["alpha"],
+            "max_turns": settings["max_turns"],
+            "draft_tokens": settings["segment_tokens"],
+            "target_tokens": settings["segment_tokens"],
+            "alpha": settings["alpha"],
         },
         in_flight=way.in_flight,  # type: ignore[arg-type]
         concurrency=way.concurrency,

@@ -32,11 +32,11 @@ def pairs_of(words: Sequence[str], field: str) -> dict[str, float]:
         >>> pairs_of(["spread=0.5"], "lengths")
         {'spread': 0.5}
     """
-    found = {}
+    numbers = {}
     for word in words:
         name, equals, value = word.partition("=")
-        found[name.strip()] = number(value, float, field) if equals else _no_number(word, field)
-    return found
+        numbers[name.strip()] = number(value, float, field) if equals else _no_number(word, field)
+    return numbers
 
 
 def lengths_of(words: Sequence[str]) -> Lengths:

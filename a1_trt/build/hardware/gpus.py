@@ -85,10 +85,10 @@ class GpuSpec:
         known = known_gpus()
         if plain in known:  # a name may end like a number of them
             return cls(known[plain])
-        found = _MANY.fullmatch(plain)
-        name = found["name"] if found else plain
+        match = _MANY.fullmatch(plain)
+        name = match["name"] if match else plain
         gpu = find_gpu(name)
-        if found is None or gpu is None:
+        if match is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
@@ -96,7 +96,7 @@ class GpuSpec:
                 field="gpu",
                 remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
             )
-        counts = [int(number) for number in (found["before"], found["after"]) if number]
+        counts = [int(number) for number in (match["before"], match["after"]) if number]
         if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
             raise ConfigError(
                 f"{text[:_LONGEST_NAME]!r} is no number of GPUs",
@@ -112,15 +112,15 @@ class GpuSpec:
         Raises:
             ConfigError: nvidia-ml-py is missing, there is no GPU or no driver, or the GPUs are of several kinds.
         """
-        found = _ask_driver()
-        if len({(gpu.name, gpu.sm) for gpu in found}) > 1:
+        gpus = _ask_driver()
+        if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:
             raise ConfigError(
-                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in found)}",
+                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}",
                 field="gpu",
                 remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
             )
-        least = min(found, key=lambda gpu: gpu.memory_gib)
-        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in found)), len(found))
+        least = min(gpus, key=lambda gpu: gpu.memory_gib)
+        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in gpus)), len(gpus))
 
 
 def find_gpu(name: str) -> Gpu | None:
@@ -142,7 +142,7 @@ def known_gpus() -> dict[str, Gpu]:
         >>> known_gpus()["a100-80g"].sm, known_gpus()["h100-80g"].sm
         (80, 90)
     """
-    return {name: Gpu(name, **{k: v for k, v in said.items() if k != "nvml"}) for name, said in _table().items()}
+    return {name: Gpu(name, **{k: v for k, v in row.items() if k != "nvml"}) for name, row in _table().items()}
 
 
 @cache
@@ -162,7 +162,7 @@ def _ask_driver() -> list[Gpu]:
     try:
         pynvml.nvmlInit()
         try:
-            found = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
+            gpus = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
@@ -171,22 +171,22 @@ def _ask_driver() -> list[Gpu]:
             field="gpu",
             remedy="run this where the GPUs are, or name them with --gpu NAME[xN]",
         ) from None
-    if not found:
+    if not gpus:
         raise ConfigError(
             "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
         )
-    return found
+    return gpus
 
 
 def _visible(count: int) -> list[int]:
     """The GPUs that programs of this process may use; the driver itself names all."""
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         return list(range(count))
-    indices = [part.strip() for part in said.split(",") if part.strip()]
+    indices = [part.strip() for part in visible.split(",") if part.strip()]
     if not all(part.isdigit() and int(part) < count for part in indices):
         raise ConfigError(
-            f"CUDA_VISIBLE_DEVICES is {said[:_LONGEST_NAME]!r}, and there are {count} GPUs",
+            f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs",
             field="CUDA_VISIBLE_DEVICES",
             remedy="write their numbers, such as 0,1, or unset it",
         )
@@ -199,16 +199,16 @@ def _described(pynvml: Any, index: int) -> Gpu:
     title = title.decode() if isinstance(title, bytes) else str(title)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    said = known_gpus().get(_name_of(title) or "")
+    known = known_gpus().get(_name_of(title) or "")
     return Gpu(
-        name=said.name if said else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+        name=known.name if known else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
         memory_gib=round(memory.total / 2**30, 2),
         sm=10 * major + minor,
-        bandwidth_gb_s=said.bandwidth_gb_s if said else None,
-        link_gb_s=said.link_gb_s if said else None,
-        tflops=said.tflops if said else {},
+        bandwidth_gb_s=known.bandwidth_gb_s if known else None,
+        link_gb_s=known.link_gb_s if known else None,
+        tflops=known.tflops if known else {},
         title=title,
-        source="driver" if said is None else said.source,
+        source="driver" if known is None else known.source,
         used_gib=round(memory.used / 2**30, 2),
     )
 
@@ -217,8 +217,8 @@ def _name_of(title: str) -> str | None:
     """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is no L4)."""
     fitting = [
         (len(start), name)
-        for name, said in _table().items()
-        for start in said["nvml"]
+        for name, row in _table().items()
+        for start in row["nvml"]
         if re.match(rf"{re.escape(start)}(?![A-Za-z0-9])", title)
     ]
     return max(fitting)[1] if fitting else None
