@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.files import first_mistake, read_document
@@ -16,17 +16,36 @@ from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
 
 _Cost = Annotated[float, Field(ge=0, lt=1e6)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
-class _Engines(BaseModel):
-    """One role's engines; `EngineLimits` checks its own values."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
+
+class _Limits(_Strict):
+    max_sequences: _Count
+    max_num_batched_tokens: _Count
+    kv_blocks: _Count
+    block_tokens: _Count
+    max_context_tokens: _Count
+    prefix_reuse: bool
+    logits_tokens: _Count | None
+
+    def limits(self) -> EngineLimits:
+        return EngineLimits(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        self.limits()
+        return self
+
+
+class _Engines(_Strict):
     costs: dict[str, _Cost]
-    limits: EngineLimits
+    limits: _Limits
     engines: int = Field(ge=1, le=100_000)
-    max_in_flight: int = Field(ge=1, le=2**31)
+    max_in_flight: _Count
     call_s: _Cost
 
     @field_validator("costs")
@@ -38,12 +57,11 @@ class _Engines(BaseModel):
         return costs
 
     def plan(self) -> EnginePlan:
-        return EnginePlan(EngineCosts(**self.costs), self.limits, self.engines, self.max_in_flight, self.call_s)
+        costs, limits = EngineCosts(**self.costs), self.limits.limits()
+        return EnginePlan(costs, limits, self.engines, self.max_in_flight, self.call_s)
 
 
-class _EnginesDocument(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _EnginesDocument(_Strict):
     shared_processor: bool
     draft: _Engines
     target: _Engines
