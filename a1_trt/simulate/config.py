@@ -101,6 +101,10 @@ class Prepared:
         """Simulate it."""
         return simulate(self.plans, self.workload, self.settings, on_sample=on_sample, on_call=on_call)
 
+    def layout(self) -> dict[str, Any] | None:
+        """Where the models stand, for a report; None with fitted engines."""
+        return self.deployment.document() if self.deployment else None
+
     def document(self, outcome: Outcome) -> dict[str, Any]:
         """The figures with what they were made from."""
         return {
@@ -112,7 +116,7 @@ class Prepared:
             **outcome.document(),
             "parameters": asdict(self.settings.parameters),
             "workload": {"name": self.workload.name, **self.workload.about},
-            "layout": self.deployment.document() if self.deployment else None,
+            "layout": self.layout(),
             "engines": {role: engine_document(self.plans[role]) for role in ROLES},
             "assumptions": asdict(Assumptions.stated(self.request.assumptions)),
         }

@@ -80,20 +80,6 @@ class Layout:
         start = 0 if self.colocated else self.draft.split.n_gpus
         return {"draft": place(self.draft.split), "target": place(self.target.split, start)}
 
-    def document(self) -> dict[str, Any]:
-        """The layout for a report.
-
-        Example:
-            >>> from a1_trt.build.hardware import known_gpus
-            >>> Layout(known_gpus()["l4-24g"], RoleLayout(1, 1), RoleLayout(2, 2)).document()["gpus"]
-            5
-        """
-        roles: dict[str, Any] = {
-            role: {"engines": self.role(role).n_engines, "tensor_parallel": self.role(role).tensor_parallel}
-            for role in ROLES
-        }
-        return {"gpu": self.gpu.name, "gpus": self.n_gpus, **roles, "colocated": self.colocated}
-
 
 def parse_gpus(text: str | None) -> GpuSpec:
     """Read "H100x8", "8 x h100-80g" or "L4"; a simulation may name more of them than one machine has.
@@ -243,11 +229,18 @@ class Deployment:
         return cls(layout, sizing, fit, assumed, in_flight or {})
 
     def document(self) -> dict[str, Any]:
-        """The layout for a report, with the quantisation of each role."""
-        document = self.layout.document()
-        for role in ROLES:
-            document[role]["quantization"] = self.fit.quantization[role]
-        return document
+        """The layout for a report."""
+        roles: dict[str, Any] = {
+            role: {
+                "engines": self.layout.role(role).n_engines,
+                "tensor_parallel": self.layout.role(role).tensor_parallel,
+                "pipeline_parallel": self.layout.role(role).pipeline_parallel,
+                "quantization": self.fit.quantization[role],
+            }
+            for role in ROLES
+        }
+        layout = self.layout
+        return {"gpu": layout.gpu.name, "gpus": layout.n_gpus, **roles, "colocated": layout.colocated}
 
     def plans(self) -> dict[Role, EnginePlan]:
         """Each role's engines for the fleet."""

@@ -10,12 +10,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import count
 from typing import Any
 
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
 from a1_trt.simulate.simulation import Outcome
 from a1_trt.simulate.workload import Lengths
+from a1_trt.types import Role
 
 MOST = {"speedup": 56.7, "throughput": 4.14}
 """Gains that the paper's abstract reports at most; for which pair and data it does not say."""
@@ -36,13 +38,13 @@ class _Way:
     """One way of running the table's problems."""
 
     strategy: str
-    in_flight: Mapping[str, int]
+    in_flight: Mapping[Role, int]
     concurrency: int | None
 
 
 def _ways(settings: Mapping[str, Any]) -> dict[str, _Way]:
-    both = {"draft": settings["draft_in_flight"], "target": settings["target_in_flight"]}
-    wide = {"draft": 256, "target": 256}
+    both: dict[Role, int] = {"draft": settings["draft_in_flight"], "target": settings["target_in_flight"]}
+    wide: dict[Role, int] = {"draft": 256, "target": 256}
     return {
         "target-only, one by one": _Way("target-only", {"target": settings["alone_in_flight"]}, 1),
         "target-only, all at once": _Way("target-only", wide, None),
@@ -75,19 +77,20 @@ def paper_table(
     settings, datasets = document["settings"], document["datasets"]
     layout = Layout(parse_gpus(gpu).gpu, RoleLayout(settings["draft_gpus"], 1), RoleLayout(1, settings["target_gpus"]))
     ways = _ways(settings)
-    rows, done = [], 0
+    rows: list[dict[str, Any]] = []
+    done = count(1)
     for dataset in datasets:
         dataset["problems"] = min(dataset["problems"], most_problems or dataset["problems"])
         outcomes: dict[str, Outcome] = {}
         for name, way in ways.items():
-            outcomes[name] = _outcome(settings, dataset, way, layout, seed)
-            done += 1
+            prepared = prepare(_request(settings, dataset, way, layout, seed))
+            outcomes[name] = prepared.run()
             if on_run:
-                on_run(done, len(datasets) * len(ways))
+                on_run(next(done), len(datasets) * len(ways))
         rows.append(_row(dataset, outcomes))
     return {
         "simulated": True,
-        "layout": layout.document(),
+        "layout": prepared.layout(),
         "settings": settings,
         "seed": seed,
         "paper_at_most": MOST,
@@ -95,9 +98,9 @@ def paper_table(
     }
 
 
-def _outcome(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Outcome:
+def _request(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Request:
     ratio = dataset["alone_tokens"] / dataset["draft_tokens"]
-    request = Request(
+    return Request(
         settings["pair"],
         strategy=way.strategy,
         n_problems=dataset["problems"],
@@ -110,11 +113,10 @@ def _outcome(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way,
             "target_tokens": settings["segment_tokens"],
             "alpha": settings["alpha"],
         },
-        in_flight=way.in_flight,  # type: ignore[arg-type]
+        in_flight=way.in_flight,
         concurrency=way.concurrency,
         lengths=Lengths(median_tokens=dataset["draft_tokens"], spread=dataset["spread"], alone_ratio=ratio),
     )
-    return prepare(request).run()
 
 
 def _row(dataset: Mapping[str, Any], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

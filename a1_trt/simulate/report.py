@@ -109,13 +109,19 @@ def layout_words(layout: Mapping[str, Any]) -> str:
     """A layout in a few words.
 
     Example:
-        >>> role = {"engines": 2, "tensor_parallel": 2}
-        >>> layout = {"gpus": 8, "gpu": "h100-80g", "draft": {**role, "engines": 4}, "target": role, "colocated": False}
-        >>> layout_words(layout)
-        '8 x h100-80g: draft 4 x tp2, target 2 x tp2'
+        >>> draft = {"engines": 4, "tensor_parallel": 1, "pipeline_parallel": 1, "quantization": "none"}
+        >>> target = {"engines": 2, "tensor_parallel": 2, "pipeline_parallel": 1, "quantization": "fp8"}
+        >>> layout_words({"gpus": 8, "gpu": "h100-80g", "draft": draft, "target": target, "colocated": False})
+        '8 x h100-80g: draft 4 x tp1, target 2 x tp2 fp8'
     """
-    roles = [f"{role} {layout[role]['engines']} x tp{layout[role]['tensor_parallel']}" for role in ("draft", "target")]
-    return f"{layout['gpus']} x {layout['gpu']}: {', '.join(roles)}{', on the same' if layout['colocated'] else ''}"
+    roles = ", ".join(f"{role} {_role_words(layout[role])}" for role in ("draft", "target"))
+    return f"{layout['gpus']} x {layout['gpu']}: {roles}{', on the same' if layout['colocated'] else ''}"
+
+
+def _role_words(role: Mapping[str, Any]) -> str:
+    words = f"{role['engines']} x tp{role['tensor_parallel']}"
+    words += f" pp{role['pipeline_parallel']}" if role["pipeline_parallel"] > 1 else ""
+    return words if role["quantization"] == "none" else f"{words} {role['quantization']}"
 
 
 def _rows(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:

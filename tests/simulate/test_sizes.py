@@ -11,6 +11,7 @@ from a1_trt.errors import ConfigError
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.layout import Deployment, Layout, RoleLayout, default_layout, divided_layout, parse_gpus
+from a1_trt.simulate.report import layout_words
 from a1_trt.simulate.workload import Lengths
 
 DRAFTS = ("r1-distill-qwen-1.5b", "r1-distill-llama-8b", "qwen2.5-7b-instruct", "llama-3.1-8b-instruct")
@@ -74,8 +75,8 @@ def test_longer_chains_than_the_pairs_get_engines_for_them():
 def test_weights_of_a_layout_are_quantised_no_more_than_it_takes():
     pair, gpu = load_pair("r1-distill-qwen-1.5b_qwq-32b"), parse_gpus("H100").gpu
     quantized = {n: Deployment.of(pair, divided_layout(pair, gpu, 1, n), Assumptions.stated()) for n in (1, 2)}
-    assert quantized[1].document()["target"] == {"engines": 1, "tensor_parallel": 1, "quantization": "fp8"}
-    assert quantized[2].document()["target"] == {"engines": 1, "tensor_parallel": 2, "quantization": "none"}
+    assert layout_words(quantized[1].document()) == "2 x h100-80g: draft 1 x tp1, target 1 x tp1 fp8"
+    assert layout_words(quantized[2].document()) == "3 x h100-80g: draft 1 x tp1, target 1 x tp2"
     weights = [quantized[n].plans()["target"].costs.weights_s for n in (1, 2)]
     assert weights[0] < 1.1 * weights[1]  # half the bytes, from half the GPUs
 
