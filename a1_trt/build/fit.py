@@ -36,7 +36,7 @@ class Fit:
         memory: GiB by role and part, on each GPU of the role.
         kv_tokens: Role -> tokens that the KV cache of a copy holds.
         kv_fraction: Role -> share of the free memory that it takes.
-        n_scoring: Scores at once.
+        max_scoring_requests: Most scores at once; what serves the target must not exceed it.
     """
 
     fits: bool
@@ -47,7 +47,7 @@ class Fit:
     memory: tuple[MemoryRow, ...]
     kv_tokens: dict[Role, int]
     kv_fraction: dict[Role, float]
-    n_scoring: int
+    max_scoring_requests: int
 
     @property
     def is_shared(self) -> bool:
@@ -166,7 +166,7 @@ class Sizing:
             memory=tuple(rows),
             kv_tokens=kv_tokens,
             kv_fraction=fraction,
-            n_scoring=n_scoring,
+            max_scoring_requests=n_scoring,
         )
 
     def _fixed_rows(self, role: Role, split: Split, quantization: Quantization, n_scoring: int) -> list[MemoryRow]:

@@ -15,17 +15,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from a1_trt.build import pytorch, tensorrt
 from a1_trt.build.fit import ROLES, Fit, Sizing
 from a1_trt.build.hardware import GpuSpec
-from a1_trt.build.memory import MemoryRow
-from a1_trt.build.placement import Placement
-from a1_trt.build.quantization import Quantization
-from a1_trt.build.sizes import Profile, Sizes, is_cross_tokenizer
+from a1_trt.build.sizes import Profile, is_cross_tokenizer
 from a1_trt.build.steps import Step
 from a1_trt.config import Pair
 from a1_trt.locations import built_directory
@@ -34,9 +31,9 @@ from a1_trt.types import Role
 __all__ = ["ROLES", "BuildPlan", "GpuSpec", "make_plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
-    """Everything about a build, before it starts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan(Fit):
+    """Everything about a build, before it starts: how a pair fits, and what makes engines of it.
 
     Attributes:
         pair: Name of the pair.
@@ -44,14 +41,6 @@ class BuildPlan:
         profile: "tensorrt" or "pytorch".
         gpu: The GPUs that it is for.
         output: Where it is built: output/draft, output/target, output/manifest.json.
-        fits: Whether it runs without exhausting memory.
-        short_gib: What is missing on the fullest GPU, GiB; negative is what is left.
-        memory: What each role needs on each of its GPUs, with explanations.
-        placement: Role -> GPUs of each replica.
-        quantization: Role -> weights, with "auto" resolved.
-        sizes: Role -> limits, each with its explanation in `why`.
-        kv_tokens: Role -> tokens that its KV cache holds.
-        max_scoring_requests: Most scores at once; what serves the target must not exceed it.
         settings: Role -> keyword arguments of `tensorrt_llm.LLM` ("pytorch"), flags of trtllm-build ("tensorrt").
         runtime: Role -> parameters of Triton's tensorrt_llm model ("tensorrt"); empty for "pytorch".
         steps: What a build does, in order.
@@ -65,20 +54,12 @@ class BuildPlan:
     profile: Profile
     gpu: GpuSpec
     output: Path
-    fits: bool
-    short_gib: float
-    memory: tuple[MemoryRow, ...]
-    placement: Placement
-    quantization: dict[Role, Quantization]
-    sizes: dict[Role, Sizes]
-    kv_tokens: dict[Role, int]
-    max_scoring_requests: int
     settings: dict[Role, dict[str, Any]]
     runtime: dict[Role, dict[str, str]]
     steps: tuple[Step, ...]
-    warnings: tuple[str, ...] = ()
-    remedies: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...]
+    remedies: tuple[str, ...]
+    versions: dict[str, str]
 
     @property
     def commands(self) -> list[list[str]]:
@@ -120,19 +101,12 @@ def make_plan(pair: Pair, profile: Profile, gpu: GpuSpec, *, output: Path | None
     directory = (output or built_directory(beside, profile)).absolute()
     maker = tensorrt if profile == "tensorrt" else pytorch
     return BuildPlan(
+        **{field.name: getattr(fit, field.name) for field in fields(fit)},
         pair=pair.name,
         fingerprint=pair.fingerprint(),
         profile=profile,
         gpu=gpu,
         output=directory,
-        fits=fit.fits,
-        short_gib=fit.short_gib,
-        memory=fit.memory,
-        placement=fit.placement,
-        quantization=fit.quantization,
-        sizes=fit.sizes,
-        kv_tokens=fit.kv_tokens,
-        max_scoring_requests=fit.n_scoring,
         settings={role: maker.settings(pair, role, models[role], fit, directory) for role in ROLES},
         runtime={role: maker.runtime(pair, role, fit, directory) for role in ROLES},
         steps=tuple(step for role in ROLES for step in maker.steps(pair, role, models[role], fit, directory)),
@@ -164,7 +138,7 @@ def _warnings(sizing: Sizing, fit: Fit, n_gpus: int) -> Iterator[str]:
             f"the target's KV cache holds {fit.kv_tokens['target']} tokens, the longest prefixes of all"
             f" {n_samples} samples of a problem are {longest}: some are read again from the start"
         )
-    if fit.n_scoring < pair.target.max_in_flight:
-        yield f"only {fit.n_scoring} scores fit at once, for {pair.target.max_in_flight} calls in flight"
+    if fit.max_scoring_requests < pair.target.max_in_flight:
+        yield f"only {fit.max_scoring_requests} scores fit at once, for {pair.target.max_in_flight} calls in flight"
     if sizing.profile == "tensorrt":
         yield "compiled engines end with TensorRT-LLM 1.2.1; later versions have the pytorch profile only"

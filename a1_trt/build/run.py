@@ -75,7 +75,7 @@ def run(
     check_directory(plan.output, who)
     try:
         plan.output.mkdir(parents=True, exist_ok=True)
-        with _alone(plan.output):
+        with _locked(plan.output):
             return _run(plan, version, who, listen)
     except OSError as error:
         raise BuildError(
@@ -126,7 +126,7 @@ def _do(plan: BuildPlan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
             partial.mkdir()
             for name, text in step.files.items():
                 (partial / name).write_text(text, encoding="utf-8")
-        _check_made(step, partial, log)
+        _check_output(step, partial, log)
         shutil.rmtree(step.output, ignore_errors=True)
         partial.rename(step.output)
     finally:
@@ -179,7 +179,6 @@ def _command(plan: BuildPlan, step: Step, partial: Path, log: Path) -> None:
 
 
 def _environment(step: Step) -> dict[str, str]:
-    """The environment of a command, with only its own GPUs in sight."""
     if not step.gpus:
         return dict(os.environ)
     seen = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
@@ -198,7 +197,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _check_made(step: Step, partial: Path, log: Path) -> None:
+def _check_output(step: Step, partial: Path, log: Path) -> None:
     """A command may end well and leave nothing, or half an engine."""
     files = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
     missing = "anything" if not files else ""
@@ -219,12 +218,11 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines and not lines[-1].startswith("$ ") else "it said nothing"
+    return lines[-1][:300] if lines and not lines[-1].startswith("$ ") else "its log is empty"
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """One build at a time in a directory."""
+def _locked(output: Path) -> Iterator[None]:
     with (output / ".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

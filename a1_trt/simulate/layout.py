@@ -31,18 +31,11 @@ class RoleLayout:
 
     Args:
         n_engines: Engines; calls are spread over them, a chain stays with one.
-        tensor_parallel: GPUs of each that share its layers.
-        pipeline_parallel: Groups of so many GPUs.
+        split: How each is spread over GPUs.
     """
 
     n_engines: int
-    tensor_parallel: int
-    pipeline_parallel: int = 1
-
-    @property
-    def split(self) -> Split:
-        """How one engine is spread."""
-        return Split(self.tensor_parallel, self.pipeline_parallel)
+    split: Split
 
     @property
     def n_gpus(self) -> int:
@@ -142,7 +135,7 @@ def default_layout(pair: Pair, gpus: GpuSpec) -> Layout:
     draft, target = (fit.placement[role].split for role in ROLES)
     draft_copies, target_copies = (pair.role(role).gpu.replicas for role in ROLES)
     if fit.is_shared:
-        roles = _role_layout(draft, draft_copies), _role_layout(target, target_copies)
+        roles = RoleLayout(draft_copies, draft), RoleLayout(target_copies, target)
         return Layout(gpus.gpu, *roles, colocated=True)
     target = next(
         split
@@ -152,7 +145,7 @@ def default_layout(pair: Pair, gpus: GpuSpec) -> Layout:
     n_draft_gpus = max(draft_copies * draft.n_gpus, gpus.count // 3)
     n_target = max(target_copies, (gpus.count - n_draft_gpus) // target.n_gpus)
     n_draft = max(draft_copies, (gpus.count - n_target * target.n_gpus) // draft.n_gpus)
-    return Layout(gpus.gpu, _role_layout(draft, n_draft), _role_layout(target, n_target))
+    return Layout(gpus.gpu, RoleLayout(n_draft, draft), RoleLayout(n_target, target))
 
 
 def divided_layout(pair: Pair, gpu: Gpu, n_draft: int, n_target: int) -> Layout:
@@ -180,11 +173,7 @@ def divided_layout(pair: Pair, gpu: Gpu, n_draft: int, n_target: int) -> Layout:
             remedy="choose another split, or set tensor_parallel in the pair file",
         )
     draft, target = (fit.placement[role].split for role in ROLES)
-    return Layout(gpu, _role_layout(draft, n_draft // draft.n_gpus), _role_layout(target, n_target // target.n_gpus))
-
-
-def _role_layout(split: Split, n_engines: int) -> RoleLayout:
-    return RoleLayout(n_engines, split.tensor, split.pipeline)
+    return Layout(gpu, RoleLayout(n_draft // draft.n_gpus, draft), RoleLayout(n_target // target.n_gpus, target))
 
 
 def _does_not_fit(pair: Pair, where: str, fit: Fit, remedy: str = "") -> ConfigError:
@@ -233,8 +222,8 @@ class Deployment:
         roles: dict[str, Any] = {
             role: {
                 "engines": self.layout.role(role).n_engines,
-                "tensor_parallel": self.layout.role(role).tensor_parallel,
-                "pipeline_parallel": self.layout.role(role).pipeline_parallel,
+                "tensor_parallel": self.layout.role(role).split.tensor,
+                "pipeline_parallel": self.layout.role(role).split.pipeline,
                 "quantization": self.fit.quantization[role],
             }
             for role in ROLES
@@ -251,7 +240,7 @@ class Deployment:
         placed = PlacedModel(
             self.sizing.models[role],
             self.layout.gpu,
-            role_layout.tensor_parallel,
+            role_layout.split.tensor,
             self.fit.quantization[role],
             config.gpu.kv_cache_dtype,
         )
@@ -267,7 +256,7 @@ class Deployment:
         sizes = self.fit.sizes[role]
         # More calls in flight than the pair has were not planned for; the batch takes what an engine usually takes.
         max_sequences = max(sizes.max_batch_size, min(in_flight, self.assumed.max_sequences))
-        scored_tokens = self.fit.n_scoring * sizes.max_seq_len
+        scored_tokens = self.fit.max_scoring_requests * sizes.max_seq_len
         return EngineLimits(
             max_sequences=max_sequences,
             max_num_batched_tokens=max(sizes.max_num_tokens, max_sequences),

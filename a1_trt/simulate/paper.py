@@ -13,6 +13,7 @@ from importlib import resources
 from itertools import count
 from typing import Any
 
+from a1_trt.build.memory import Split
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
 from a1_trt.simulate.simulation import Outcome
@@ -75,7 +76,8 @@ def paper_table(
     """
     document = paper_settings()
     settings, datasets = document["settings"], document["datasets"]
-    layout = Layout(parse_gpus(gpu).gpu, RoleLayout(settings["draft_gpus"], 1), RoleLayout(1, settings["target_gpus"]))
+    roles = RoleLayout(settings["draft_gpus"], Split()), RoleLayout(1, Split(settings["target_gpus"]))
+    layout = Layout(parse_gpus(gpu).gpu, *roles)
     ways = _ways(settings)
     rows: list[dict[str, Any]] = []
     done = count(1)

@@ -173,11 +173,7 @@ def _layouts(request: Request, goal: Goal, pair: Pair) -> list[Layout]:
 def _of_kind(sizing: Sizing, n_gpus: int) -> Iterator[Layout]:
     """Layouts on one kind of GPU, the small ones first; many engines only in steps that matter."""
     drafts, targets = (
-        [
-            RoleLayout(1, split.tensor, split.pipeline)
-            for split in splits(sizing.pair, role, sizing.models[role], n_gpus)
-        ]
-        for role in ROLES
+        [RoleLayout(1, split) for split in splits(sizing.pair, role, sizing.models[role], n_gpus)] for role in ROLES
     )
     for target in targets:
         narrower = [draft for draft in drafts if draft.n_gpus <= target.n_gpus]

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from a1_trt.build.hardware import GpuSpec
+from a1_trt.build.memory import Split
 from a1_trt.build.plan import make_plan
 from a1_trt.config import load_pair, make_pair
 from a1_trt.errors import ConfigError
@@ -55,7 +56,7 @@ def test_the_first_example_of_the_readme_is_simulated_in_every_spelling(gpu):
 def test_engines_of_a_layout_are_those_of_the_plan_that_places_them_so():
     pair, gpus = load_pair("qwen2.5-7b-instruct_qwq-32b"), GpuSpec.parse("h100-80gx4")
     plan = make_plan(pair, "pytorch", gpus)  # the target on two GPUs, the draft on one of its own
-    layout = Layout(gpus.gpu, RoleLayout(2, 1), RoleLayout(3, 2))
+    layout = Layout(gpus.gpu, RoleLayout(2, Split()), RoleLayout(3, Split(2)))
     engines = Deployment.of(pair, layout, Assumptions.stated()).plans()
     for role in ("draft", "target"):
         assert engines[role].limits.kv_blocks * 32 == plan.kv_tokens[role]
@@ -90,12 +91,12 @@ def two(**target_gpu):
 
 def test_a_pipeline_and_copies_are_placed_as_the_pair_says():
     layout = default_layout(two(pipeline_parallel=2, replicas=2), parse_gpus("H100x6"))
-    assert (layout.target.n_engines, layout.target.pipeline_parallel, layout.n_gpus) == (2, 2, 6)
+    assert (layout.target.n_engines, layout.target.split.pipeline, layout.n_gpus) == (2, 2, 6)
 
 
 def test_scores_that_need_logits_wait_for_the_memory_that_the_plan_sets_aside():
     pair, gpus = two(scoring="context_logits", quantization="fp8"), GpuSpec.parse("h100-80gx2")
     limits = deployed(pair, gpus).plans()["target"].limits
-    n_scoring = deployed(pair, gpus).fit.n_scoring
+    n_scoring = deployed(pair, gpus).fit.max_scoring_requests
     assert limits.logits_tokens == n_scoring * limits.max_context_tokens
     assert deployed(two(), GpuSpec.parse("h100-80gx4")).plans()["target"].limits.logits_tokens is None
