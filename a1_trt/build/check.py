@@ -125,7 +125,7 @@ def _files(directory: Path, manifest: dict[str, Any]) -> Iterator[BuildError]:
         for path in sorted((directory / role).rglob("*.engine")):
             name = path.relative_to(directory).as_posix()
             if name not in manifest["files"]:
-                yield BuildError(f"{name} is none of this build", field=name, remedy="remove it, or build again")
+                yield BuildError(f"{name} is not part of this build", field=name, remedy="remove it, or build again")
 
 
 def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[BuildError]:

@@ -96,7 +96,7 @@ def _check(source: Path, output: Path, weight_format: str, force: bool) -> None:
         )
     if not (source / "config.json").is_file():
         raise ConfigError(
-            f"{source} is no Hugging Face checkpoint: it has no config.json",
+            f"{source} is not a Hugging Face checkpoint: it has no config.json",
             path=str(source),
             field="source",
             remedy="give the directory that holds config.json, the weights and the tokenizer",

@@ -40,11 +40,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise BuildError(f"{path.parent} is no directory", field="directory", remedy="give a directory") from None
+        raise BuildError(f"{path.parent} is not a directory", field="directory", remedy="give a directory") from None
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} cannot be read ({error})", field=path.name, remedy=_AGAIN) from None
     if not isinstance(document, dict):
-        raise BuildError(f"{path} is no JSON object", field=path.name, remedy=_AGAIN)
+        raise BuildError(f"{path} is not a JSON object", field=path.name, remedy=_AGAIN)
     return document
 
 

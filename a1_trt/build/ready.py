@@ -92,7 +92,7 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
         BuildError: It holds something else.
     """
     if output.exists() and not output.is_dir():
-        raise BuildError(f"{output} is no directory", field="output", remedy="choose another --output")
+        raise BuildError(f"{output} is not a directory", field="output", remedy="choose another --output")
     known = read_json(output / IDENTITY)
     if known is None:
         if output.is_dir() and any(path.name != ".lock" for path in output.iterdir()):

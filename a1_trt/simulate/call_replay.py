@@ -38,15 +38,14 @@ class Replay:
         """Seconds in the engine of each recorded call, by its index."""
         self._chains: dict[tuple[int, ...], list[int]] = {}
         self._prompts: dict[tuple[Role, int], int] = {}
-        order: dict[int, float] = {}
+        self._arrived_s: dict[int, float] = {}
         for index, call in enumerate(run.calls):
             key: tuple[int, ...] = (call.problem,) if run.has_barrier else (call.problem, call.sample)
             self._chains.setdefault(key, []).append(index)
             prompt = self._prompts.get((call.role, call.problem), call.n_prompt_tokens)
             self._prompts[call.role, call.problem] = min(prompt, call.n_prompt_tokens)
-            order[call.problem] = min(order.get(call.problem, call.wanted_s), call.wanted_s)
-        self._waiting = sorted(order, key=lambda problem: (order[problem], problem))
-        self._arrived_s = order
+            self._arrived_s[call.problem] = min(self._arrived_s.get(call.problem, call.wanted_s), call.wanted_s)
+        self._waiting = sorted(self._arrived_s, key=lambda problem: (self._arrived_s[problem], problem))
         self._left: dict[int, int] = {}
         self._keys: dict[int, list[tuple[int, ...]]] = {}
         for key in self._chains:

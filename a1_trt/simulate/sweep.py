@@ -19,7 +19,7 @@ def split_layout(text: str, request: Request) -> Layout:
     """The layout with so many GPUs for the draft and the target: "2:6".
 
     Raises:
-        InvalidRequestError: It is no split, or the models do not fit it.
+        InvalidRequestError: It is not a split, or the models do not fit it.
     """
     n_draft, n_target = _two(text, "split")
     gpus = parse_gpus(request.gpu)

@@ -99,7 +99,7 @@ class GpuSpec:
         counts = [int(number) for number in (match["before"], match["after"]) if number]
         if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
             raise ConfigError(
-                f"{text[:_LONGEST_NAME]!r} is no number of GPUs",
+                f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs",
                 field="gpu",
                 remedy=f"write one number from 1 to {most}, such as {name}x2",
             )
@@ -214,7 +214,7 @@ def _described(pynvml: Any, index: int) -> Gpu:
 
 
 def _name_of(title: str) -> str | None:
-    """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is no L4)."""
+    """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is not L4)."""
     fitting = [
         (len(start), name)
         for name, row in _table().items()

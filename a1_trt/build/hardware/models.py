@@ -106,7 +106,7 @@ def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensio
     known = known_models().get(model)
     if known is None:
         raise ConfigError(
-            f"the size of the model {model!r} is not known: it is no directory with a config.json",
+            f"the size of the model {model!r} is not known: it is not a directory with a config.json",
             path=str(place),
             field="model",
             remedy=f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}",
