@@ -27,7 +27,7 @@ _HASHED_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class Checked:
     """What came of a check.
 
     Args:
@@ -71,7 +71,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> CheckResult:
+def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:
     """Compare a built directory with its record, with a pair, and with this machine.
 
     Args:
@@ -83,7 +83,7 @@ def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None)
         BuildError: There is no finished build.
     """
     manifest = read_manifest(directory)
-    result = CheckResult(manifest)
+    result = Checked(manifest)
     result.problems.extend(_files(directory, manifest))
     if pair is None:
         result.not_compared.append("pair")
