@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from a1_trt.errors import ConfigError
+from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.requests import check_problem
 from a1_trt.types import Problem
+
+RowT = TypeVar("RowT")
 
 MAX_BYTES = 1 << 30
 """Largest file of problems, bytes."""
@@ -81,6 +84,23 @@ def to_problems(
             raise _wrong(source, f"{source} has two problems with the id {problem.id!r}", "give each its own", "id")
         seen.add(problem.id)
     return problems
+
+
+def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
+    """Rows drawn as the published code draws its problems: 100 of MATH-500's 500 by the seed 42.
+
+    Raises:
+        InvalidRequestError: There are fewer rows.
+
+    Example:
+        >>> drawn(range(500), 42, 100)[:3]
+        [327, 57, 12]
+    """
+    if not 0 < n <= len(rows):
+        raise InvalidRequestError(
+            f"{n} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
+        )
+    return random.Random(seed).sample(rows, n)  # noqa: S311 - Python's own generator is the published rule
 
 
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
       a1-trt intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --json turns.json
     """
     from a1_trt.benchmarks.document import write_document
-    from a1_trt.benchmarks.intensities import intensities, joined
+    from a1_trt.benchmarks.intensity import report as account
     from a1_trt.benchmarks.processor import processor
 
     output: Path | None = given.pop("output")
@@ -59,14 +58,11 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
     if given["resume"]:
         raise ConfigError("intensity measures in one go", field="resume", remedy="leave it out")
     document = measured(pair, names, {**given, "output": None, "keep_calls": "all"})
-    accounts = intensities(document, loaded, machine)
     about = {key: document[key] for key in ("pair", "plan", "parameters", "machine", "versions", "commit", "command")}
     said = {
         "kind": _KIND,
         **about,
-        "processor": asdict(machine),
-        "joined": joined(accounts),
-        "accounts": accounts,
+        **account(document, loaded, machine),
     }
     if output is None:
         _show(said)

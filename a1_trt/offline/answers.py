@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Integers
+from a1_trt.benchmarks.statistics import Booleans, Integers
 from a1_trt.benchmarks.grading import is_correct
 from a1_trt.benchmarks.problems import read_problems
 from a1_trt.core.reasoning import count_votes, normalise

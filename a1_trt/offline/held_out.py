@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers, band
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers, band
 from a1_trt.core.conformal import Candidate, make_controller
 from a1_trt.errors import CalibrationError
 from a1_trt.offline.rates import rate_row, uniformity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import band
+from a1_trt.benchmarks.statistics import band
 from a1_trt.offline import WINDOW, Replay, rolling_rate
 from a1_trt.offline.held_out import HeldOut
 from a1_trt.offline.rates import report

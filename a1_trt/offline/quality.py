@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
     Booleans,
     Floats,
     Integers,

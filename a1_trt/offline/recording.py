@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 from a1_trt.errors import InvalidRequestError
 
 MAX_BYTES = 1 << 30

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Floats, Integers
+from a1_trt.benchmarks.statistics import Floats, Integers
 from a1_trt.core.conformal import SCORES, mean_nll
 from a1_trt.errors import ScoreShapeError
 from a1_trt.offline.recording import GROUPS, MAX_SEGMENTS, Recording, Samples, bad

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 from a1_trt.core.conformal import CONTROLLERS, Candidate, Controller, ControllerSettings, category_of, make_controller
 from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.errors import CalibrationError, InvalidRequestError

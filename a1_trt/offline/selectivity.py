@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
     N_RESAMPLES,
     Booleans,
     Floats,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats
+from a1_trt.benchmarks.statistics import Booleans, Floats
 from a1_trt.core.conformal import Candidate, ControllerSettings
 from a1_trt.errors import InvalidRequestError
 from a1_trt.offline.rates import WINDOW, rolling_rate

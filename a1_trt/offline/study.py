@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import effective_n
+from a1_trt.benchmarks.statistics import effective_n
 from a1_trt.core.conformal import CONTROLLERS, ControllerSettings
 from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.offline.rates import report

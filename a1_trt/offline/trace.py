@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 from a1_trt.offline.recording import MAX_BYTES, MAX_SEGMENTS, Recording, Samples, bad
 
 TAKEOVER_PERCENTILE = 0.6

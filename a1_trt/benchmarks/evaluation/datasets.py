@@ -12,14 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from a1_trt.benchmarks.problems import read_rows, to_problems
+from a1_trt.benchmarks.problems import drawn, read_rows, to_problems
+from a1_trt.benchmarks.records import GROUPS
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.types import Problem
 
 Subset = Literal["full", "official"]
-
-GROUPS = ("level", "subject", "task")
-"""Fields by which figures are reported apart, where every problem has them."""
 
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _LETTERS = "ABCD"
@@ -142,8 +140,7 @@ def official_rows(
                 field="subset",
                 remedy="give all of MATH-500 in its own order",
             )
-        # Python's own generator: the rule that the published code draws its problems by.
-        return [rows[place] for place in random.Random(42).sample(range(500), 100)], ()  # noqa: S311
+        return drawn(rows, 42, 100), ()
     first = {"aime24": 15, "aime25": 15, "amc": 50, "amc23": 50, "gpqa": 60, "olympiad": 50}.get(name or "")
     if first is None:
         raise InvalidRequestError(

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
 
 SCHEMA = 1
 KIND = "a1-trt eval"
@@ -90,15 +91,9 @@ class Folder:
         Raises:
             ConfigError: It cannot be written.
         """
-        beside = self.path / f".{name}.unfinished"
         try:
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path / name)
+            write_whole(self.path / name, text)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise _unwritable(self.path, error) from None
 
     def close(self) -> None:
