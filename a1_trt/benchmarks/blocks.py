@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -17,20 +17,7 @@ from a1_trt.types import Problem, Result, Role, SampleEnd
 
 ROLES: tuple[Role, ...] = ("draft", "target")
 
-CALL_FIELDS = (
-    "role",
-    "kind",
-    "problem",
-    "sample",
-    "turn",
-    "wanted_s",
-    "started_s",
-    "ended_s",
-    "n_prompt_tokens",
-    "n_new_tokens",
-    "n_scored_tokens",
-    "end",
-)
+CALL_FIELDS = tuple(field.name for field in fields(CallRecord))
 """Order of the fields of a call in a file."""
 
 DECISION_FIELDS = ("time_s", "problem", "turn", "p_value", "takeover")
@@ -87,22 +74,23 @@ class BlockRecord(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_older_files(cls, fields: Any) -> Any:
+    def _from_older_files(cls, row: Any) -> Any:
         """Files of 0.2 count decisions by block only; here each problem gets its own."""
-        problems = fields.get("problems") if isinstance(fields, dict) else None
-        if not isinstance(problems, list) or not all(isinstance(p, dict) and "correct" in p for p in problems):
-            return fields
-        if all("scored_by_turn" in problem for problem in problems):
-            return fields
+        if not isinstance(row, dict) or not all(_is_older(problem) for problem in row.get("problems") or [None]):
+            return row
         counts: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-        for _, place, turn, _, takeover in fields.get("decisions", ()):
+        for _, place, turn, _, takeover in row.get("decisions", ()):
             counts[place][turn][0] += 1
             counts[place][turn][1] += takeover
-        return {**fields, "problems": [{**p, "scored_by_turn": counts[p["problem"]]} for p in problems]}
+        return {**row, "problems": [{**p, "scored_by_turn": counts[p["problem"]]} for p in row["problems"]]}
 
     def named_calls(self) -> list[CallRecord]:
         """The calls as they were recorded."""
         return [CallRecord(**dict(zip(CALL_FIELDS, call, strict=True))) for call in self.calls]
+
+
+def _is_older(problem: Any) -> bool:
+    return isinstance(problem, dict) and "problem" in problem and "scored_by_turn" not in problem
 
 
 def block_fields(run: Run, problems: Sequence[Problem], places: Sequence[int], *, with_calls: bool) -> dict[str, Any]:
@@ -132,22 +120,16 @@ def block_fields(run: Run, problems: Sequence[Problem], places: Sequence[int], *
         ),
         "work": {role: work_of(run.calls, role) for role in ROLES},
         "decisions": [
-            (
-                round(decision.time_s, TIME_DIGITS),
-                places[decision.problem],
-                decision.turn,
-                round(decision.p_value, TIME_DIGITS),
-                decision.takeover,
-            )
-            for decision in run.decisions
+            (round(d.time_s, TIME_DIGITS), places[d.problem], d.turn, round(d.p_value, TIME_DIGITS), d.takeover)
+            for d in run.decisions
         ],
         "calls": [_call_row(call, places) for call in run.calls] if with_calls else [],
     }
 
 
 def _call_row(call: CallRecord, places: Sequence[int]) -> list[Any]:
-    fields = {**asdict(call), "problem": places[call.problem]}
-    return [round(fields[name], TIME_DIGITS) if name.endswith("_s") else fields[name] for name in CALL_FIELDS]
+    row = {**asdict(call), "problem": places[call.problem]}
+    return [round(row[name], TIME_DIGITS) if name.endswith("_s") else row[name] for name in CALL_FIELDS]
 
 
 def union_s(spans: Iterable[tuple[float, float]]) -> float:
@@ -189,11 +171,9 @@ def utilisation(work: Mapping[Role, EngineWork], slots: Mapping[str, int], wall_
         these very calls ends sooner with these slots; and `of_lower_bound`, the bound over wall time.
     """
     bounds = {role: work[role].slot_s / slots[role] for role in ROLES}
-    seconds = {
-        **{role: work[role].busy_s for role in ROLES},
-        **{f"{role}_slots": bounds[role] for role in ROLES},
-        "of_lower_bound": max(bounds.values()),
-    }
+    seconds: dict[str, float] = {role: work[role].busy_s for role in ROLES}
+    seconds |= {f"{role}_slots": bounds[role] for role in ROLES}
+    seconds["of_lower_bound"] = max(bounds.values())
     shares = {name: value / wall_s if wall_s else None for name, value in seconds.items()}
     return {**shares, "lower_bound_s": max(bounds.values())}
 

@@ -83,7 +83,6 @@ def _energy_j(nvml: Any, devices: list[Any]) -> float | None:
 
 
 def _sample(nvml: Any, device: Any) -> Any:
-    """A GPM sample, or None where the GPU has none."""
     try:
         if not nvml.nvmlGpmQueryDeviceSupport(device).isSupportedDevice:
             return None
@@ -95,12 +94,12 @@ def _sample(nvml: Any, device: Any) -> Any:
 
 
 def _between(nvml: Any, before: Any, after: Any) -> dict[str, float]:
-    asked = nvml.c_nvmlGpmMetricsGet_t()
-    asked.version = nvml.NVML_GPM_METRICS_GET_VERSION
-    asked.numMetrics = len(GPM)
-    asked.sample1, asked.sample2 = before, after
+    request = nvml.c_nvmlGpmMetricsGet_t()
+    request.version = nvml.NVML_GPM_METRICS_GET_VERSION
+    request.numMetrics = len(GPM)
+    request.sample1, request.sample2 = before, after
     for place, name in enumerate(GPM.values()):
-        asked.metrics[place].metricId = getattr(nvml, f"NVML_GPM_METRIC_{name}")
-    found = nvml.nvmlGpmMetricsGet(asked)
-    metrics = [(name, found.metrics[place]) for place, name in enumerate(GPM)]
-    return {name: float(each.value) for name, each in metrics if each.nvmlReturn == 0}
+        request.metrics[place].metricId = getattr(nvml, f"NVML_GPM_METRIC_{name}")
+    reply = nvml.nvmlGpmMetricsGet(request)
+    metrics = [(name, reply.metrics[place]) for place, name in enumerate(GPM)]
+    return {name: float(metric.value) for name, metric in metrics if metric.nvmlReturn == 0}

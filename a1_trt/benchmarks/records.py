@@ -107,8 +107,8 @@ def record_of(
         **(groups or {}),
     }
     if isinstance(outcome, A1Error):
-        wrong = {"correct": False, "n_finished": 0, "n_right": 0, "usage": Usage()}
-        return ProblemRecord(**fields, **wrong, latency_s=latency_s, error=outcome.to_wire())
+        fields |= {"correct": False, "n_finished": 0, "n_right": 0, "usage": Usage()}
+        return ProblemRecord(**fields, latency_s=latency_s, error=outcome.to_wire())
     chains = outcome.trajectories
     finished = [chain for chain in chains if chain.end not in UNFINISHED]
     return ProblemRecord(

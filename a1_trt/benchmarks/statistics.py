@@ -1,4 +1,4 @@
-"""Percentiles, intervals and tests of all reports. Intervals are 95 %; what is resampled is resampled by whole problems.
+"""Percentiles, intervals and tests of all reports. Intervals are 95 %, and resampling is by whole problems.
 
 Samples of one problem resemble each other, so problems are the independent units, never samples or segments.
 """
