@@ -190,7 +190,7 @@ def barrier(trace: Path, slots: int, as_json: bool) -> None:
       a1-trt simulate barrier math.npz --slots 16
     """
     from a1_trt.simulate.list_scheduling import barrier_gain
-    from a1_trt.simulate.traces import durations
+    from a1_trt.simulate.recorded_workload import durations
 
     document = {**barrier_gain(durations(trace), slots), "command": _command()}
     _deliver(document, Path("-") if as_json else None, simulate_tables.say_gain)

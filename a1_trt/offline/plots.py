@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a1_trt.benchmarks.statistics import band
+from a1_trt.benchmarks.statistics import Z95, band
 from a1_trt.offline import WINDOW, Replay, rolling_rate
 from a1_trt.offline.held_out import HeldOut
 from a1_trt.offline.rates import report
@@ -16,8 +15,6 @@ from a1_trt.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_Z95 = NormalDist().inv_cdf(0.975)
 
 
 def replay_figure(done: Sequence[Replay]) -> Figure:
@@ -39,7 +36,7 @@ def rate_over_time(ax: Any, done: Replay) -> None:
 
     The band is that of 200 independent decisions, 95 %.
     """
-    low, high = band(done.alpha, WINDOW, _Z95)
+    low, high = band(done.alpha, WINDOW, Z95)
     ax.axhspan(low, high, color="0.9", label="95 % of a coin")
     ax.axhline(done.alpha, color="0.5", linewidth=0.8)
     x = done.takeovers.astype(np.float64)
@@ -74,7 +71,7 @@ def _overall(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _draw_rates(ax: Any, rows: Mapping[str, Mapping[str, Any]], alpha: float) -> None:
     for place, row in enumerate(rows.values()):
-        low, high = band(alpha, row["count"], _Z95)
+        low, high = band(alpha, row["count"], Z95)
         ax.fill_between([place - 0.35, place + 0.35], low, high, color="0.85", linewidth=0)
         ends = [row["rate"] if end is None else end for end in (row["low"], row["high"])]
         below, above = max(0.0, row["rate"] - ends[0]), max(0.0, ends[1] - row["rate"])
@@ -85,7 +82,7 @@ def _draw_rates(ax: Any, rows: Mapping[str, Mapping[str, Any]], alpha: float) ->
 
 def p_value_histogram(ax: Any, p_values: Any, n_bins: int = 20) -> None:
     """The p-values, with the band in which each bar of independent uniform ones lies, 95 %."""
-    low, high = band(1.0 / n_bins, len(p_values), _Z95)
+    low, high = band(1.0 / n_bins, len(p_values), Z95)
     ax.axhspan(low * n_bins, high * n_bins, color="0.9")
     ax.hist(p_values, bins=n_bins, range=(0, 1), density=True, color=COLOURS[0], alpha=0.7)
     ax.axhline(1.0, color="0.5", linewidth=0.8)

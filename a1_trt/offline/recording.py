@@ -1,28 +1,14 @@
-"""What was recorded: the scores of a run in order, and what became of each sample.
-
-Two kinds of file hold recordings: the published traces (.npz) and the records that `a1-trt eval` writes (JSON lines).
-"""
+"""What was recorded: the scores of a run in order, and what became of each sample."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
-from a1_trt.errors import InvalidRequestError
-
-MAX_BYTES = 1 << 30
-"""Largest recording, bytes, unpacked."""
-
-GROUPS = ("level", "task", "subject")
-"""Groups of problems whose rates are reported by themselves."""
-
-MAX_SEGMENTS = 10_000_000
-"""Most segments of a recording."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +144,7 @@ def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
     """
     served = np.lexsort((recording.sample, recording.turn, recording.problem))
     ends = np.flatnonzero(np.diff(recording.problem[served])) + 1
-    waiting = deque(deque(each.tolist()) for each in np.split(served, ends))
+    waiting = deque(deque(segments.tolist()) for segments in np.split(served, ends))
     active = deque(waiting.popleft() for _ in range(min(n_in_flight, len(waiting))))
     order = []
     while active:
@@ -169,43 +155,3 @@ def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
         elif waiting:
             active.append(waiting.popleft())
     return recording.reordered(np.asarray(order, dtype=np.int64))
-
-
-def read_recording(path: Path) -> Recording:
-    """A recording from its file, checked from end to end, in served order.
-
-    Args:
-        path: A trace (.npz) or records (JSON lines); the content tells which.
-
-    Raises:
-        InvalidRequestError: It cannot be read, is neither, is too large, or holds something that is no score.
-
-    Example:
-        >>> len(read_recording(Path("math.npz")))  # doctest: +SKIP
-        4066
-    """
-    from a1_trt.offline.records import read_records
-    from a1_trt.offline.trace import read_trace
-
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(8)
-        n_bytes = path.stat().st_size
-    except OSError as error:
-        raise bad(path, f"cannot be read: {error.strerror}") from None
-    if not head:
-        raise bad(path, "is empty")
-    if n_bytes > MAX_BYTES:
-        raise bad(path, f"has {n_bytes} bytes, more than {MAX_BYTES}", remedy="give a part of it")
-    if head[:2] == b"PK":
-        return in_served_order(read_trace(path))
-    if head.lstrip()[:1] == b"{":
-        return in_served_order(read_records(path))
-    raise bad(path, "is neither an .npz archive nor JSON lines")
-
-
-def bad(path: Path, what: str, *, field: str = "trace", remedy: str | None = None) -> InvalidRequestError:
-    """The error that every fault of a recording becomes."""
-    return InvalidRequestError(
-        f"{path} {what}", field=field, remedy=remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
-    )

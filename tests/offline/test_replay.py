@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from a1_trt.benchmarks.statistics import uniformity
 from a1_trt.core.conformal import CONTROLLERS, ControllerSettings, category_of
 from a1_trt.errors import CalibrationError, InvalidRequestError
 from a1_trt.offline import Recording, Replay, read_recording, replay, report, rolling_rate, window_error
-from a1_trt.offline.rates import uniformity
 from a1_trt.offline.run import draws, turn_buckets
 from tests.offline.synthetic import write
 
