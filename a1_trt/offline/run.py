@@ -16,8 +16,10 @@ from a1_trt.errors import CalibrationError, InvalidRequestError
 from a1_trt.offline.recording import Recording, in_served_order, interleaved, permuted, shuffled
 
 Order = Literal["served", "permuted", "interleaved", "shuffled"]
-"""Problem by problem as recorded; so, but problems in random order; 16 problems at once, a segment of each in turn; all
-segments in random order, which makes them exchangeable."""
+"""- served: problem by problem as recorded;
+- permuted: the same with the problems in random order;
+- interleaved: 16 problems at once, a segment of each in turn;
+- shuffled: all segments in random order, which makes them exchangeable."""
 
 _PART = 65_536
 """Decisions that are held as objects at once."""
@@ -87,8 +89,8 @@ def replay(
     settings = settings or ControllerSettings()
     ordered = in_order(recording, order, seed)
     buckets, bucket = turn_buckets(ordered.turn)
-    made = prepared(controller, settings, ordered)
-    p_values, takeovers, forced, seconds = _decide(made, ordered, [buckets[code] for code in bucket], alpha, seed)
+    deciding = prepared(controller, settings, ordered)
+    p_values, takeovers, forced, seconds = _decide(deciding, ordered, [buckets[code] for code in bucket], alpha, seed)
     return Replay(
         recording=ordered,
         controller=controller,
@@ -141,7 +143,7 @@ def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
         (('turn 1', 'turn 4-6', 'turn 7+'), [0, 2, 1, 1])
     """
     turns, inverse = np.unique(turn, return_inverse=True)
-    of_turn = [category_of("turn", int(each), "") for each in turns]
+    of_turn = [category_of("turn", int(value), "") for value in turns]
     names = tuple(dict.fromkeys(of_turn))
     codes = np.asarray([names.index(name) for name in of_turn], dtype=np.int64)
     return names, codes[inverse]
@@ -168,8 +170,8 @@ def prepared(controller: str, settings: ControllerSettings, recording: Recording
 
 def draws(n: int, seed: int) -> list[float]:
     """Uniform draws in (0, 1), both ends excluded."""
-    found: list[float] = np.clip(np.random.default_rng([seed, 2]).random(n), 2.0**-54, None).tolist()
-    return found
+    us: list[float] = np.clip(np.random.default_rng([seed, 2]).random(n), 2.0**-54, None).tolist()
+    return us
 
 
 def _decide(
@@ -191,7 +193,7 @@ def _decide(
             controller.update(candidate, decision)
             decisions.append(decision)
         seconds += time.perf_counter() - began
-        p_values[part] = [each.p_value for each in decisions]
-        takeovers[part] = [each.takeover for each in decisions]
-        forced.update(each.forced for each in decisions if each.forced)
+        p_values[part] = [decision.p_value for decision in decisions]
+        takeovers[part] = [decision.takeover for decision in decisions]
+        forced.update(decision.forced for decision in decisions if decision.forced)
     return p_values, takeovers, dict(forced), seconds
