@@ -75,14 +75,18 @@ class BlockRecord(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_older_files(cls, row: Any) -> Any:
-        """Files of 0.2 count decisions by block only; here each problem gets its own."""
+        """Files of 0.2 count decisions by block only, and have another name for segments without a score."""
         if not isinstance(row, dict) or not all(_is_older(problem) for problem in row.get("problems") or [None]):
             return row
         counts: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         for _, place, turn, _, takeover in row.get("decisions", ()):
             counts[place][turn][0] += 1
             counts[place][turn][1] += takeover
-        return {**row, "problems": [{**p, "scored_by_turn": counts[p["problem"]]} for p in row["problems"]]}
+        problems = []
+        for problem in row["problems"]:
+            usage = {**problem["usage"], "n_unscored": problem["usage"].get("n_score_errors", 0)}
+            problems.append({**problem, "usage": usage, "scored_by_turn": counts[problem["problem"]]})
+        return {**row, "problems": problems}
 
     def named_calls(self) -> list[CallRecord]:
         """The calls as they were recorded."""
@@ -90,7 +94,7 @@ class BlockRecord(BaseModel):
 
 
 def _is_older(problem: Any) -> bool:
-    return isinstance(problem, dict) and "problem" in problem and "scored_by_turn" not in problem
+    return isinstance(problem, dict) and problem.keys() >= {"problem", "usage"} and "scored_by_turn" not in problem
 
 
 def block_fields(run: Run, problems: Sequence[Problem], places: Sequence[int], *, with_calls: bool) -> dict[str, Any]:

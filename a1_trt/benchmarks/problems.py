@@ -55,8 +55,8 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
             raise _wrong(path, f"{path} is larger than {MAX_BYTES} bytes", "give a part of it")
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise _wrong(path, f"{path} cannot be read: {said}", "give a file of problems") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise _wrong(path, f"{path} cannot be read: {reason}", "give a file of problems") from None
     return [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -77,13 +77,13 @@ def to_problems(
         >>> to_problems("here", [(1, {"problem": "1 + 1?", "answer": 2})])
         [Problem(text='1 + 1?', id='1', answer='2')]
     """
-    problems = [_problem(source, number, row, with_answers) for number, row in rows]
-    seen: set[str] = set()
-    for problem in problems:
-        if problem.id in seen:
+    problems: dict[str, Problem] = {}
+    for number, row in rows:
+        problem = _problem(source, number, row, with_answers)
+        if problem.id in problems:
             raise _wrong(source, f"{source} has two problems with the id {problem.id!r}", "give each its own", "id")
-        seen.add(problem.id)
-    return problems
+        problems[problem.id] = problem
+    return list(problems.values())
 
 
 def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
@@ -109,7 +109,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     except ValueError:
         row = None
     if not isinstance(row, dict):
-        raise _wrong(path, f"{path} line {number} is no JSON object", _REMEDY)
+        raise _wrong(path, f"{path} line {number} is not a JSON object", _REMEDY)
     return row
 
 

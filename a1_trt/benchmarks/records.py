@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from a1_trt.benchmarks.grading import all_correct
 from a1_trt.errors import A1Error
@@ -65,15 +64,6 @@ class ProblemRecord(BaseModel):
     usage: Usage
     scored_by_turn: dict[int, tuple[int, int]] = {}
     error: dict[str, Any] | str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_older_files(cls, fields: Any) -> Any:
-        """Files of 0.2 count decisions by bucket, "turn 4-6"; its first turn stands for it."""
-        if isinstance(fields, dict) and "scored_by_turn" not in fields and isinstance(fields.get("decisions"), dict):
-            counts = {int(re.sub(r"\D*(\d+).*", r"\1", name)) - 1: row for name, row in fields["decisions"].items()}
-            return {**fields, "scored_by_turn": counts}
-        return fields
 
 
 def record_of(

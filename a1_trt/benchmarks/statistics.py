@@ -41,8 +41,8 @@ def percentiles(values: Sequence[float], levels: Sequence[int] = (50, 95, 99)) -
     """
     if not len(values):
         return dict.fromkeys([*(f"p{level}" for level in levels), "mean"])
-    found = np.percentile(values, levels)
-    return {**{f"p{level}": float(value) for level, value in zip(levels, found, strict=True)}, "mean": _mean(values)}
+    by_level = zip(levels, np.percentile(values, levels), strict=True)
+    return {**{f"p{level}": float(value) for level, value in by_level}, "mean": _mean(values)}
 
 
 def pass_at_k(n: int, n_right: int, k: int) -> float:

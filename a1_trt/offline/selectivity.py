@@ -11,7 +11,6 @@ from a1_trt.benchmarks.statistics import (
     Booleans,
     Floats,
     Integers,
-    Interval,
     bootstrap,
     ratio_interval,
     totals,
@@ -85,7 +84,7 @@ def pairs_within(scores: Floats, chosen: Booleans, cell: Integers) -> tuple[Floa
 
     Example:
         >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
-        >>> [each.tolist() for each in pairs_within(scores, chosen, np.array([0, 0, 1, 1]))]
+        >>> [counts.tolist() for counts in pairs_within(scores, chosen, np.array([0, 0, 1, 1]))]
         [[1.0, 0.0], [1.0, 1.0]]
     """
     n_cells = int(cell.max(initial=-1)) + 1
@@ -131,5 +130,4 @@ def local_area(
     if seed is None:
         return Area(value)
     owner, n_problems = values // n_groups, int(problem.max()) + 1
-    found: Interval = ratio_interval(totals(right, owner, n_problems), totals(pairs, owner, n_problems), seed=seed)
-    return Area(value, *found)
+    return Area(value, *ratio_interval(totals(right, owner, n_problems), totals(pairs, owner, n_problems), seed=seed))

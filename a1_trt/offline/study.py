@@ -90,7 +90,7 @@ def study(
     rows = [
         _row(recording, order, alpha, name, n_seeds, tick) for order, alpha, name in product(orders, alphas, usable)
     ]
-    changed = [_shift_row(recording, *each, n_shift_seeds, tick) for each in shifts]
+    changed = [_shift_row(recording, *shift, n_shift_seeds, tick) for shift in shifts]
     return {
         "trace": recording.name,
         "n": len(recording),

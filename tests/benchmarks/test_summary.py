@@ -106,20 +106,6 @@ def test_records_can_be_replayed(tmp_path: Path) -> None:
     assert recording.margins == pytest.approx([0.25 - 0.3] * 16)
 
 
-def test_lines_of_an_older_version_are_read() -> None:
-    older = []
-    for line_ in lines(RESULTS):
-        scored = line_.pop("scored_by_turn")
-        older.append({**line_, "decisions": {f"turn {int(turn) + 1}": row for turn, row in scored.items()}})
-    assert summarise(older, n_total=4, alpha=0.3) == summarise(lines(RESULTS), n_total=4, alpha=0.3)
-    late = {**older[0], "decisions": {"turn 4-6": [3, 1], "turn 7+": [2, 2]}}
-    rates = summarise([late], n_total=1, alpha=0.3)["rejection_rate_by_turn"]
-    assert {name: (rate["n"], rate["value"]) for name, rate in rates.items()} == {
-        "turn 4-6": (3, pytest.approx(1 / 3)),
-        "turn 7+": (2, 1.0),
-    }
-
-
 @pytest.mark.parametrize("field", ["correct", "usage", "n_finished"])
 def test_a_damaged_line_is_refused_by_row_and_field(field: str) -> None:
     damaged = lines(RESULTS)

@@ -25,7 +25,7 @@ _LETTERS = "ABCD"
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """What has to be said to load a data set.
+    """A data set of the hub.
 
     Args:
         id: Its id on the hub.
@@ -59,7 +59,7 @@ class Dataset:
     Args:
         name: Where they are from.
         problems: The problems, in order.
-        groups: Of each problem id: {"level": ..., "subject": ...}, as far as it is said.
+        groups: Of each problem id: {"level": ..., "subject": ...}, as far as known.
         notes: What a reader of figures should know about the rows.
     """
 
@@ -93,7 +93,7 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
         rows = list(enumerate(_hub_rows(_hub_dataset(data)), 1))
     else:
         raise ConfigError(
-            f"there is no file {data}, and it is no id of a data set",
+            f"there is no file {data}, and it is not the id of a data set",
             path=data,
             field="data",
             remedy=f"give a file of JSON lines, an id such as owner/name, or one of {', '.join(HUB)}",
@@ -111,7 +111,7 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
 
 
 def set_name(data: str) -> str | None:
-    """Which well-known set a path or id means.
+    """The known data set that a path or id names.
 
     Example:
         >>> set_name("data/math500.jsonl"), set_name("HuggingFaceH4/MATH-500"), set_name("AIME-2024"), set_name("mine")
@@ -149,7 +149,9 @@ def official_rows(
     notes = []
     if name == "olympiad":
         rows = [
-            each for each in rows if each[1].get("answer_type") == "Numerical" and not each[1].get("is_multiple_answer")
+            (number, row)
+            for number, row in rows
+            if row.get("answer_type") == "Numerical" and not row.get("is_multiple_answer")
         ]
     if name == "amc23" or (name == "amc" and len(rows) != 83):
         notes.append("the published rows are the first 50 of AI-MO/aimo-validation-amc (83 rows), which is another set")
@@ -172,7 +174,7 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     answer = _first(row, "answer", "final_answer")
     if isinstance(answer, list):
         answer = answer[0] if len(answer) == 1 else ", ".join(map(str, answer))
-    found = {
+    fields = {
         "id": _first(row, "id", "unique_id"),
         "problem": _first(row, "problem", "question"),
         "answer": answer,
@@ -180,7 +182,7 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
         "subject": _first(row, "subject", "type", "subfield"),
         "task": row.get("task"),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def shuffled_choices(right: str, wrong: Sequence[str], *, seed: int, question: str) -> tuple[list[str], int]:
@@ -204,13 +206,13 @@ def _multiple_choice(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     right, *wrong = (str(row.get(name, "")).strip() for name in GPQA_FIELDS)
     choices, place = shuffled_choices(right, wrong, seed=seed, question=question)
     listed = "\n".join(f"({letter}) {choice}" for letter, choice in zip(_LETTERS, choices, strict=True))
-    found = {
+    fields = {
         "id": row.get("Record ID"),
         "problem": f"{question}\n\n{listed}\n\nAnswer with the letter of the right choice in \\boxed{{}}.",
         "answer": _LETTERS[place],
         "subject": row.get("High-level domain"),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _first(row: Mapping[str, Any], *names: str) -> Any:
@@ -219,10 +221,9 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 def _hub_dataset(data: str) -> HubDataset:
     """A known data set by its id or short name; of an unknown id the split is found out later."""
-    by_id = {known.id.lower(): known for known in HUB.values()}
-    if "/" in data:
-        return by_id.get(data.lower(), HubDataset(data, ""))
-    return HUB[_short(data)]
+    if "/" not in data:
+        return HUB[_short(data)]
+    return next((known for known in HUB.values() if known.id.lower() == data.lower()), HubDataset(data, ""))
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,6 @@ PUBLISHED_SAMPLES = 16
 """Samples of the published rule, by which a problem is right when any of them is."""
 
 _TOKENS = ("draft", "target", "scored", "discarded")
-_COUNTS = ("n_scored", "n_takeovers", "n_forced", "n_score_errors", "n_stopped")
 
 
 def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequence[Line] = ()) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequ
         "rejection_rate_by_turn": {name: _rejections(rate) for name, rate in summary.rejections_by_bucket.items()},
         "tokens": tokens,
         "tokens_per_problem": {name: total / len(records) if records else None for name, total in tokens.items()},
-        **{name: summary.usage[name] for name in _COUNTS},
+        **{name: count for name, count in summary.usage.items() if name.startswith("n_")},
         "n_failed_samples": summary.n_failed_samples,
         "latency_s": dict(summary.latency_s),
         "wall_s": _wall_s(lines, starts),
