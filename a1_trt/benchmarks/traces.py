@@ -13,6 +13,7 @@ import numpy as np
 
 from a1_trt.errors import InvalidRequestError
 
+_NPY: Any = np.lib.format  # numpy does not type it
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 
 TAKEOVER_PERCENTILE = 0.6
@@ -88,7 +89,7 @@ def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
                 with archive.open(info) as stream:
                     _check_item_size(path, name, stream)
                 with archive.open(info) as stream:
-                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                    arrays[name] = _NPY.read_array(stream, allow_pickle=False)
             return arrays
     except InvalidRequestError:  # which is a ValueError, too
         raise
@@ -99,8 +100,8 @@ def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _check_item_size(path: Path, name: str, stream: IO[bytes]) -> None:
-    version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    version = _NPY.read_magic(stream)
+    read_header = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
     _, _, dtype = read_header(stream)
     if dtype.itemsize > MAX_TEXT_BYTES:
         raise bad_trace(
