@@ -31,14 +31,7 @@ _TIMES = ("t_c_s", "t_m_s", "t_s_s")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model and how its engine runs it.
-
-    Args:
-        dimensions: Its shape.
-        weight_bytes: Bytes of a weight.
-        kv_bytes: Bytes of a value in the KV cache.
-        chunk_tokens: Most prompt tokens in an iteration.
-    """
+    """A model; bytes of a weight and of a value in its KV cache; most prompt tokens in an iteration."""
 
     dimensions: ModelDimensions
     weight_bytes: float = 2.0
@@ -48,12 +41,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an engine did in a run, *estimated* from its calls and its model's dimensions.
-
-    Args:
-        flop: Multiplications and additions.
-        n_bytes: Memory traffic: weights once an iteration, and the KV cache that decoding reads.
-        busy_s: Seconds in which it had any call (measured).
+    """What an engine did, *estimated*: FLOP, and bytes (weights once an iteration, and the KV cache that decoding
+    reads); and *measured*: seconds in which it had any call.
     """
 
     flop: float
@@ -218,7 +207,7 @@ def intensity(
     Args:
         calls: All calls of the run.
         slots: Most calls in flight per role.
-        models: The models.
+        models: By role.
         processor: The machine.
         one_at_a_time: Whether the next problem waits for the slowest sample: then done samples wait, too.
 

@@ -32,7 +32,7 @@ _STABLE_PERCENT, _ANY_PERCENT = 25, 999
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What perf_analyzer is to do.
+    """Measurements that perf_analyzer is to take.
 
     Args:
         model: The served model.
@@ -89,16 +89,12 @@ def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str
         >>> a1_inputs([Problem("1 + 1?")], {"n_samples": 4})
         {'data': [{'problem': ['1 + 1?'], 'n_samples': [4]}]}
     """
-    given = {name: [value] for name, value in settings.items() if value is not None}
-    return {"data": [{"problem": [problem.text], **given} for problem in problems]}
+    options = {name: [value] for name, value in settings.items() if value is not None}
+    return {"data": [{"problem": [problem.text], **options} for problem in problems]}
 
 
 def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[str, Any]:
-    """perf_analyzer's input data for `draft` and `target`: generation after each prompt.
-
-    Args:
-        prompts: Token ids, int[n_prompt] each.
-        max_tokens: New tokens of each request.
+    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt].
 
     Example:
         >>> engine_inputs([[5, 6]], max_tokens=8)["data"][0]["input_lengths"]

@@ -21,12 +21,7 @@ _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 +
 
 
 def read_problems(path: Path, *, level: str | None = None, with_answers: bool = False) -> list[Problem]:
-    """The problems of a JSON-lines file, in its order; unknown keys are ignored.
-
-    Args:
-        path: The file.
-        level: Only those of this level.
-        with_answers: Every problem must have an answer, because answers are going to be graded.
+    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored.
 
     Raises:
         ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
@@ -68,7 +63,7 @@ def to_problems(
     Args:
         source: Where the rows are from, for messages.
         rows: Rows with their numbers.
-        with_answers: Every problem must have an answer.
+        with_answers: Every problem must have an answer, because answers are going to be graded.
 
     Raises:
         ConfigError: A row is wrong, or two problems have one id.

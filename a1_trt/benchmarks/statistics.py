@@ -76,18 +76,10 @@ def wilson_interval(n_correct: int, n: int, *, confidence: float = 0.95) -> tupl
 def paired_difference(
     correct_a: Sequence[bool], correct_b: Sequence[bool], *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Accuracy of a minus accuracy of b on the same problems, with Newcombe's interval for paired proportions.
+    """Accuracy of a minus accuracy of b, bool[n] on the same problems, and both ends of Newcombe's paired interval.
 
     Method 10 of Newcombe (1998): Wilson's intervals of both, joined with their correlation. Unlike a bootstrap it does
     not shrink to a point when a and b agree on every problem.
-
-    Args:
-        correct_a: Whether a solved each problem, bool[n].
-        correct_b: The same of b, in the same order.
-        confidence: Level of the interval.
-
-    Returns:
-        Difference, lower and upper end.
 
     Raises:
         ValueError: The two differ in length.
@@ -125,11 +117,7 @@ def _phi(both: int, only_a: int, only_b: int, neither: int) -> float:
 
 
 def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[bool]]) -> tuple[float, list[float]]:
-    """Accuracy of one minus that of the other on the same problems, with an interval.
-
-    Args:
-        one: Right or wrong, bool[n_problems][n_repeats].
-        other: Likewise, in the same order.
+    """Accuracy of one minus that of the other, bool[n_problems][n_repeats] on the same problems, with an interval.
 
     The interval is the wider of two: Newcombe's for paired proportions, which does not shrink to a point when both
     agree everywhere, and one by resampling problems, which counts that repeats of a problem are not independent.
@@ -178,7 +166,7 @@ def bootstrap(
             resample leaves it undefined.
         n_clusters: Clusters; fewer than two give no interval.
         seed: Seed of the draws.
-        n_resamples: Resamples.
+        n_resamples: How often clusters are drawn.
     """
     if n_clusters < 2:
         return Interval(None, None)
@@ -233,11 +221,7 @@ def design_effect(successes: Floats, counts: Floats) -> float:
     """By how much clustering widens the variance of a rate, against independent observations; 1 where undefined.
 
     The linearised variance of a ratio over clusters, C / (C - 1) sum (x_c - r n_c)^2 / n^2, divided by r (1 - r) / n
-    (Kish 1965; Cochran 1977, chapter 6).
-
-    Args:
-        successes: Successes of each cluster, float[n_clusters].
-        counts: Observations of each cluster, float[n_clusters].
+    (Kish 1965; Cochran 1977, chapter 6); successes and counts are float[n_clusters].
 
     Example:
         >>> design_effect(np.array([4.0, 0.0, 4.0, 0.0]), np.full(4, 4.0))  # each cluster says one thing
