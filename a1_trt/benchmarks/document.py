@@ -1,4 +1,4 @@
-"""The file of a comparison: written anew after each block, so that whoever stops it loses that block at most."""
+"""The file of a comparison: rewritten after each block, so that stopping loses one block at most."""
 
 from __future__ import annotations
 

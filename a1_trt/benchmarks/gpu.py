@@ -17,7 +17,7 @@ GPM = {"sm_util": "SM_UTIL", "tensor_util": "ANY_TENSOR_UTIL", "dram_bw_util": "
 
 @dataclass(slots=True)
 class Counters:
-    """What was counted; empty where there is no GPU.
+    """Counter values; empty without a GPU.
 
     Attributes:
         energy_j: Energy of all GPUs, joules; None where NVML does not tell.

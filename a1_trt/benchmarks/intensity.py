@@ -129,7 +129,7 @@ def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str,
     """Sample-seconds between being ready for a call and its start, measured.
 
     Returns:
-        "slot_s": while all slots of its engine were taken, so that somebody else was served; "barrier_s": while a slot
+        "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot
         was free, so that only the schedule held the sample back.
 
     Example:

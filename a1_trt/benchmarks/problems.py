@@ -43,7 +43,7 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out.
 
     Raises:
-        ConfigError: The file cannot be read or is too large, or a line is no object.
+        ConfigError: The file cannot be read or is too large, or a line is not an object.
     """
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -129,7 +129,7 @@ def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[
     """
     difference, low, high = paired_difference(*([right for row in side for right in row] for side in (one, other)))
     by_problem = np.asarray([_mean(a) - _mean(b) for a, b in zip(one, other, strict=True)])
-    clustered = ratio_interval(by_problem, np.ones(len(by_problem)), seed=0)
+    clustered = ratio_interval(by_problem, np.ones(len(by_problem)), seed=0, n_resamples=_N_PAIR_RESAMPLES)
     if clustered.low is not None and clustered.high is not None:
         low, high = min(low, clustered.low), max(high, clustered.high)
     return difference, [low, high]

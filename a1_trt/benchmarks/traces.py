@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -87,7 +88,7 @@ def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
             arrays = {}
             for name, info in members.items():
                 with archive.open(info) as stream:
-                    _check_item_size(path, name, stream)
+                    _check_size(path, name, stream)
                 with archive.open(info) as stream:
                     arrays[name] = _NPY.read_array(stream, allow_pickle=False)
             return arrays
@@ -99,14 +100,16 @@ def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
         raise bad_trace(path, f"is not a readable .npz archive: {str(error) or type(error).__name__}") from None
 
 
-def _check_item_size(path: Path, name: str, stream: IO[bytes]) -> None:
+def _check_size(path: Path, name: str, stream: IO[bytes]) -> None:
     version = _NPY.read_magic(stream)
     read_header = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
-    _, _, dtype = read_header(stream)
-    if dtype.itemsize > MAX_TEXT_BYTES:
-        raise bad_trace(
-            path, f"has {name} with entries of {dtype.itemsize} bytes, more than {MAX_TEXT_BYTES}", field=name
-        )
+    shape, _, dtype = read_header(stream)
+    for what, n_bytes, limit in (
+        ("entries", dtype.itemsize, MAX_TEXT_BYTES),
+        ("an array", math.prod(shape) * dtype.itemsize, MAX_BYTES),
+    ):
+        if n_bytes > limit:
+            raise bad_trace(path, f"has {name} with {what} of {n_bytes} bytes, more than {limit}", field=name)
 
 
 def _check_scores(path: Path, name: str, scores: np.ndarray[Any, Any], *, missing_allowed: bool) -> None:

@@ -46,7 +46,7 @@ class Outcomes:
 def outcomes_of(recording: Recording) -> Outcomes:
     """Correctness where it is recorded or was graded, else agreement with the majority vote.
 
-    Agreement is no correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
+    Agreement is not correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
     have no vote and are left out.
 
     Raises:

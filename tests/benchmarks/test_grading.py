@@ -147,6 +147,7 @@ def test_it_works_beside_a_running_event_loop() -> None:
     assert asyncio.run(main()) == [True] * 4
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets are not here")
 @pytest.mark.parametrize("name", ["math500", "amc23", "aime24", "aime25"])
 def test_the_truth_is_right_also_where_only_algebra_can_tell(name: str) -> None:

@@ -132,18 +132,26 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
     refused(path, "more than 100")
 
 
-@pytest.mark.parametrize("name", ["question", "sample_question", "sample_answer"])
-def test_an_array_of_very_long_texts_is_refused_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype", "n", "match"),
+    [
+        ("question", "<U200000000", 1, "question with entries of 800000000 bytes"),
+        ("sample_question", "<U200000000", 1, "sample_question with entries of 800000000 bytes"),
+        ("sample_answer", "<U200000000", 1, "sample_answer with entries of 800000000 bytes"),
+        ("ppl", "<f8", 10**12, "ppl with an array of 8000000000000 bytes"),
+    ],
+)
+def test_a_large_array_is_refused_before_it_is_unpacked(
+    tmp_path: Path, name: str, dtype: str, n: int, match: str
+) -> None:
     path = tmp_path / "trace.npz"
     with zipfile.ZipFile(write(tmp_path / "small.npz")) as small, zipfile.ZipFile(path, "w") as archive:
         for member in small.namelist():
             if member != f"{name}.npy":
                 archive.writestr(member, small.read(member))
-        with archive.open(f"{name}.npy", "w") as stream:  # the texts themselves are missing: the header is enough
-            np.lib.format.write_array_header_1_0(
-                stream, {"descr": "<U200000000", "fortran_order": False, "shape": (1,)}
-            )
-    refused(path, f"has {name} with entries of 800000000 bytes", name)
+        with archive.open(f"{name}.npy", "w") as stream:  # the array itself is missing: the header is enough
+            np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": (n,)})
+    refused(path, f"has {match}", name)
 
 
 def test_too_many_segments_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

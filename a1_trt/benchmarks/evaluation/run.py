@@ -65,7 +65,7 @@ class Evaluation:
         self._disk = asyncio.Lock()
 
     async def run(self, on_progress: OnProgress = lambda done, total, outcome: None) -> None:
-        """Solve them; whoever cancels this loses the problems in flight.
+        """Solve them; cancelling loses the problems in flight.
 
         Raises:
             A1Error: The engines or the server failed. What is done stays done.
