@@ -24,7 +24,7 @@ def write_page(document: Mapping[str, Any], path: Path) -> None:
     try:
         write_whole(path, [content])
     except OSError as error:
-        raise _unwritable(path, error, "html") from None
+        raise _unwritable(path, error, "plot") from None
 
 
 def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
         for path, content in drawn.items():
             write_whole(path, [content])
     except OSError as error:
-        raise _unwritable(directory, error, "png") from None
+        raise _unwritable(directory, error, "plot") from None
     return list(drawn)
 
 
@@ -49,7 +49,7 @@ def page(document: Mapping[str, Any]) -> str:
         import jinja2
     except ImportError:
         raise ConfigError(
-            "jinja2, which fills the page, is not installed", field="html", remedy="pip install 'a1_trt[report]'"
+            "jinja2, which fills the page, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
         ) from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined

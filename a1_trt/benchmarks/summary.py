@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 import numpy as np
 
 from a1_trt.benchmarks.records import ProblemRecord
 from a1_trt.benchmarks.statistics import pass_at_k, percentiles, rate_interval, wilson_interval
-from a1_trt.core.conformal import category_of
 from a1_trt.types import Usage
-
-KeyT = TypeVar("KeyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,6 @@ class Summary:
         pass_at_k: k -> chance that one of k samples is right, mean over problems.
         rejections: Share of scored segments that the target took over; None where none was scored.
         rejections_by_turn: The same by turn, from 0.
-        rejections_by_bucket: The same by turn bucket: 1, 2, 3, 4-6 and 7+.
         usage: Sums of what the problems cost, by the names of `Usage`.
         n_failed_samples: Samples that failed.
         latency_s: Percentiles of the problems' latencies; likewise of samples and of first answers.
@@ -68,7 +63,6 @@ class Summary:
     pass_at_k: Mapping[int, Rate]
     rejections: Rate | None
     rejections_by_turn: Mapping[int, Rate]
-    rejections_by_bucket: Mapping[str, Rate]
     usage: Mapping[str, int]
     n_failed_samples: int
     latency_s: Mapping[str, float | None]
@@ -87,9 +81,8 @@ def summarise(records: Sequence[ProblemRecord]) -> Summary:
         accuracy=_share([record.correct for record in records]),
         any_right=_share([record.n_right > 0 for record in records]),
         pass_at_k={k: _pass_at(records, k) for k in _powers(max(1, most))} if records else {},
-        rejections=_rejections(records, turns),
-        rejections_by_turn=_known({turn: _rejections(records, [turn]) for turn in turns}),
-        rejections_by_bucket=_known({name: _rejections(records, bucket) for name, bucket in _buckets(turns).items()}),
+        rejections=rejections(records, turns),
+        rejections_by_turn={turn: rate for turn in turns if (rate := rejections(records, [turn]))},
         usage={f.name: sum(getattr(record.usage, f.name) for record in records) for f in fields(Usage)},
         n_failed_samples=sum(record.n_failed_samples for record in records),
         latency_s=percentiles([record.latency_s for record in records if record.latency_s is not None]),
@@ -116,8 +109,8 @@ def _pass_at(records: Sequence[ProblemRecord], k: int) -> Rate:
     return Rate(float(chances.mean()), low, high, sum(r.n_finished for r in records), n_hits, len(chances))
 
 
-def _rejections(records: Sequence[ProblemRecord], turns: Collection[int]) -> Rate | None:
-    """Of the segments of some turns; None where none of them was scored."""
+def rejections(records: Sequence[ProblemRecord], turns: Collection[int]) -> Rate | None:
+    """Share of the scored segments of these turns that the target took over; None where none was scored."""
     by_problem: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for record in records:
         for turn, (n_scored, n_takeovers) in record.scored_by_turn.items():
@@ -130,17 +123,6 @@ def _rejections(records: Sequence[ProblemRecord], turns: Collection[int]) -> Rat
         return None
     low, high = rate_interval(counts[:, 1], counts[:, 0], seed=0)
     return Rate(n_takeovers / n, low, high, n, n_takeovers, int((counts[:, 0] > 0).sum()))
-
-
-def _buckets(turns: Sequence[int]) -> dict[str, list[int]]:
-    buckets: dict[str, list[int]] = {}
-    for turn in turns:
-        buckets.setdefault(category_of("turn", turn, ""), []).append(turn)
-    return buckets
-
-
-def _known(rates: Mapping[KeyT, Rate | None]) -> dict[KeyT, Rate]:
-    return {key: rate for key, rate in rates.items() if rate is not None}
 
 
 def _powers(most: int) -> list[int]:

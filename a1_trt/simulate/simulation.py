@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from a1_trt.benchmarks.statistics import percentiles
 from a1_trt.core.conformal import Category, ControllerSettings, category_of, make_controller
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
@@ -129,14 +128,17 @@ class Outcome:
         }
 
 
-def quantiles(ordered: Sequence[float]) -> dict[str, float | None] | None:
-    """Mean, p50, p95, p99 and largest of sorted values.
+def quantiles(ordered: Sequence[float]) -> dict[str, float] | None:
+    """Mean, p50, p95, p99 and largest of sorted values (nearest rank).
 
     Example:
         >>> quantiles([1.0, 2.0, 3.0, 4.0])["p50"]
-        2.5
+        2.0
     """
-    return {**percentiles(ordered), "max": ordered[-1]} if ordered else None
+    if not ordered:
+        return None
+    named = {f"p{q}": ordered[max(0, -(-q * len(ordered) // 100) - 1)] for q in (50, 95, 99)}
+    return {"mean": sum(ordered) / len(ordered), **named, "max": ordered[-1]}
 
 
 def poisson(n_problems: int, per_min: float, seed: int) -> list[float]:

@@ -133,7 +133,7 @@ class Folder:
                     remedy="name another folder, or ask for the same settings",
                 )
         elif os.fstat(self._problems).st_size:
-            raise _damaged(self.path, "it has problems.jsonl and lacks run.json")
+            raise _damaged(self.path, "problems.jsonl is there and run.json is not")
         starts = [*starts, dict(about)]
         document = {"kind": KIND, "schema": SCHEMA, "settings": settings, "starts": starts}
         self.write("run.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from a1_trt.benchmarks.records import GROUPS, ProblemRecord, validated
-from a1_trt.benchmarks.summary import Rate, Summary
+from a1_trt.benchmarks.summary import Rate, Summary, rejections
 from a1_trt.benchmarks.summary import summarise as summarise_records
+from a1_trt.core.conformal import category_of
 from a1_trt.errors import ConfigError
 
 Line = Mapping[str, Any]
@@ -49,7 +50,7 @@ def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequ
         "any_right": {**_ends(summary.any_right), "n_right": summary.any_right.n_hits},
         "alpha": alpha,
         "rejection_rate": _rejections(summary.rejections),
-        "rejection_rate_by_turn": {name: _rejections(rate) for name, rate in summary.rejections_by_bucket.items()},
+        "rejection_rate_by_turn": _by_bucket(records, sorted(summary.rejections_by_turn)),
         "tokens": tokens,
         "tokens_per_problem": {name: total / len(records) if records else None for name, total in tokens.items()},
         **{name: count for name, count in summary.usage.items() if name.startswith("n_")},
@@ -67,6 +68,14 @@ def _ends(rate: Rate) -> dict[str, Any]:
 
 def _rejections(rate: Rate | None) -> dict[str, Any] | None:
     return None if rate is None else {**_ends(rate), "n": rate.n, "n_problems": rate.n_problems}
+
+
+def _by_bucket(records: Sequence[ProblemRecord], turns: Sequence[int]) -> dict[str, dict[str, Any] | None]:
+    """Rejections in turns 1, 2, 3, 4-6 and 7+."""
+    buckets: dict[str, list[int]] = {}
+    for turn in turns:
+        buckets.setdefault(category_of("turn", turn, ""), []).append(turn)
+    return {name: _rejections(rejections(records, bucket)) for name, bucket in buckets.items()}
 
 
 def _by_group(records: Sequence[ProblemRecord], name: str) -> dict[str, dict[str, Any]]:
