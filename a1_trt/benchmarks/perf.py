@@ -122,7 +122,7 @@ def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[i
 def command(
     binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _STABLE_PERCENT
 ) -> list[str]:
-    """The line that takes one measurement, of windows that may differ by so many per cent."""
+    """The command line of one measurement, of windows that may differ by so many per cent."""
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
     level = f"{value:g}"
     return [
@@ -146,7 +146,7 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
 
     Args:
         binary: From `find_perf_analyzer`.
-        sweep: What to measure.
+        sweep: The measurements.
         url: ``host:port`` of the sweep's protocol.
         inputs: From `a1_inputs` or `engine_inputs`.
 

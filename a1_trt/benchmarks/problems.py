@@ -25,10 +25,6 @@ def read_problems(path: Path, *, level: str | None = None, with_answers: bool = 
 
     Raises:
         ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
-
-    Example:
-        >>> read_problems(Path("problems.jsonl"), level="easy")[0].answer  # doctest: +SKIP
-        '42'
     """
     rows = read_rows(path)
     levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})

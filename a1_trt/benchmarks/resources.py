@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,8 @@ from a1_trt.benchmarks.gpu import Counters, counting
 from a1_trt.engine import Engine
 
 INTERVAL_S = 0.2
+_SAMPLES_A_LISTING = 10
+"""Finding the processes reads the whole process table, which costs milliseconds; so they are listed more rarely."""
 
 
 class Watch:
@@ -32,7 +34,8 @@ class Watch:
 
     def __init__(self, engines: Mapping[Any, Engine]) -> None:
         self._engines = engines
-        self._process = psutil.Process()
+        self._processes: list[psutil.Process] = []
+        self._n_samples = 0
         self._task: asyncio.Task[None] | None = None
         self._counting = ExitStack()
         self._cpu_s = 0.0
@@ -43,7 +46,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         self.gpu = self._counting.enter_context(counting())
-        self._cpu_s = self._family_cpu_s()
+        self._cpu_s = _family_cpu_s()
         self._task = asyncio.create_task(self._sample_until_cancelled())
         return self
 
@@ -55,7 +58,7 @@ class Watch:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self.cpu_s = self._family_cpu_s() - self._cpu_s or None
+        self.cpu_s = _family_cpu_s() - self._cpu_s or None
         self._counting.close()
 
     def figures(self) -> dict[str, Any]:
@@ -74,8 +77,11 @@ class Watch:
             await asyncio.sleep(INTERVAL_S)
 
     def _sample(self) -> None:
+        if self._n_samples % _SAMPLES_A_LISTING == 0:
+            self._processes = _family()
+        self._n_samples += 1
         rss_bytes = 0
-        for process in self._family():
+        for process in self._processes:
             with suppress(psutil.Error):  # it may end while it is looked at
                 rss_bytes += process.memory_info().rss
         self.rss_bytes = max(self.rss_bytes or 0, rss_bytes)
@@ -84,16 +90,18 @@ class Watch:
             if isinstance(blocks, int):
                 self.kv_blocks[role] = max(self.kv_blocks.get(role, 0), blocks)
 
-    def _family(self) -> Iterator[psutil.Process]:
-        yield self._process
-        with suppress(psutil.Error):
-            yield from self._process.children(recursive=True)
 
-    def _family_cpu_s(self) -> float:
-        """Processor time so far, of processes that run and of their children that have ended, seconds."""
-        total_s = 0.0
-        for process in self._family():
-            with suppress(psutil.Error):
-                times = process.cpu_times()
-                total_s += times.user + times.system + times.children_user + times.children_system
-        return total_s
+def _family() -> list[psutil.Process]:
+    """This process and all below it."""
+    process = psutil.Process()
+    return [process, *process.children(recursive=True)]
+
+
+def _family_cpu_s() -> float:
+    """Processor time so far, of processes that run and of their children that have ended, seconds."""
+    total_s = 0.0
+    for process in _family():
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total_s += times.user + times.system + times.children_user + times.children_system
+    return total_s

@@ -28,10 +28,6 @@ def read_recording(path: Path) -> Recording:
 
     Raises:
         InvalidRequestError: It cannot be read, is neither, is too large, or holds something that is not a score.
-
-    Example:
-        >>> len(read_recording(Path("math.npz")))  # doctest: +SKIP
-        4066
     """
     try:
         with path.open("rb") as stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -77,58 +78,25 @@ class Recording:
 
     def reordered(self, order: Integers) -> Recording:
         """The segments `order` picks, in that order."""
-        picked = {
-            name: None if array is None else array[order]
-            for name, array in (
-                ("p_values", self.p_values),
-                ("takeovers", self.takeovers),
-                ("margins", self.margins),
-            )
-        }
-        return replace(
-            self,
-            problem=self.problem[order],
-            sample=self.sample[order],
-            turn=self.turn[order],
-            scores=self.scores[order],
-            other_scores={name: array[order] for name, array in self.other_scores.items()},
-            **picked,  # type: ignore[arg-type]  # the names are those of the fields
-        )
+        names = ("problem", "sample", "turn", "scores", "p_values", "takeovers", "margins")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
+        picked = {name: array[order] for name, array in arrays.items() if array is not None}
+        others = {name: array[order] for name, array in self.other_scores.items()}
+        return replace(self, **picked, other_scores=others)
 
 
 def in_served_order(recording: Recording) -> Recording:
-    """Problems in order of appearance, within a problem by turn and then by sample.
-
-    Example:
-        >>> segments = {"problem": np.array([0, 0, 0]), "sample": np.array([0, 0, 1]), "turn": np.array([0, 1, 0])}
-        >>> recorded = Recording("run", ("p1",), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> in_served_order(recorded).scores.tolist()
-        [1.0, 3.0, 2.0]
-    """
+    """Problems in order of appearance, within a problem by turn and then by sample."""
     return recording.reordered(np.lexsort((recording.sample, recording.turn, recording.problem)).astype(np.int64))
 
 
 def shuffled(recording: Recording, seed: int) -> Recording:
-    """The segments in random order, which makes them exchangeable.
-
-    Example:
-        >>> segments = {"problem": np.zeros(3, int), "sample": np.arange(3), "turn": np.zeros(3, int)}
-        >>> recorded = Recording("run", ("p1",), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> sorted(shuffled(recorded, seed=1).scores.tolist())
-        [1.0, 2.0, 3.0]
-    """
+    """The segments in random order, which makes them exchangeable."""
     return recording.reordered(np.random.default_rng([seed, 1]).permutation(len(recording)).astype(np.int64))
 
 
 def permuted(recording: Recording, seed: int) -> Recording:
-    """Problems in random order, each of them served as a whole.
-
-    Example:
-        >>> segments = {"problem": np.array([0, 0, 1]), "sample": np.zeros(3, int), "turn": np.array([0, 1, 0])}
-        >>> recorded = Recording("run", ("p1", "p2"), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> permuted(recorded, seed=0).scores.tolist()
-        [3.0, 1.0, 2.0]
-    """
+    """Problems in random order, each of them served as a whole."""
     place = np.random.default_rng([seed, 5]).permutation(len(recording.problems))[recording.problem]
     return recording.reordered(np.lexsort((recording.sample, recording.turn, place)).astype(np.int64))
 

@@ -77,9 +77,9 @@ def replay(
         recording: The recorded scores.
         controller: Name of a controller, from `a1_trt.core.conformal.CONTROLLERS`.
         alpha: Rejection rate in (0, 1).
-        order: Order of the decisions; see `Order`.
+        order: Order of the decisions.
         seed: Seed of the order and of the draws that break ties.
-        settings: What the controller is told, such as its horizon.
+        settings: Such as the controller's horizon.
 
     Raises:
         InvalidRequestError: An argument is wrong.
@@ -91,20 +91,8 @@ def replay(
     buckets, bucket = turn_buckets(ordered.turn)
     deciding = prepared(controller, settings, ordered)
     p_values, takeovers, forced, seconds = _decide(deciding, ordered, [buckets[code] for code in bucket], alpha, seed)
-    return Replay(
-        recording=ordered,
-        controller=controller,
-        alpha=alpha,
-        order=order,
-        seed=seed,
-        settings=settings,
-        p_values=p_values,
-        takeovers=takeovers,
-        buckets=buckets,
-        bucket=bucket,
-        forced=forced,
-        seconds_per_decision=seconds / len(ordered),
-    )
+    asked = (ordered, controller, alpha, order, seed, settings)
+    return Replay(*asked, p_values, takeovers, buckets, bucket, forced, seconds / len(ordered))
 
 
 def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
@@ -127,10 +115,8 @@ def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
 
 def in_order(recording: Recording, order: Order, seed: int) -> Recording:
     """The segments in the order that is asked for."""
-    if order == "shuffled":
-        return shuffled(recording, seed)
-    if order == "permuted":
-        return permuted(recording, seed)
+    if order in ("shuffled", "permuted"):
+        return (shuffled if order == "shuffled" else permuted)(recording, seed)
     return interleaved(recording) if order == "interleaved" else in_served_order(recording)
 
 

@@ -74,13 +74,8 @@ def overall_area(scores: Floats, chosen: Booleans, problem: Integers, *, seed: i
 def pairs_within(scores: Floats, chosen: Booleans, cell: Integers) -> tuple[Floats, Floats]:
     """Pairs within each cell that the score orders rightly (ties count half), and all pairs of a chosen and another.
 
-    Args:
-        scores: Scores, float[n].
-        chosen: The group that should have the larger ones, bool[n].
-        cell: Cell of each, int[n], numbered from 0.
-
-    Returns:
-        Right pairs and all pairs of each cell, float[n_cells] both.
+    Scores are float[n]; chosen, bool[n], should have the larger ones; cell is int[n], numbered from 0. Both results are
+    float[n_cells].
 
     Example:
         >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
@@ -110,11 +105,11 @@ def local_area(
     Cells without both outcomes have no pairs and do not count.
 
     Args:
-        scores: Scores, float[n].
-        chosen: The group that should have the larger ones, bool[n].
-        problem: Problem of each, int[n], numbered from 0.
+        scores: As for `overall_area`, like `chosen`, `problem` and `seed`.
+        chosen: The group that should have the larger ones.
+        problem: Problem of each.
         within: Group within the problem, such as the turn bucket, int[n], numbered from 0.
-        seed: Seed of the interval; None for no interval.
+        seed: Seed of the interval.
 
     Example:
         >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])

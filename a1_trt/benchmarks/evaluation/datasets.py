@@ -25,13 +25,7 @@ _LETTERS = "ABCD"
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """A data set of the hub.
-
-    Args:
-        id: Its id on the hub.
-        split: The split that is evaluated on.
-        config: Its configuration, where it has several.
-    """
+    """A data set of the hub: its id, the split that is evaluated on, and its configuration where it has several."""
 
     id: str
     split: str
@@ -80,10 +74,6 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
     Raises:
         ConfigError: It cannot be read, or the package that loads it is not installed.
         InvalidRequestError: No official subset of it is known.
-
-    Example:
-        >>> len(read_dataset("math500.jsonl", subset="official").problems)  # doctest: +SKIP
-        100
     """
     path = Path(data)
     name = set_name(data)
@@ -126,12 +116,8 @@ def official_rows(
 ) -> tuple[list[tuple[int, Mapping[str, Any]]], tuple[str, ...]]:
     """The rows that the published code scores, in its order, and what is to be known about them.
 
-    Args:
-        name: The set, a key of `HUB`.
-        rows: All its rows.
-
     Raises:
-        InvalidRequestError: The published code has no such set, or this file has not the rows that it draws from.
+        InvalidRequestError: The published code has no such set, or these are not the rows that it draws from.
     """
     if name == "math500":
         if len(rows) != 500:

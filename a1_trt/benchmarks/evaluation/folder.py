@@ -33,12 +33,6 @@ class Folder:
 
     Raises:
         ConfigError: The folder is of other settings, in use, damaged, or cannot be written.
-
-    Example:
-        >>> with Folder(Path("out"), {"alpha": 0.3}, {}) as folder:  # doctest: +SKIP
-        ...     folder.append({"problem_id": "p1"}, [])
-        ...     folder.done
-        {'p1'}
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:

@@ -34,9 +34,6 @@ class Evaluation:
         limit: Only the first so many problems.
         deadline_s: Seconds that a problem may take.
         alpha: What the controller compares p-values with; None where its level moves.
-
-    Example:
-        >>> await Evaluation(client, read_dataset("math500.jsonl"), folder, {"seed": 1}).run()  # doctest: +SKIP
     """
 
     def __init__(
