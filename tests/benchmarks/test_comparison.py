@@ -98,6 +98,9 @@ def test_figures_are_what_the_cells_say() -> None:
         decided = [decision for cell in cells for decision in cell["decisions"]]
         assert said["n_scored"] == len(decided)
         assert said["n_takeovers"] == sum(decision[-1] for decision in decided)
+        for row in said["rejection_rate_by_turn"]:
+            taken = [takeover for _, _, turn, _, takeover in decided if turn == row["turn"]]
+            assert (row["n"], row["rate"]) == (len(taken), pytest.approx(sum(taken) / len(taken)))
         assert sum(each["n"] for each in said["rejection_rate_by_turn"]) == len(decided)
         assert said["latency_s"]["p50"] <= said["latency_s"]["p95"] <= said["latency_s"]["p99"]
         assert 0 < said["utilisation"]["of_lower_bound"] <= 1
