@@ -52,11 +52,6 @@ def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, heigh
 
     Raises:
         ConfigError: matplotlib is not installed.
-
-    Example:
-        >>> figure, axes = new_figure(1, 2)
-        >>> axes.shape
-        (1, 2)
     """
     with _styled():
         from matplotlib.figure import Figure
@@ -69,22 +64,12 @@ def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, heigh
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG.
-
-    Example:
-        >>> png(new_figure()[0])[1:4]
-        b'PNG'
-    """
+    """The figure as a PNG."""
     return _drawn(figure, "png")
 
 
 def inline_svg(figure: Figure, title: str = "") -> str:
-    """The figure as an SVG element for a page of HTML, with a title for readers who do not see it.
-
-    Example:
-        >>> inline_svg(new_figure()[0], "Nothing & more")[:42]
-        '<figure role="img" aria-label="Nothing &am'
-    """
+    """The figure as an SVG element for a page of HTML, with a title for readers who do not see it."""
     drawn = _drawn(figure, "svg").decode()
     return f'<figure role="img" aria-label="{html.escape(title)}">{drawn[drawn.index("<svg") :]}</figure>'
 

@@ -137,12 +137,7 @@ def _call_row(call: CallRecord, places: Sequence[int]) -> list[Any]:
 
 
 def union_s(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of time spans, seconds.
-
-    Example:
-        >>> union_s([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
-        4.0
-    """
+    """Length of the union of time spans, seconds."""
     total, until = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(0.0, end - max(start, until))

@@ -83,12 +83,7 @@ def find_perf_analyzer(named: Path | None = None) -> Path:
 
 
 def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str, Any]:
-    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings.
-
-    Example:
-        >>> a1_inputs([Problem("1 + 1?")], {"n_samples": 4})
-        {'data': [{'problem': ['1 + 1?'], 'n_samples': [4]}]}
-    """
+    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings."""
     options = {name: [value] for name, value in settings.items() if value is not None}
     return {"data": [{"problem": [problem.text], **options} for problem in problems]}
 

@@ -104,10 +104,5 @@ def order_of(names: Sequence[str], turn: int) -> list[str]:
 
 
 def blocks_for(n_problems: int, per_block: int = 25) -> int:
-    """Blocks of about so many problems: fewer would mostly measure how a block begins and ends.
-
-    Example:
-        >>> blocks_for(100), blocks_for(3)
-        (4, 1)
-    """
+    """Blocks of about so many problems: fewer would mostly measure how a block begins and ends."""
     return max(1, math.ceil(n_problems / per_block))

@@ -33,12 +33,7 @@ class Interval(NamedTuple):
 
 
 def percentiles(values: Sequence[float], levels: Sequence[int] = (50, 95, 99)) -> dict[str, float | None]:
-    """Percentiles by linear interpolation, and the mean; None where there is no value. Every p95 is this one.
-
-    Example:
-        >>> percentiles([1.0, 2.0, 3.0])["p50"]
-        2.0
-    """
+    """Percentiles by linear interpolation, and the mean; None where there is no value. Every p95 is this one."""
     if not len(values):
         return dict.fromkeys([*(f"p{level}" for level in levels), "mean"])
     by_level = zip(levels, np.percentile(values, levels), strict=True)
@@ -121,11 +116,6 @@ def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[
 
     The interval is the wider of two: Newcombe's for paired proportions, which does not shrink to a point when both
     agree everywhere, and one by resampling problems, which counts that repeats of a problem are not independent.
-
-    Example:
-        >>> difference, (low, high) = accuracy_difference([[True], [True]], [[True], [False]])
-        >>> difference, low < 0.5 < high
-        (0.5, True)
     """
     difference, low, high = paired_difference(*([right for row in side for right in row] for side in (one, other)))
     by_problem = np.asarray([_mean(a) - _mean(b) for a, b in zip(one, other, strict=True)])
@@ -136,23 +126,13 @@ def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[
 
 
 def ratio_of_sums(above: Sequence[float], below: Sequence[float]) -> tuple[float, list[float] | None]:
-    """Sum of `above` over sum of `below`, measured in pairs, with an interval by resampling the pairs.
-
-    Example:
-        >>> ratio_of_sums([4.0, 6.0], [2.0, 3.0])
-        (2.0, [2.0, 2.0])
-    """
+    """Sum of `above` over sum of `below`, measured in pairs, with an interval by resampling the pairs."""
     low, high = ratio_interval(np.asarray(above), np.asarray(below), seed=0, n_resamples=_N_PAIR_RESAMPLES)
     return sum(above) / sum(below), None if low is None or high is None else [low, high]
 
 
 def totals(values: Floats | Integers, cluster: Integers, n_clusters: int) -> Floats:
-    """Sum of the values of each cluster, float[n_clusters].
-
-    Example:
-        >>> totals(np.array([1.0, 2.0, 4.0]), np.array([0, 1, 0]), 2).tolist()
-        [5.0, 2.0]
-    """
+    """Sum of the values of each cluster, float[n_clusters]."""
     return np.bincount(cluster, weights=values, minlength=n_clusters).astype(np.float64)
 
 
@@ -186,13 +166,7 @@ def bootstrap(
 
 
 def ratio_interval(numerators: Floats, denominators: Floats, *, seed: int, n_resamples: int = N_RESAMPLES) -> Interval:
-    """Interval of sum(numerators) / sum(denominators), one of each a cluster; empty denominators do not count.
-
-    Example:
-        >>> low, high = ratio_interval(np.array([1.0, 3.0]), np.array([4.0, 4.0]), seed=0)
-        >>> low, high
-        (0.25, 0.75)
-    """
+    """Interval of sum(numerators) / sum(denominators), one of each a cluster; empty denominators do not count."""
     held = denominators > 0
     above, below = numerators[held], denominators[held]
     return bootstrap(
@@ -241,10 +215,6 @@ def effective_n(scores: Floats, cluster: Integers, n_clusters: int, alpha: float
     """How many independent scores tell as much about the level-alpha threshold as these float[n] clustered ones.
 
     It is n divided by the design effect (at least 1) of "the score is among the alpha strangest".
-
-    Example:
-        >>> effective_n(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]), 2, 0.5)
-        1.0
     """
     strange = scores > np.quantile(scores, 1.0 - alpha, method="lower")
     counts = totals(np.ones(len(scores)), cluster, n_clusters)
@@ -265,13 +235,7 @@ def uniformity(p_values: Floats, cluster: Integers, n_clusters: int, alpha: floa
 
 
 def band(alpha: float, n: float, z: float) -> tuple[float, float]:
-    """Where a rate of n independent decisions lies, z standard errors around alpha.
-
-    Example:
-        >>> low, high = band(0.5, 100, 2.0)
-        >>> low, high
-        (0.4, 0.6)
-    """
+    """Where a rate of n independent decisions lies, z standard errors around alpha."""
     half = z * math.sqrt(alpha * (1.0 - alpha) / n) if n > 0 else 1.0
     return max(0.0, alpha - half), min(1.0, alpha + half)
 

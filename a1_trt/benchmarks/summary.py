@@ -126,10 +126,5 @@ def rejections(records: Sequence[ProblemRecord], turns: Collection[int]) -> Rate
 
 
 def _powers(most: int) -> list[int]:
-    """1, 2, 4 and so on, and `most` itself.
-
-    Example:
-        >>> _powers(12)
-        [1, 2, 4, 8, 12]
-    """
+    """1, 2, 4 and so on, and `most` itself."""
     return sorted({*(2**power for power in range(most.bit_length())), most})

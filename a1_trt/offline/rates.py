@@ -91,13 +91,7 @@ def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
 
 
 def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: int | None) -> dict[str, Any]:
-    """A rate, its 95 % interval over problems (none without a seed), and what its decisions are worth.
-
-    Example:
-        >>> row = rate_row(np.array([True, False, False, False]), np.array([0, 0, 1, 1]), 2, seed=0)
-        >>> row["rate"], row["count"], row["n_problems"]
-        (0.25, 4, 2)
-    """
+    """A rate, its 95 % interval over problems (none without a seed), and what its decisions are worth."""
     counts = totals(np.ones(len(problem)), problem, n_problems)
     taken = totals(takeovers.astype(np.float64), problem, n_problems)
     n = len(takeovers)
@@ -128,12 +122,7 @@ def window_error(x: Floats, alpha: float, window: int = WINDOW) -> float:
 
 
 def rolling_rate(x: Floats, window: int = WINDOW) -> Floats:
-    """Rate of every `window` consecutive decisions, float[n - window + 1].
-
-    Example:
-        >>> rolling_rate(np.array([0.0, 1.0, 1.0]), 2).tolist()
-        [0.5, 1.0]
-    """
+    """Rate of every `window` consecutive decisions, float[n - window + 1]."""
     window = min(window, len(x))
     sums = np.concatenate(([0.0], np.cumsum(x)))
     rates: Floats = (sums[window:] - sums[:-window]) / window

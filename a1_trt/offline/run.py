@@ -121,13 +121,7 @@ def in_order(recording: Recording, order: Order, seed: int) -> Recording:
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
-    """The turn buckets that occur, in order, and the bucket of each segment.
-
-    Example:
-        >>> names, bucket = turn_buckets(np.array([0, 8, 3, 4]))
-        >>> names, bucket.tolist()
-        (('turn 1', 'turn 4-6', 'turn 7+'), [0, 2, 1, 1])
-    """
+    """The turn buckets that occur, in order, and the bucket of each segment."""
     turns, inverse = np.unique(turn, return_inverse=True)
     of_turn = [category_of("turn", int(value), "") for value in turns]
     names = tuple(dict.fromkeys(of_turn))

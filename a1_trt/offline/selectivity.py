@@ -76,11 +76,6 @@ def pairs_within(scores: Floats, chosen: Booleans, cell: Integers) -> tuple[Floa
 
     Scores are float[n]; chosen, bool[n], should have the larger ones; cell is int[n], numbered from 0. Both results are
     float[n_cells].
-
-    Example:
-        >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
-        >>> [counts.tolist() for counts in pairs_within(scores, chosen, np.array([0, 0, 1, 1]))]
-        [[1.0, 0.0], [1.0, 1.0]]
     """
     n_cells = int(cell.max(initial=-1)) + 1
     order = np.lexsort((scores, cell))

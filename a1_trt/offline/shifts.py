@@ -34,10 +34,6 @@ class Shift:
         spread: By which a later score's distance from the median grows.
         category: Name of a category that all later segments belong to, if they form a new one.
         feedback: Added to the scores of a sample after a takeover of its segment before, in standard deviations.
-
-    Example:
-        >>> Shift(move=1.0)
-        Shift(move=1.0, spread=1.0, category=None, feedback=0.0)
     """
 
     move: float = 0.0
