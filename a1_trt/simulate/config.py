@@ -15,9 +15,9 @@ from a1_trt.simulate.engines import engine_document
 from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
 from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
+from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
-from a1_trt.simulate.traces import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.workload import Lengths, Workload, draw
 from a1_trt.types import Parameters, Role
 
