@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from a1_trt.core.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
 from a1_trt.locations import built_directory, find_model, find_pair
-from a1_trt.types import Admission, Parameters, Role, TakeoverFrom
+from a1_trt.parameters import DEFAULTS, Alpha, OnScoreError, Parameters, Scheduling, Temperature, Tokens, current
+from a1_trt.types import Role
 
 SCHEMA = 1
 
@@ -51,8 +54,8 @@ class Sampling(_Strict):
         segment_tokens: Longest segment, in tokens of the role's tokenizer.
     """
 
-    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    segment_tokens: int = Field(default=500, ge=1, le=32768)
+    temperature: Temperature = DEFAULTS.temperature
+    segment_tokens: Tokens = DEFAULTS.draft_tokens
 
 
 class GpuRole(_Strict):
@@ -136,7 +139,7 @@ class Conformal(_Strict):
         keep: Add this run's decisions to that file as they are made; it is made if it is not there.
     """
 
-    alpha: float = Field(default=0.4, gt=0.0, lt=1.0)
+    alpha: Alpha = DEFAULTS.alpha
     controller: ControllerName = "two-level"
     score: ScoreName = "perplexity"
     category: Category = "turn"
@@ -145,11 +148,11 @@ class Conformal(_Strict):
     window: int = Field(default=1000, ge=1, le=10_000_000)
     half_life: float = Field(default=500.0, ge=1.0)
     prior: float = Field(default=4.0, ge=0.0)
-    exact_budget: bool = False
+    exact_budget: bool = DEFAULTS.exact_budget
     max_takeovers: int | None = Field(default=None, ge=1)
     smoothed: bool = True
     store: Literal["exact", "histogram"] = "exact"
-    on_score_error: Literal["takeover", "fail"] = "takeover"
+    on_score_error: OnScoreError = DEFAULTS.on_score_error
     calibration: str | None = None
     keep: bool = False
 
@@ -171,18 +174,6 @@ class Conformal(_Strict):
             smoothed=self.smoothed,
             store=self.store,
         )
-
-
-class Scheduling(_Strict):
-    """How samples are scheduled; see `a1_trt.Parameters` for the meaning of each."""
-
-    n_samples: int = Field(default=16, ge=1, le=1024)
-    max_turns: int = Field(default=15, ge=1, le=1000)
-    admission: Admission = "async"
-    early_stop: bool = True
-    verify_answers: bool = False
-    takeover_from: TakeoverFrom = "end"
-    optimistic: bool = False
 
 
 Address = Annotated[str, Field(pattern=r"^(grpc://)?[^/\s:]+:\d{1,5}(/[A-Za-z0-9._-]+)?$", max_length=300)]
@@ -243,6 +234,11 @@ class Pair(_Strict):
     path: Path | None = Field(None, exclude=True)
     """The file this pair was read from."""
 
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _in_present_spelling(cls, section: Any) -> Any:
+        return current(section) if isinstance(section, Mapping) else section
+
     def role(self, role: Role) -> RoleConfig:
         """The configuration of one role."""
         return self.draft if role == "draft" else self.target
@@ -267,19 +263,13 @@ class Pair(_Strict):
     def parameters(self) -> Parameters:
         """The request parameters that the pair file sets."""
         return Parameters(
-            n_samples=self.scheduler.n_samples,
-            max_turns=self.scheduler.max_turns,
+            **asdict(self.scheduler),
             alpha=self.conformal.alpha,
+            exact_budget=self.conformal.exact_budget,
+            on_score_error=self.conformal.on_score_error,
             draft_tokens=self.draft.sampling.segment_tokens,
             target_tokens=self.target.sampling.segment_tokens,
             temperature=self.target.sampling.temperature,
-            early_stop=self.scheduler.early_stop,
-            verify_answers=self.scheduler.verify_answers,
-            admission=self.scheduler.admission,
-            on_score_error=self.conformal.on_score_error,
-            takeover_from=self.scheduler.takeover_from,
-            optimistic=self.scheduler.optimistic,
-            exact_budget=self.conformal.exact_budget,
         )
 
     def fingerprint(self) -> str:
@@ -370,7 +360,7 @@ def _config_error(error: ValidationError, path: Path | None) -> ConfigError:
     place = [str(part) for part in first["loc"]]
     key = ".".join(place)
     where = f"{path}: " if path else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         near = difflib.get_close_matches(place[-1], _keys_at(place[:-1]), n=1)
         remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(_keys_at(place[:-1]))}"
         return ConfigError(f"{where}unknown key {key}", path=str(path), field=key, remedy=remedy)
@@ -383,4 +373,6 @@ def _keys_at(place: list[str]) -> list[str]:
     model: Any = Pair
     for part in place:
         model = model.model_fields[part].annotation
+    if is_dataclass(model):
+        return [item.name for item in fields(model)]
     return [info.alias or name for name, info in model.model_fields.items() if not info.exclude]

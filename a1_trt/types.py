@@ -13,12 +13,12 @@ from hashlib import blake2b
 from typing import Literal
 
 from a1_trt.errors import A1Error
+from a1_trt.parameters import Parameters as Parameters
+from a1_trt.parameters import Strategy as Strategy
 
 Role = Literal["draft", "target"]
 CallKind = Literal["draft", "score", "takeover"]
-Strategy = Literal["a1", "target_only", "draft_only"]
-Admission = Literal["async", "barrier"]
-TakeoverFrom = Literal["end", "surprise"]
+ROLES: tuple[Role, Role] = ("draft", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,49 +49,6 @@ class Problem:
 @lru_cache(maxsize=1024)  # Every score asks for its problem's.
 def _key(text: str) -> str:
     return blake2b(" ".join(text.split()).encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How one problem is to be solved. The defaults are the published settings (16 samples, 15 turns of 500 tokens).
-
-    Args:
-        n_samples: Reasoning chains drawn in parallel (parallel scaling), m in the paper.
-        max_turns: Longest chain in turns (sequential scaling).
-        alpha: Rejection rate: the target takes over when a segment's p-value is <= alpha.
-        draft_tokens: Longest draft segment, tokens of the draft's tokenizer (K_d).
-        target_tokens: Longest continuation by the target, tokens of its tokenizer (K_t).
-        temperature: Sampling temperature of both models; 0 is greedy.
-        seed: Seed of all sampling of this problem.
-        early_stop: Stop the remaining samples once they cannot change the vote any more.
-        verify_answers: Also score a draft segment that holds the answer; when rejected, its answer is taken back
-            and the target goes on from before it. Off in the published method.
-        strategy: "a1", or one model alone: "target_only", "draft_only".
-        admission: "async", or "barrier": the samples of a problem advance turn by turn together (the baseline).
-        on_score_error: What happens to a segment that could not be scored; it is never accepted silently.
-        exact_budget: Take over exactly round(alpha n_samples) of the samples of a turn, rather than that many on
-            average; at most that many in turns which some samples did not live to see.
-        takeover_from: Where the target goes on in a rejected segment: at its "end" (the published method, nothing is
-            thrown away), or before the first token that surprised it ("surprise"; see `Logprobs.calm_text`).
-        optimistic: The draft writes on while a segment is verified, as if that were accepted; a rejection cancels it.
-            It changes when things are done and never what is decided.
-    """
-
-    n_samples: int = 16
-    max_turns: int = 15
-    alpha: float = 0.4
-    draft_tokens: int = 500
-    target_tokens: int = 500
-    temperature: float = 0.8
-    seed: int = 0
-    early_stop: bool = True
-    verify_answers: bool = False
-    strategy: Strategy = "a1"
-    admission: Admission = "async"
-    on_score_error: Literal["takeover", "fail"] = "takeover"
-    takeover_from: TakeoverFrom = "end"
-    exact_budget: bool = False
-    optimistic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

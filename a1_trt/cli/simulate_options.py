@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from a1_trt.cli.options import parameter_option
+
 if TYPE_CHECKING:
     from a1_trt.simulate.config import Request
     from a1_trt.types import Role
@@ -27,7 +29,7 @@ _WORKLOAD = (
     click.option("--max-turns", type=int, help="Longest chain, in turns."),
     click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
     click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
-    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
+    parameter_option("score_answers"),
     click.option("--draft-in-flight", type=click.IntRange(1, 65536), help="Most draft calls in flight an engine."),
     click.option("--target-in-flight", type=click.IntRange(1, 65536), help="Most target calls in flight an engine."),
     click.option("--concurrency", type=click.IntRange(min=1), help="Problems at work at once."),
@@ -39,7 +41,7 @@ _WORKLOAD = (
     click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
     click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
 )
-_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
+_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "score_answers", "verify_answers")
 alpha_option = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
 load_option = click.option(
     "--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given."

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
 import tenacity
 
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
-from a1_trt.requests import MAX_SAMPLES
-from a1_trt.types import Admission, Event, Parameters, Strategy, TakeoverFrom
+from a1_trt.parameters import MAX_SAMPLES, Admission, Parameters, Strategy, TakeoverFrom
+from a1_trt.requests import Options
+from a1_trt.types import Event, Problem
 
 Events = AsyncGenerator[Event, None]
 
@@ -37,7 +38,7 @@ class Overrides(TypedDict, total=False):
     temperature: float | None
     seed: int | None
     early_stop: bool | None
-    verify_answers: bool | None
+    score_answers: bool | None
     optimistic: bool | None
     exact_budget: bool | None
     takeover_from: TakeoverFrom | None
@@ -52,13 +53,12 @@ class Transport(Protocol):
     def defaults(self) -> Parameters:
         """What a request's parameters are where it does not say."""
 
-    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+    def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """Solve a problem; closing the generator, or cancelling the task that iterates, stops the work everywhere.
 
         Args:
-            text: The problem.
-            id: Its name, which takes part in every seed.
-            overrides: Parameters that are given, checked.
+            problem: The problem; the result holds it as it is here.
+            options: How to solve it.
             live: Yield everything as it happens; otherwise the final `ProblemFinished` is enough.
 
         Raises:
@@ -69,10 +69,10 @@ class Transport(Protocol):
         """Let go of everything; a second call does nothing."""
 
 
-def unreachable(url: str, said: str) -> EngineUnavailable:
+def unreachable(url: str, reason: str) -> EngineUnavailable:
     """The error of a server that does not answer."""
     return EngineUnavailable(
-        f"the server at {url} cannot be reached: {said}",
+        f"the server at {url} cannot be reached: {reason}",
         field="url",
         remedy="start the server with 'a1-trt serve', or check host and port",
     )

@@ -169,7 +169,7 @@ class _Chat:
             yield DONE
 
     async def _events(self, wish: Wish, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
-        stream = self._backend.client.stream(wish.problem, deadline_s=wish.deadline_s, **wish.overrides)
+        stream = self._backend.client.events(wish.problem, wish.options)
         async with aclosing(self._gate.until_stop(stream)) as events:
             async for event in events:
                 self._backend.saw(event)

@@ -9,6 +9,7 @@ from typing import Any
 
 from a1_trt.config import Pair
 from a1_trt.errors import InvalidRequestError
+from a1_trt.parameters import current
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
@@ -158,14 +159,14 @@ def prepare(request: Request) -> Prepared:
 
 
 def _parameters(request: Request, pair: Pair) -> Parameters:
-    given = {name: value for name, value in request.parameters.items() if value is not None}
+    given = {name: value for name, value in current(request.parameters).items() if value is not None}
     if request.n_samples is not None:
         given["n_samples"] = request.n_samples
     given["seed"] = request.seed
     replayed = request.trace is not None and request.controller is None
     if request.strategy == "published" or replayed:
         # The published code scores every segment, those with an answer, too.
-        given.setdefault("verify_answers", True)
+        given.setdefault("score_answers", True)
     return replace(make_parameters(pair.parameters(), **given), early_stop=False)
 
 

@@ -45,7 +45,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         admission=st.sampled_from(["async", "barrier"]),
         strategy=st.sampled_from(["a1", "a1", "a1", "target_only", "draft_only"]),
         early_stop=st.booleans(),
-        verify_answers=st.booleans(),
+        score_answers=st.booleans(),
         optimistic=st.booleans(),
         on_score_error=st.sampled_from(["takeover", "fail"]),
         exact_budget=st.booleans(),

@@ -60,8 +60,8 @@ def solved(
 @given(
     latency_seed=st.integers(0, 2**20),
     slots=st.sampled_from([1, 3, 64]),
-    verify_answers=st.booleans(),
-    takeover_from=st.sampled_from(["end", "surprise"]),
+    score_answers=st.booleans(),
+    takeover_from=st.sampled_from(["end", "first_surprise"]),
     alpha=st.sampled_from([0.05, 0.3, 0.8]),
 )
 def test_the_same_is_decided_whatever_comes_late(latency_seed: int, slots: int, **changes: object) -> None:
