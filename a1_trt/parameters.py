@@ -94,7 +94,10 @@ class Parameters(Scheduling):
     ] = False
     on_score_error: Annotated[
         OnScoreError,
-        Field(description="What happens to a segment that could not be scored; it is never accepted silently."),
+        Field(
+            description="What happens to a segment that could not be scored, which never stands: the target writes it "
+            "anew, or the sample fails."
+        ),
     ] = "takeover"
     draft_tokens: Annotated[Tokens, Field(description="Longest draft segment, tokens.")] = 500
     target_tokens: Annotated[Tokens, Field(description="Longest continuation by the target, tokens.")] = 500

@@ -18,7 +18,7 @@ from a1_trt.locations import find_checkpoint
 from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
 from a1_trt.runtime.driver import Driver
 from a1_trt.runtime.metrics import Metrics
-from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role, SampleEnd
+from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role
 
 ROLES: tuple[Role, ...] = ("draft", "target")
 
@@ -34,6 +34,7 @@ class Session:
         controller: Decides about takeovers; the pair's own, without any past, when None.
         writer: Keeps the decisions; the session closes it.
         call_timeout_s: Longest time of one call to an engine, seconds.
+        canary_s: Pause between canary scores that fail, while scoring is unavailable, seconds.
 
     Example:
         >>> async def main() -> None:
@@ -49,6 +50,7 @@ class Session:
         controller: Controller | None = None,
         writer: CalibrationWriter | None = None,
         call_timeout_s: float = 600.0,
+        canary_s: float = 1.0,
     ) -> None:
         said = pair.conformal
         self.pair = pair
@@ -62,12 +64,23 @@ class Session:
             {role: pair.role(role).max_in_flight for role in ROLES},
             category=said.category,
             max_takeovers=said.max_takeovers,
+            max_unscored=said.max_unscored,
         )
         self._driver = Driver(
-            self._scheduler, engines, ledgers_of(pair, engines), self._on_event, call_timeout_s=call_timeout_s
+            self._scheduler,
+            engines,
+            ledgers_of(pair, engines),
+            self._on_event,
+            call_timeout_s=call_timeout_s,
+            canary_s=canary_s,
         )
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether segments can be scored; while too many cannot, problems fail. See `a1_trt.core.scheduler.Scoring`."""
+        return self._scheduler.scoring.is_available
 
     async def __aenter__(self) -> Session:
         return self
@@ -80,6 +93,7 @@ class Session:
 
         Raises:
             A1Error: No sample of the problem could be worked on; the first one's error.
+            ScoringUnavailable: Too many segments could not be scored.
         """
         async with aclosing(self.stream(problem, parameters)) as events:
             async for event in events:
@@ -95,6 +109,7 @@ class Session:
 
         Raises:
             A1Error: No sample of the problem could be worked on; the first one's error.
+            ScoringUnavailable: Too many segments could not be scored.
         """
         if self._closed:
             raise EngineUnavailable("the session is closed", remedy="open a new one")
@@ -107,7 +122,8 @@ class Session:
             while True:
                 event = await events.get()
                 if isinstance(event, ProblemFinished):
-                    _raise_if_all_failed(event.result)
+                    if event.result.error is not None:
+                        raise event.result.error
                     yield ProblemFinished(replace(event.result, wall_s=clock() - started_s))
                     return
                 yield event
@@ -123,6 +139,7 @@ class Session:
             "calls_in_flight": {role: self._scheduler.n_in_flight(role) for role in ROLES},
             "calls_waiting": {role: len(self._scheduler.waiting[role]) for role in ROLES},
             "calibration_size": len(self.controller),
+            "scoring_available": self.is_scoring,
         }
 
     async def aclose(self) -> None:
@@ -290,9 +307,3 @@ def _prompt_ids(tokenizer: Tokenizer, template: str, system: str, problem: str) 
     if template == prompts.CHAT:
         return tokenizer.encode(tokenizer.chat(system, problem))
     return tokenizer.encode(prompts.render(template, problem), special=True)
-
-
-def _raise_if_all_failed(result: Result) -> None:
-    failed = [each.error for each in result.trajectories if each.end is SampleEnd.FAILED]
-    if len(failed) == len(result.trajectories) and failed[0] is not None:
-        raise failed[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from a1_trt.benchmarks.strategies.chain import Chain, Hands, Team, together
+from a1_trt.benchmarks.strategies.chain import Chain, Hands, Team, being, together
 from a1_trt.core.conformal import CalibrationSet, perplexity
 from a1_trt.core.reasoning.answers import normalise
 from a1_trt.core.scheduler import Signal
 from a1_trt.core.scheduler.seeds import uniform
-from a1_trt.types import Logprobs, Result
+from a1_trt.errors import ScoringUnavailable
+from a1_trt.types import Result
 
 N_CALIBRATION_PROBLEMS = 4
 RATING_THRESHOLD = 7
@@ -43,7 +44,11 @@ async def first_turn_scores(hands: Hands) -> CalibrationSet:
     """Scores of the first segments of the first problems of the run.
 
     As in the published code, these are problems that it is then tested on.
+
+    Raises:
+        ScoringUnavailable: They could not be scored.
     """
+    n_unscored = 0
     scores: list[float] = []
 
     async def first_segment(team: Team, chain: Chain) -> None:
@@ -57,6 +62,9 @@ async def first_turn_scores(hands: Hands) -> CalibrationSet:
         team = Team(index, problem, hands.stage.parameters, hands)
         await together(*(first_segment(team, chain) for chain in team.chains))
         hands.forget(team)
+        n_unscored += team.work.counts["n_unscored"]
+    if n_unscored and not scores:
+        raise ScoringUnavailable("none of the first segments could be scored", role="target")
     return CalibrationSet.from_scores(scores)
 
 
@@ -85,7 +93,7 @@ async def spec_reason(team: Team) -> None:
                 rating = await team.rate(chain, RATING_PROMPT)
                 if rating is not None and rating >= RATING_THRESHOLD:
                     team.accept(chain)
-                else:
+                elif being([chain], Signal.WRITTEN):  # else it could not be asked, and that is booked
                     team.replace_last(chain, None)
             if chain.signal is Signal.REJECTED:
                 await team.takeover(chain)
@@ -134,18 +142,20 @@ async def best_of_n(team: Team) -> None:
     async def live(chain: Chain) -> None:
         await team.draft(chain)
         if chain.sample.answer is not None:
-            _, outcome = await team.hands.make(team, chain, "score", 0)
-            team.work.counts["score_calls"] += 1
-            if isinstance(outcome, Logprobs):
-                chain.logprobs = outcome
-                team.work.counts["scored_tokens"] += len(outcome.values)
+            await team.rank(chain)
 
     await together(*(live(chain) for chain in team.chains))
 
 
 def chosen(team: Team, result: Result) -> str | None:
-    """The answer that best-of-n gives: that of the chain which the target finds least surprising."""
+    """The answer that best-of-n gives: that of the chain which the target finds least surprising.
+
+    Raises:
+        ScoringUnavailable: None of the chains that answer could be scored.
+    """
     scored = [(perplexity(chain.logprobs.values), chain.key.sample) for chain in team.chains if chain.logprobs]
+    if not scored and team.work.counts["n_unscored"]:
+        raise ScoringUnavailable("none of the chains could be scored", role="target")
     if not scored:
         return None
     answer = result.trajectories[min(scored)[1]].answer

@@ -14,10 +14,11 @@ from itertools import count
 
 from a1_trt.benchmarks.strategies.context import Stage
 from a1_trt.core.conformal import SCORES, mean_nll
-from a1_trt.core.scheduler import Signal, State, policy
+from a1_trt.core.scheduler import Scoring, Signal, State, policy
 from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.core.scheduler.state import Sample, Work
-from a1_trt.errors import A1Error, ScoreShapeError
+from a1_trt.core.scheduler.transitions import book_unscored, count_scored, count_unscored, empty_segment
+from a1_trt.errors import A1Error, Cancelled, ScoreShapeError
 from a1_trt.runtime.driver import Caller
 from a1_trt.runtime.session import ROLES, ledgers_of
 from a1_trt.types import (
@@ -79,6 +80,7 @@ class Hands:
         }
         self._ids = count()
         self.score = SCORES[stage.pair.conformal.score]
+        self.scoring = Scoring(stage.pair.conformal.max_unscored)
 
     async def make(
         self, team: Team, chain: Chain, kind: CallKind, max_tokens: int, *, question: str = ""
@@ -143,21 +145,28 @@ class Team:
             return
         self._write(chain, outcome)
         signal, end = policy.after_draft(chain.sample.text, outcome, self.parameters)
-        if not outcome.text and end is not SampleEnd.ANSWERED:
-            self.work.counts["n_score_errors"] += 1
-            chain.sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
-        self._follow(chain, signal, end)
+        if signal is Signal.WRITTEN and not outcome.text:
+            self._unscored(chain, empty_segment())
+        else:
+            self._follow(chain, signal, end)
 
     async def score(self, chain: Chain) -> None:
         """The target scores the last segment."""
         call, outcome = await self.hands.make(self, chain, "score", 0)
         self.work.counts["score_calls"] += 1
-        if not isinstance(outcome, Logprobs):
-            self.work.counts["n_score_errors"] += 1
+        if isinstance(outcome, Cancelled):
             self._failed(chain, call, outcome)
             return
-        chain.logprobs, chain.sample.score = outcome, self.hands.score(outcome.values, chain.sample.losses)
-        chain.sample.losses.append(mean_nll(outcome.values))
+        try:
+            if not isinstance(outcome, Logprobs):
+                raise _error_of(call, outcome)
+            chain.sample.score = self.hands.score(outcome.values, chain.sample.losses)
+            chain.sample.losses.append(mean_nll(outcome.values))
+        except A1Error as error:
+            self._unscored(chain, error)
+            return
+        chain.logprobs = outcome
+        count_scored(self.work, self.hands.scoring)
         self.work.counts["n_scored"] += 1
         self.work.counts["scored_tokens"] += len(outcome.values)
 
@@ -172,12 +181,34 @@ class Team:
         self._write(chain, outcome)
         self._follow(chain, *policy.after_turn(chain.sample.text, outcome, call.turn, self.parameters))
 
+    async def rank(self, chain: Chain) -> None:
+        """The target scores a whole chain that has ended.
+
+        Raises:
+            ScoringUnavailable: Too many have no score.
+        """
+        call, outcome = await self.hands.make(self, chain, "score", 0)
+        self.work.counts["score_calls"] += 1
+        if isinstance(outcome, Logprobs):
+            chain.logprobs = outcome
+            self.work.counts["scored_tokens"] += len(outcome.values)
+            count_scored(self.work, self.hands.scoring)
+            return
+        count_unscored(self.work, _error_of(call, outcome), self.hands.scoring)
+        if self.work.error is not None:
+            raise self.work.error
+
     async def rate(self, chain: Chain, question: str) -> int | None:
-        """The digit with which the target answers a question after the chain; None if it says something else."""
-        _, outcome = await self.hands.make(self, chain, "takeover", 1, question=question)
+        """The digit with which the target answers a question after the chain; None if it says something else.
+
+        Where it cannot be asked, the segment counts as one that could not be scored.
+        """
+        call, outcome = await self.hands.make(self, chain, "takeover", 1, question=question)
         self.work.counts["score_calls"] += 1
         if not isinstance(outcome, Segment):
+            self._unscored(chain, _error_of(call, outcome))
             return None
+        count_scored(self.work, self.hands.scoring)
         self.work.counts["target_tokens"] += outcome.n_tokens
         said = outcome.text.strip()
         return int(said) if said.isdecimal() and len(said) == 1 else None
@@ -241,14 +272,15 @@ class Team:
             A1Error: All chains failed; the first one's error.
         """
         self.hands.forget(self)
-        errors = [chain.sample.error for chain in self.chains if chain.sample.end is SampleEnd.FAILED]
-        if len(errors) == len(self.chains) and errors[0] is not None:
-            raise errors[0]
-        return self.work.result()
+        result = self.work.result()
+        if result.error is not None:
+            raise result.error
+        return result
 
-    def tell(self, event: Event) -> None:
-        """Note an event on the timeline."""
-        self.hands.stage.timeline.note(self.number, event)
+    def tell(self, *events: Event) -> None:
+        """Note events on the timeline."""
+        for event in events:
+            self.hands.stage.timeline.note(self.number, event)
 
     def _write(self, chain: Chain, segment: Segment) -> None:
         chain.sample.segments = (*chain.sample.segments, segment)
@@ -256,10 +288,21 @@ class Team:
         self.tell(SegmentWritten(chain.key.sample, chain.sample.turn, segment))
 
     def _failed(self, chain: Chain, call: Call, outcome: object) -> None:
-        if not isinstance(outcome, A1Error):
-            raise TypeError(f"a {call.kind} call came back with {type(outcome).__name__}")
-        chain.sample.error = outcome
-        self._follow(chain, *policy.after_error(call, outcome, self.parameters))
+        chain.sample.error = error = _error_of(call, outcome)
+        self._follow(chain, *policy.after_error(call, error, self.parameters))
+
+    def _unscored(self, chain: Chain, error: A1Error) -> None:
+        """Drop the last segment, which has no score.
+
+        Raises:
+            ScoringUnavailable: Too many have none.
+        """
+        events: list[Event] = []
+        verdict = book_unscored(self.work, chain.key.sample, error, self.hands.scoring, events)
+        self.tell(*events)
+        if self.work.error is not None:
+            raise self.work.error
+        self._follow(chain, *verdict)
 
     def _follow(self, chain: Chain, signal: Signal, end: SampleEnd | None) -> None:
         chain.signal = signal
@@ -267,6 +310,12 @@ class Team:
             chain.sample.close_turn()
         elif signal is Signal.FINISH:
             self.tell(self.work.finish(chain.key.sample, end or SampleEnd.FAILED))
+
+
+def _error_of(call: Call, outcome: object) -> A1Error:
+    if not isinstance(outcome, A1Error):
+        raise TypeError(f"a {call.kind} call came back with {type(outcome).__name__}")
+    return outcome
 
 
 async def together(*work: Awaitable[None]) -> None:

@@ -9,6 +9,7 @@ from itertools import chain, count
 
 from a1_trt.core.conformal import Category, Controller, Score
 from a1_trt.core.scheduler import policy
+from a1_trt.core.scheduler.scoring import Scoring
 from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.core.scheduler.speculative import Guesses
 from a1_trt.core.scheduler.state import Sample, Work
@@ -57,6 +58,7 @@ class Scheduler:
         max_takeovers: Most takeovers that wait or are in flight at once (they hold KV cache in the target); a segment
             beyond is accepted, and counted as forced.
         max_samples: Most samples at work at once.
+        max_unscored: Share of failed score calls above which problems fail; see `a1_trt.core.scheduler.Scoring`.
 
     Example:
         >>> from a1_trt.core.conformal import make_controller, perplexity
@@ -75,13 +77,15 @@ class Scheduler:
         category: Category = "turn",
         max_takeovers: int | None = None,
         max_samples: int = 100_000,
+        max_unscored: float = 0.05,
     ) -> None:
         self.controller = controller
         self.limits = dict(limits)
         self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
         self.in_flight: dict[int, Call] = {}
         self._n_in_flight: dict[Role, int] = {"draft": 0, "target": 0}
-        self._books = Books(controller, score, category, self._has_room)
+        self.scoring = Scoring(max_unscored)
+        self._books = Books(controller, score, category, self._has_room, self.scoring)
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
         self._works: dict[int, Work] = {}
@@ -165,6 +169,8 @@ class Scheduler:
         if sample.end is None:
             (signal, end) = self._books.book(work, sample, completion, events)
             events += self._follow(number, work, index, signal, end)
+            if work.error is not None:
+                events += self._stop(number, work, SampleEnd.FAILED)
         self._release(work)
         events += self._close(number, work)
         return [(number, event) for event in events]
@@ -243,6 +249,7 @@ class Scheduler:
         work.held.clear()
         for index in opened:
             self._give_up_guess(work, SampleKey(number, index))
+            work.samples[index].error = work.error
         for queue in self.waiting.values():
             kept = [call for call in queue if call.key.problem != number]
             if len(kept) < len(queue):

@@ -17,6 +17,7 @@ from a1_trt.types import (
     SampleEnd,
     SampleFinished,
     Segment,
+    SegmentUnscored,
     Trajectory,
     Turn,
     Usage,
@@ -47,6 +48,7 @@ class Sample:
     p_value: float | None = None
     takeover: bool = False
     forced: str | None = None
+    unscored: str | None = None
     end: SampleEnd | None = None
     answer: str | None = None
     error: A1Error | None = None
@@ -66,13 +68,14 @@ class Sample:
 
     def close_turn(self) -> None:
         """Book the current turn and open the next one."""
-        if len(self.segments) > self.opened:
-            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover, self.forced))
+        segments = self.segments[self.opened :]
+        if segments or self.unscored:
+            self.turns.append(Turn(segments, self.score, self.p_value, self.takeover, self.forced, self.unscored))
         self.opened = len(self.segments)
         self.turn += 1
         self.score = self.p_value = None
         self.takeover = False
-        self.forced = None
+        self.forced = self.unscored = None
 
     def trajectory(self, index: int) -> Trajectory:
         """The finished chain as a value."""
@@ -86,6 +89,9 @@ class Work:
     Args:
         held: Its calls that a barrier holds back.
         busy: Ids of its calls that are queued or in flight.
+        has_scores: Whether any of its score calls gave a score.
+        n_failed_scores: Its score calls that failed for want of a scorer.
+        error: Why it was given up, if it was.
         n_open: Samples that are still at work.
     """
 
@@ -95,6 +101,9 @@ class Work:
     held: list[Call] = field(default_factory=list)
     busy: set[int] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    has_scores: bool = False
+    n_failed_scores: int = 0
+    error: A1Error | None = None
     n_open: int = field(init=False)
     _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -107,6 +116,15 @@ class Work:
         sample.finish(end)
         self.n_open -= 1
         return SampleFinished(index, end, sample.answer)
+
+    def drop_unscored(self, index: int, reason: str, *, takeover: bool) -> SegmentUnscored:
+        """Take a sample's last segment, which could not be scored, out of its chain."""
+        sample = self.samples[index]
+        *kept, last = sample.segments
+        sample.segments = tuple(kept)
+        sample.unscored, sample.takeover = reason, takeover
+        self.counts["discarded_tokens"] += last.n_tokens
+        return SegmentUnscored(index, sample.turn, reason, takeover)
 
     def spent(self, turn: int) -> tuple[int, int]:
         """Takeovers among the samples that were scored in a turn so far, and the number of those."""
@@ -135,4 +153,9 @@ class Work:
             votes=votes,
             trajectories=tuple(sample.trajectory(index) for index, sample in enumerate(self.samples)),
             usage=Usage(**self.counts),
+            error=self.error or self._error_of_all(),
         )
+
+    def _error_of_all(self) -> A1Error | None:
+        failed = all(sample.end is SampleEnd.FAILED for sample in self.samples)
+        return self.samples[0].error if failed else None

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from a1_trt.core.conformal import Category, Controller, Decision, Score, mean_nll
 from a1_trt.core.scheduler import policy
+from a1_trt.core.scheduler.scoring import Scoring
 from a1_trt.core.scheduler.state import Sample, Work
 from a1_trt.core.scheduler.states import Signal
-from a1_trt.errors import ScoreShapeError
-from a1_trt.types import Call, Completion, Event, Logprobs, SampleEnd, Segment, SegmentScored, SegmentWritten
+from a1_trt.errors import A1Error, Cancelled, EmptySegment, ScoreShapeError
+from a1_trt.types import Call, Completion, Event, Logprobs, Segment, SegmentScored, SegmentWritten
 
 
 class Books:
@@ -21,13 +22,17 @@ class Books:
         score: Nonconformity score of a segment's log-probs.
         category: Which past scores a new one is ranked among.
         has_room: Whether there is room for another takeover; a segment without room is accepted, counted as forced.
+        scoring: Told of every score call that gave a score or failed.
     """
 
-    def __init__(self, controller: Controller, score: Score, category: Category, has_room: Callable[[], bool]) -> None:
+    def __init__(
+        self, controller: Controller, score: Score, category: Category, has_room: Callable[[], bool], scoring: Scoring
+    ) -> None:
         self._controller = controller
         self._score = score
         self._category: Category = category
         self._has_room = has_room
+        self._scoring = scoring
 
     def book(self, work: Work, sample: Sample, completion: Completion, events: list[Event]) -> policy.Verdict:
         """Take in what came back and decide what follows."""
@@ -37,23 +42,22 @@ class Books:
             return self._book_segment(work, sample, call, outcome, events)
         if isinstance(outcome, Logprobs):
             return self._book_score(work, sample, call, outcome, events)
+        if call.kind == "score" and not isinstance(outcome, Cancelled):
+            return book_unscored(work, call.key.sample, outcome, self._scoring, events)
         sample.error = outcome
-        verdict = policy.after_error(call, outcome, work.parameters)
-        if call.kind == "score":
-            work.counts["n_score_errors"] += 1
-        return verdict
+        return policy.after_error(call, outcome, work.parameters)
 
-    @staticmethod
-    def _book_segment(work: Work, sample: Sample, call: Call, segment: Segment, events: list[Event]) -> policy.Verdict:
+    def _book_segment(
+        self, work: Work, sample: Sample, call: Call, segment: Segment, events: list[Event]
+    ) -> policy.Verdict:
         sample.segments = (*call.segments, segment)
         work.counts[f"{segment.role}_tokens"] += segment.n_tokens
         events.append(SegmentWritten(call.key.sample, call.turn, segment))
         if call.kind == "takeover":
             return policy.after_turn(sample.text, segment, call.turn, work.parameters)
         verdict = policy.after_draft(sample.text, segment, work.parameters)
-        if not segment.text and verdict != (Signal.FINISH, SampleEnd.ANSWERED):
-            work.counts["n_score_errors"] += 1
-            sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
+        if verdict[0] is Signal.WRITTEN and not segment.text:
+            return book_unscored(work, call.key.sample, empty_segment(), self._scoring, events)
         return verdict
 
     def _book_score(
@@ -63,9 +67,8 @@ class Books:
             score = self._score(logprobs.values, sample.losses)
             sample.losses.append(mean_nll(logprobs.values))
         except ScoreShapeError as error:
-            sample.error = error
-            work.counts["n_score_errors"] += 1
-            return policy.unscored(work.parameters)
+            return book_unscored(work, call.key.sample, error, self._scoring, events)
+        count_scored(work, self._scoring)
         decision = self._judge(work, call, score)
         sample.score, sample.p_value = score, decision.p_value
         sample.takeover, sample.forced = decision.takeover, decision.forced
@@ -100,3 +103,32 @@ class Books:
         self._controller.update(candidate, decision)
         work.spend(call.turn, decision.takeover)
         return decision
+
+
+def book_unscored(work: Work, index: int, error: A1Error, scoring: Scoring, events: list[Event]) -> policy.Verdict:
+    """Drop a draft's segment that has no score and decide what follows; sets `Work.error` where the problem fails."""
+    signal, end = policy.unscored(error, work.parameters)
+    work.samples[index].error = error
+    events.append(work.drop_unscored(index, error.code, takeover=signal is Signal.REJECTED))
+    count_unscored(work, error, scoring)
+    return signal, end
+
+
+def count_scored(work: Work, scoring: Scoring) -> None:
+    """Count a score call that gave a score."""
+    work.has_scores = True
+    scoring.add(scored=True)
+
+
+def count_unscored(work: Work, error: A1Error, scoring: Scoring) -> None:
+    """Count a segment without a score; sets `Work.error` where the problem fails for it."""
+    work.counts["n_unscored"] += 1
+    if policy.tells_of_scorer(error):
+        scoring.add(scored=False)
+        work.n_failed_scores += 1
+        work.error = scoring.verdict(has_scores=work.has_scores, n_failed=work.n_failed_scores)
+
+
+def empty_segment() -> EmptySegment:
+    """The error of a draft that wrote nothing."""
+    return EmptySegment("the draft wrote an empty segment, which has no score", role="draft")
