@@ -101,7 +101,7 @@ class RoleConfig(_Strict):
     """
 
     model: str = Field(min_length=1)
-    engine: Literal["openvino", "tensorrt_llm", "triton", "simulated"] = "openvino"
+    engine: Literal["openvino", "tensorrt_llm"] = "openvino"
     prompt: str = "{problem}\n"
     system: str = ""
     max_in_flight: int = Field(16, ge=1, le=4096)

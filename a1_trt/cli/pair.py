@@ -100,9 +100,8 @@ def _implied(loaded: Pair) -> dict[str, Any]:
     for role in ROLES:
         said = loaded.role(role)
         models[role] = {"engine": said.engine, "max_in_flight": said.max_in_flight, "kv_cache_gb": said.kv_cache_gb}
-        if said.engine != "simulated":
-            path = loaded.model_path(role)
-            models[role] |= {"path": str(path), "bytes": _size(path)}
+        path = loaded.model_path(role)
+        models[role] |= {"path": str(path), "bytes": _size(path)}
     problems = None if loaded.problems is None else _problems(loaded)
     return {
         "name": loaded.name,

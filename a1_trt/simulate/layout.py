@@ -112,7 +112,7 @@ def open_pair(text: str) -> Pair:
     if not plus or not {draft, target} <= known_models().keys():
         return load_pair(text)
     roles = {
-        role: {"model": model, "engine": "simulated", "prompt": "chat"}
+        role: {"model": model, "engine": "tensorrt_llm", "prompt": "chat"}
         for role, model in (("draft", draft), ("target", target))
     }
     return make_pair({"name": f"{draft.split('/')[-1]}-{target.split('/')[-1]}", **roles})

@@ -339,7 +339,7 @@ def test_a_character_that_is_no_cut_is_kept():
 def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):
     def at(**said):
         conformal = {"category": "none", "calibration": "kept.jsonl", **said}
-        roles = {role: {"model": role, "engine": "simulated"} for role in ("draft", "target")}
+        roles = {role: {"model": role} for role in ("draft", "target")}
         return make_pair({"name": "p", **roles, "conformal": conformal}, tmp_path / "pair.toml")
 
     async def decided(config):

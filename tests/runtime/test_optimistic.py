@@ -33,7 +33,7 @@ def solved(
         return chance.expovariate(3.0)
 
     models = {
-        role: {"model": "none", "engine": "simulated", "max_in_flight": slots, "sampling": {"segment_tokens": 40}}
+        role: {"model": "none", "max_in_flight": slots, "sampling": {"segment_tokens": 40}}
         for role in ("draft", "target")
     }
     controller = make_controller("static", calibration_scores={"turn 1": [1.2 + 0.01 * n for n in range(100)]})

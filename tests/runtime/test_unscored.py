@@ -38,7 +38,7 @@ EVERYTHING = [
 
 
 def make(max_unscored: float = 0.05) -> Pair:
-    model = {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}}
+    model = {"model": "none", "sampling": {"segment_tokens": 40}}
     conformal = {"max_unscored": max_unscored, "category": "none"}
     return make_pair({"name": "simulated", "draft": model, "target": model, "conformal": conformal})
 
