@@ -8,8 +8,8 @@ from typing import Any
 
 from a1_trt.benchmarks.grading import is_correct
 from a1_trt.benchmarks.strategies import CallRecord, Run
-from a1_trt.benchmarks.utilization import ROLES, work_of
-from a1_trt.types import Problem, Result, SampleEnd, Usage
+from a1_trt.benchmarks.utilization import work_of
+from a1_trt.types import ROLES, Problem, Result, SampleEnd, Usage
 
 CALL_FIELDS = (
     "role",

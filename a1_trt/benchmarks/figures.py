@@ -8,7 +8,8 @@ from typing import Any
 
 from a1_trt.benchmarks.grading import wilson_interval
 from a1_trt.benchmarks.intervals import mean_interval, pass_at_k, percentiles
-from a1_trt.benchmarks.utilization import ROLES, utilisation
+from a1_trt.benchmarks.utilization import utilisation
+from a1_trt.types import ROLES
 
 Cell = Mapping[str, Any]
 _SUMS = ("calls", "cancelled_calls", "failed_calls", "new_tokens", "prompt_tokens", "scored_tokens", "busy_s", "slot_s")

@@ -11,9 +11,7 @@ from a1_trt.benchmarks.strategies import CallRecord, recipe_of
 from a1_trt.build.hardware import model_dimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.types import Role
-
-ROLES: tuple[Role, ...] = ("draft", "target")
+from a1_trt.types import ROLES, Role
 
 
 def models_of(pair: Pair) -> dict[Role, Model]:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from a1_trt.benchmarks.strategies import CallRecord
-from a1_trt.benchmarks.utilization import ROLES, union_s
+from a1_trt.benchmarks.utilization import union_s
 from a1_trt.build.hardware import ModelDimensions
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 
 @dataclass(frozen=True, slots=True)

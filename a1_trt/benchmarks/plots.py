@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from a1_trt.plotting import COLOURS, new_figure
+from a1_trt.types import ROLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +136,7 @@ def timeline(document: Document) -> Figure | None:
     figure, axes = new_figure(2, len(chosen), height=2.6)
     for column, name in enumerate(chosen):
         calls = _named_calls(document, with_calls[name])
-        for row, role in enumerate(("draft", "target")):
+        for row, role in enumerate(ROLES):
             ax = axes[row, column]
             _gantt(ax, [call for call in calls if call["role"] == role])
             ax.set(ylabel=f"{role} slots" if column == 0 else "", xlabel="seconds" if row == 1 else "")

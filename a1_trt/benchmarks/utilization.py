@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from a1_trt.benchmarks.strategies import CallRecord
-from a1_trt.types import Role
-
-ROLES: tuple[Role, ...] = ("draft", "target")
+from a1_trt.types import ROLES, Role
 
 
 def union_s(spans: Iterable[tuple[float, float]]) -> float:

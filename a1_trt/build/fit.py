@@ -10,10 +10,9 @@ from a1_trt.build.memory import GIB, RESERVE, MemoryRow, Quantization
 from a1_trt.build.placement import Placement
 from a1_trt.build.sizes import TOKENS_PER_BLOCK, Profile, Sizes
 from a1_trt.config import Pair
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 _LARGEST_FRACTION = 0.95
-_ROLES: tuple[Role, Role] = ("draft", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +79,34 @@ def _tried(
             memory.activations(models[role], placement[role].split, sizes[role]),
             memory.logits(models[role], sizes[role], profile, n_scoring),
         ]
-        for role in _ROLES
+        for role in ROLES
     }
     per_token = {
         role: memory.kv_bytes_per_token(models[role], placement[role].split, pair.role(role).gpu.kv_cache_dtype) / GIB
-        for role in _ROLES
+        for role in ROLES
     }
-    needed = {role: sizes[role].kv_tokens * per_token[role] for role in _ROLES}
+    needed = {role: sizes[role].kv_tokens * per_token[role] for role in ROLES}
     usable = gpu.memory_gib * (1 - RESERVE)
-    fixed_gib = {role: sum(row.gib for row in fixed[role]) for role in _ROLES}
+    fixed_gib = {role: sum(row.gib for row in fixed[role]) for role in ROLES}
     gpus = sorted(placement["draft"].gpus | placement["target"].gpus)
-    held = {index: [role for role in _ROLES if index in placement[role].gpus] for index in gpus}
+    held = {index: [role for role in ROLES if index in placement[role].gpus] for index in gpus}
     free = {index: usable - sum(fixed_gib[role] for role in held[index]) for index in gpus}
     short = max(sum(needed[role] for role in held[index]) - free[index] for index in gpus)
     # Roles that share a GPU divide what is free in proportion to what they need; a copy is as large as its fullest GPU.
     growth = {index: free[index] / sum(needed[role] for role in held[index]) for index in gpus}
-    kv_gib = {role: needed[role] * max(1.0, min(growth[index] for index in placement[role].gpus)) for role in _ROLES}
+    kv_gib = {role: needed[role] * max(1.0, min(growth[index] for index in placement[role].gpus)) for role in ROLES}
     fractions = {
         role: _fraction(
             role, gpu, fixed, fixed_gib, kv_gib, shared=any(len(held[index]) > 1 for index in placement[role].gpus)
         )
-        for role in _ROLES
+        for role in ROLES
     }
     fits, kv_gib, fractions, short = _with_overrides(pair, needed, kv_gib, fractions, short, free, placement)
     kv_tokens = {
-        role: int(kv_gib[role] / per_token[role] / TOKENS_PER_BLOCK + 1e-9) * TOKENS_PER_BLOCK for role in _ROLES
+        role: int(kv_gib[role] / per_token[role] / TOKENS_PER_BLOCK + 1e-9) * TOKENS_PER_BLOCK for role in ROLES
     }
     rows = [
-        replace(row, role=role) for role in _ROLES for row in (*fixed[role], _kv_row(role, kv_gib, kv_tokens, sizes))
+        replace(row, role=role) for role in ROLES for row in (*fixed[role], _kv_row(role, kv_gib, kv_tokens, sizes))
     ]
     rows += _gpu_rows(gpu, usable, max(sum(fixed_gib[r] + kv_gib[r] for r in held[index]) for index in gpus))
     return Fit(fits, round(short, 3), placement, quantization, sizes, tuple(rows), kv_tokens, fractions, n_scoring)
@@ -159,7 +158,7 @@ def _with_overrides(
     placement: Placement,
 ) -> tuple[bool, dict[Role, float], dict[Role, float], float]:
     """A fraction that the pair gives scales the KV cache; more than there is, or less than is needed, does not fit."""
-    for role in _ROLES:
+    for role in ROLES:
         said = pair.role(role).gpu.kv_cache_fraction
         if said is None:
             continue
@@ -167,6 +166,6 @@ def _with_overrides(
         fractions = {**fractions, role: said}
         short = max(short, needed[role] - kv_gib[role])
     for index, room in free.items():
-        if any(pair.role(role).gpu.kv_cache_fraction is not None for role in _ROLES):
-            short = max(short, sum(kv_gib[role] for role in _ROLES if index in placement[role].gpus) - room)
+        if any(pair.role(role).gpu.kv_cache_fraction is not None for role in ROLES):
+            short = max(short, sum(kv_gib[role] for role in ROLES if index in placement[role].gpus) - room)
     return short <= 1e-9, kv_gib, fractions, short

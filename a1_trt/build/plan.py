@@ -29,11 +29,10 @@ from a1_trt.build.steps import Step
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
 from a1_trt.locations import built_directory
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 __all__ = ["GpuSpec", "Plan", "make_plan"]
 
-ROLES: tuple[Role, Role] = ("draft", "target")
 _COUNTS = (1, 2, 4, 8)
 _NEEDS = {
     "fp8": "compute capability 8.9 (Ada, Hopper) or more",

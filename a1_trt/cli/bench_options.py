@@ -129,7 +129,7 @@ async def _compared(
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     from a1_trt.benchmarks import Comparison
-    from a1_trt.runtime.session import open_engines
+    from a1_trt.runtime.opening import open_engines
 
     engines = await open_engines(pair, url=url)
     try:

@@ -101,7 +101,7 @@ async def _measure(
     loaded: Pair, found: list[Problem], n_problems: int, strategies: list[str], blocks: int, settings: Parameters
 ) -> dict[str, Any]:
     from a1_trt.benchmarks import Comparison, Plan, machine, versions
-    from a1_trt.runtime.session import open_engines
+    from a1_trt.runtime.opening import open_engines
     from a1_trt.triton.server import TritonServer
 
     problems, others = found[:n_problems], found[n_problems : n_problems + N_WARM_UP]

@@ -14,7 +14,7 @@ from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError, DeployError, InvalidRequestError
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 if TYPE_CHECKING:
     from a1_trt.triton.findings import Report
@@ -139,7 +139,6 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             field="gpu",
             remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
         )
-    roles: tuple[Role, Role] = ("draft", "target")
     hosting = {
         role: Hosting(
             plan.placement[role].replicas,
@@ -149,9 +148,9 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             settings=plan.settings[role] if profile == "pytorch" else {},
             parameters=plan.runtime[role],
         )
-        for role in roles
+        for role in ROLES
     }
-    places = {role: [list(gpus) for gpus in hosting[role].replicas] for role in roles}
+    places = {role: [list(gpus) for gpus in hosting[role].replicas] for role in ROLES}
     return hosting, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
 
 

@@ -14,7 +14,7 @@ from a1_trt.cli.options import json_option
 from a1_trt.cli.output import note, say_json
 from a1_trt.config import load_pair
 from a1_trt.errors import BuildError, InvalidRequestError
-from a1_trt.runtime.session import ROLES
+from a1_trt.types import ROLES
 
 if TYPE_CHECKING:
     from a1_trt.build.hardware import GpuSpec

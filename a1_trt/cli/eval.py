@@ -22,7 +22,7 @@ from a1_trt.cli.output import note, percent, say_json
 from a1_trt.cli.progress import SolvingView
 from a1_trt.config import Pair, load_pair
 from a1_trt.requests import make_parameters
-from a1_trt.types import Parameters
+from a1_trt.types import ROLES, Parameters
 
 if TYPE_CHECKING:
     from a1_trt.benchmarks.evaluation import Dataset, Folder
@@ -152,7 +152,7 @@ def _asked_for(
     return {
         "pair": pair.name,
         "fingerprint": pair.fingerprint(),
-        "engines": {role: [pair.role(role).engine, pair.role(role).precision] for role in ("draft", "target")},
+        "engines": {role: [pair.role(role).engine, pair.role(role).precision] for role in ROLES},
         "conformal": pair.conformal.model_dump(mode="json", exclude={"calibration", "keep"}),
         "data": {"subset": subset, "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()},
         "parameters": asdict(settings),

@@ -14,7 +14,7 @@ from a1_trt.cli.output import say_json
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError
 from a1_trt.locations import list_pairs
-from a1_trt.runtime.session import ROLES
+from a1_trt.types import ROLES
 
 
 @click.group()

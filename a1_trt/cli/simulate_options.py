@@ -60,11 +60,11 @@ def make_request(pair: str, given: dict[str, Any], split: str | None = None) -> 
     """What the options say."""
     from a1_trt.simulate.config import Request
     from a1_trt.simulate.engines import read_engines
-    from a1_trt.simulate.fleet import ROLES
     from a1_trt.simulate.parsing import lengths_of, pairs_of
     from a1_trt.simulate.speculation import Speculation
     from a1_trt.simulate.sweep import split_layout
     from a1_trt.simulate.traces import CHARS_PER_TOKEN
+    from a1_trt.types import ROLES
 
     in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
     engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)

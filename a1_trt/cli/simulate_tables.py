@@ -11,6 +11,7 @@ from rich.table import Table
 
 from a1_trt.cli.output import percent
 from a1_trt.simulate.report import layout_words
+from a1_trt.types import ROLES
 
 
 def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -39,7 +40,7 @@ def say_run(document: dict[str, Any]) -> None:
         ("lower bound", f"{document['lower_bound_s']:.1f} s ({percent(document['lower_bound_share'])})"),
         ("problems a minute", f"{document['problems_per_min'] or 0:.2f}"),
         ("latency of a problem p50, p95", f"{latency.get('p50', 0):.1f} s, {latency.get('p95', 0):.1f} s"),
-        *((f"utilisation of the {role}", percent(document["utilisation"][role])) for role in ("draft", "target")),
+        *((f"utilisation of the {role}", percent(document["utilisation"][role])) for role in ROLES),
         ("rejection rate", percent(document["rejection_rate"])),
         ("tokens draft, target, scored", f"{tokens['draft']:,}, {tokens['target']:,}, {tokens['scored']:,}"),
         ("simulated in", f"{document['wall_s']:.2f} s, {document['events']:,} events"),
@@ -56,7 +57,7 @@ def say_sweep(document: dict[str, Any]) -> None:
             *(str(point["at"][name]) for name in names),
             f"{point['makespan_s']:.1f} s",
             _times(point.get("speedup")),
-            *(percent(point["utilisation"][role]) for role in ("draft", "target")),
+            *(percent(point["utilisation"][role]) for role in ROLES),
             percent(point["rejection_rate"]),
         ]
         for point in document["points"]
@@ -75,7 +76,7 @@ def say_plan(document: dict[str, Any]) -> None:
             f"{row['cost_per_hour']:g}",
             f"{row['alpha']:g}",
             f"{row[key]:.1f} s",
-            *(percent(row["utilisation"][role]) for role in ("draft", "target")),
+            *(percent(row["utilisation"][role]) for role in ROLES),
             "yes" if row["meets"] else "no",
         ]
         for row in found

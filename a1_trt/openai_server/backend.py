@@ -16,10 +16,11 @@ from a1_trt.config import Pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, EngineTimeout, InvalidRequestError
 from a1_trt.openai_server.registry import Registry
-from a1_trt.runtime.session import ROLES, Session, ledgers_of, open_engines
+from a1_trt.runtime.opening import ledgers_of, open_engines
+from a1_trt.runtime.session import Session
 from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.probe import probe
-from a1_trt.types import Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
+from a1_trt.types import ROLES, Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
 
 _CANARY_S = 10.0
 _PROBE_S = 3.0

@@ -18,8 +18,7 @@ from typing import Any
 from a1_trt.benchmarks.strategies import STRATEGIES, CallRecord
 from a1_trt.errors import InvalidRequestError
 from a1_trt.files import read_document
-from a1_trt.simulate.fleet import ROLES
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 MAX_CALLS = 5_000_000
 _KINDS = ("draft", "score", "takeover")

@@ -13,14 +13,14 @@ from a1_trt.parameters import current
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
+from a1_trt.simulate.fleet import EnginePlan, FleetCall
 from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.traces import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.workload import Lengths, Workload, draw
-from a1_trt.types import Parameters, Role
+from a1_trt.types import ROLES, Parameters, Role
 
 SPECULATIVE = "token-speculative"
 ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)

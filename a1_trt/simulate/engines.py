@@ -10,8 +10,8 @@ from typing import Any
 from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.files import read_document
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.types import Role
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.types import ROLES, Role
 
 
 def engine_document(plan: EnginePlan) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.locations import find_model
 from a1_trt.simulate.engine_model.costs import EngineCosts
 from a1_trt.simulate.engine_model.roofline import Assumptions, Placement, engine_costs, engine_limits
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.types import Role
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.types import ROLES, Role
 
 MAX_GPUS = 100_000
 _MANY = re.compile(

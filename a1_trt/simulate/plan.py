@@ -11,10 +11,9 @@ from a1_trt.config import Pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.engine_model.roofline import Assumptions
-from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.layout import Deployment, Layout, RoleLayout, dimensions, open_pair, parse_gpus
 from a1_trt.simulate.workload import Lengths
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 MAX_LAYOUTS = 2000
 N_PROBLEMS = 96

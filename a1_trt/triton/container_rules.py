@@ -11,6 +11,7 @@ import yaml
 
 from a1_trt.triton.findings import Finding
 from a1_trt.triton.kubernetes import PORTS
+from a1_trt.types import ROLES
 
 _MOST_BYTES = 1 << 20
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -63,7 +64,7 @@ def _kubernetes(name: str, documents: list[Any]) -> Iterator[Finding]:
         yield Finding("a1", "replicas", "instances", f"{name} may start two schedulers, each with its own calibration")
     pod = scheduler["template"]["spec"]["containers"][0]
     environment = {each["name"]: each.get("value", "") for each in pod["env"]}
-    for role in ("draft", "target"):
+    for role in ROLES:
         copies = kinds["StatefulSet", role]["spec"]["replicas"]
         wanted = [f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(copies)]
         if json.loads(environment[f"A1_TRT_SERVING__{role.upper()}"]) != wanted:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from a1_trt.runtime.metrics import N_BINS, Metrics
+from a1_trt.types import ROLES
 
 _NO_CALLS = {"draft": 0, "target": 0}
 _START = {
@@ -61,7 +62,7 @@ class Exporter:
 
     def update(self, snapshot: Mapping[str, Any]) -> None:
         """Bring the metrics to a snapshot of `a1_trt.runtime.session.Session.snapshot`."""
-        for role in ("draft", "target"):
+        for role in ROLES:
             self._count("a1_segments_total", snapshot["segments"][role], role=role)
             self._count("a1_tokens_total", snapshot["tokens"][role], role=role, kind="generated")
             self._set("a1_calls_in_flight", snapshot["calls_in_flight"][role], role=role)

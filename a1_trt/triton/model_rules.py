@@ -17,6 +17,7 @@ from a1_trt.triton.findings import Finding
 from a1_trt.triton.render import SETTINGS_FILE, source
 from a1_trt.triton.tensorrt_llm import Setting
 from a1_trt.triton.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS
+from a1_trt.types import ROLES
 
 _DEVICES = re.compile(r"\d+(,\d+)*(;\d+(,\d+)*)*")
 _DOCUMENTED = {"recv_poll_period_ms"}
@@ -41,7 +42,7 @@ def scheduler_findings(directory: Path, config: Any, models: frozenset[str], pro
     places = ("models", "inside") if profile == "cpu" else ("models",)
     if said.get("engines", "models") not in places:
         yield Finding("a1", "engines", "value", f"engines is {said['engines']!r}, not {' or '.join(places)}")
-    for role in ("draft", "target"):
+    for role in ROLES:
         copies = {name for name in models if re.fullmatch(rf"{role}(_\d+)?", name)}
         named = set(said.get(f"{role}_models", role).split(","))
         if copies and named != copies:

@@ -21,7 +21,6 @@ from a1_trt.types import Role
 
 MAX_BATCH_SIZE = 64
 MODELS = ("a1", "draft", "target")
-ROLES: tuple[Role, Role] = ("draft", "target")
 SETTINGS_FILE = "1/settings.json"
 """In a model's directory: the keyword arguments of `tensorrt_llm.LLM`."""
 

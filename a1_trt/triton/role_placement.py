@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from a1_trt.config import Pair
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 Profile = Literal["cpu", "pytorch", "tensorrt"]
 PROFILES: tuple[Profile, ...] = ("cpu", "pytorch", "tensorrt")
@@ -50,7 +50,7 @@ def usual_hosting(pair: Pair) -> dict[Role, Hosting]:
     """Hosting without a plan: what the pair says, on GPUs of its own for each copy; sizes are TensorRT-LLM's own."""
     found: dict[Role, Hosting] = {}
     first = 0
-    for role in ("draft", "target"):
+    for role in ROLES:
         said = pair.role(role)
         size = (said.gpu.tensor_parallel or 1) * said.gpu.pipeline_parallel
         spots = range(first, first + size * said.gpu.replicas, size)

@@ -10,7 +10,7 @@ from typing import Any
 from a1_trt.benchmarks.grading import all_correct
 from a1_trt.core.conformal import category_of
 from a1_trt.errors import A1Error
-from a1_trt.types import Problem, Result, SampleEnd, Trajectory, Turn, Usage
+from a1_trt.types import ROLES, Problem, Result, SampleEnd, Trajectory, Turn, Usage
 
 UNFINISHED = (SampleEnd.STOPPED, SampleEnd.CANCELLED)
 """Samples that were not allowed to end: they count neither as right nor as wrong."""
@@ -103,8 +103,7 @@ def _named(problem: Problem, groups: Mapping[str, str]) -> dict[str, Any]:
 
 def _turn(turn: Turn) -> dict[str, Any]:
     tokens = {
-        f"{role}_tokens": sum(segment.n_tokens for segment in turn.segments if segment.role == role)
-        for role in ("draft", "target")
+        f"{role}_tokens": sum(segment.n_tokens for segment in turn.segments if segment.role == role) for role in ROLES
     }
     return {
         "score": turn.score,
