@@ -8,17 +8,16 @@ all samples of a problem; such calls go where the fewest are in flight, and so s
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
-from a1_trt.engine import Engine, Generation, Tokenizer
+from a1_trt.engine import Engine, Generation, Tokenizer, prefix_digests
 from a1_trt.errors import ConfigError, EngineOverloaded, EngineTimeout, EngineUnavailable
 
 _BLOCK_TOKENS = 32
+_NOTHING = b""
+"""Digest of no block."""
 _MOST_TEXTS = 1 << 16
 _T = TypeVar("_T")
 _Key = tuple[bytes, tuple[int, ...]]
@@ -166,7 +165,7 @@ class _Homes:
         A prompt that extends no known text becomes a root.
         """
         ids = tuple(prompt)
-        digests = _digests(ids)
+        digests = [_NOTHING, *prefix_digests(ids, _BLOCK_TOKENS)]
         for n_blocks in range(len(digests) - 1, -1, -1):
             digest, start = digests[n_blocks], n_blocks * _BLOCK_TOKENS
             known = [tail for tail in self._tails.get(digest, ()) if ids[start : start + len(tail)] == tail]
@@ -181,7 +180,7 @@ class _Homes:
     def settle(self, text: Sequence[int], home: int) -> None:
         """Remember that a replica holds a text; a root stays one."""
         ids = tuple(text)
-        digests = _digests(ids)
+        digests = [_NOTHING, *prefix_digests(ids, _BLOCK_TOKENS)]
         key = (digests[-1], ids[(len(digests) - 1) * _BLOCK_TOKENS :])
         if key not in self._texts or self._texts[key] is not None:
             self._keep(key, home)
@@ -195,15 +194,3 @@ class _Homes:
             del self._tails[digest][tail]
             if not self._tails[digest]:
                 del self._tails[digest]
-
-
-def _digests(ids: tuple[int, ...]) -> list[bytes]:
-    """Digests of no block, of the first block, of the first two, and so on."""
-    digest = hashlib.blake2b(digest_size=16)
-    found = [digest.digest()]
-    n_whole = len(ids) // _BLOCK_TOKENS
-    raw = np.asarray(ids[: n_whole * _BLOCK_TOKENS], dtype=np.int64).tobytes()
-    for start in range(0, len(raw), _BLOCK_TOKENS * 8):
-        digest.update(raw[start : start + _BLOCK_TOKENS * 8])
-        found.append(digest.digest())
-    return found

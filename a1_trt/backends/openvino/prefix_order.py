@@ -8,14 +8,12 @@ being computed by another one waits for that one. It waits at most once a block.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import numpy as np
-
 from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
+from a1_trt.engine import prefix_digests
 
 
 class Following:
@@ -37,7 +35,7 @@ class Following:
         Yields:
             Whether there is a whole block to compute.
         """
-        blocks = _blocks(token_ids)
+        blocks = prefix_digests(token_ids, BLOCK_TOKENS)
         while (ahead := self._leader(blocks)) is not None:
             await ahead.wait()
         mine = [block for block in blocks if block not in self._computed and block not in self._leaders]
@@ -65,14 +63,3 @@ class Following:
             self._computed.move_to_end(block)
         while len(self._computed) > self._n_blocks:
             self._computed.popitem(last=False)
-
-
-def _blocks(token_ids: Sequence[int]) -> list[bytes]:
-    """A digest for each whole block; it stands for all tokens up to the block's end."""
-    array = np.asarray(token_ids, np.int64)
-    digest = hashlib.blake2b(digest_size=16)
-    blocks = []
-    for end in range(BLOCK_TOKENS, len(array) + 1, BLOCK_TOKENS):
-        digest.update(array[end - BLOCK_TOKENS : end].tobytes())
-        blocks.append(digest.copy().digest())
-    return blocks
