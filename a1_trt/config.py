@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from a1_trt.core.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
+from a1_trt.files import reading
 from a1_trt.locations import built_directory, find_model, find_pair
 from a1_trt.parameters import DEFAULTS, Alpha, OnScoreError, Parameters, Scheduling, Temperature, Tokens, current
 from a1_trt.types import Role
@@ -304,15 +305,17 @@ def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
         name_or_path: A path to a pair file or to its directory, or the name of a directory in ``engines/``.
 
     Raises:
-        ConfigError: It does not exist, is no TOML, or a key is unknown, missing or out of range.
+        ConfigError: It does not exist, is not valid TOML, or a key is unknown, missing or out of range.
     """
     path = find_pair(name_or_path)
+    with reading(path, field="pair", error=ConfigError):
+        data = path.read_bytes()
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}", path=str(path), remedy="mend the line it names") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}", path=str(path), remedy="fix the reported line"
+        ) from None
     return make_pair(document, path)
 
 
@@ -370,7 +373,7 @@ def _config_error(error: ValidationError, path: Path | None) -> ConfigError:
         remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(_keys_at(place[:-1]))}"
         return ConfigError(f"{where}unknown key {key}", path=str(path), field=key, remedy=remedy)
     given = f", given {first['input']!r}" if first["type"] != "missing" else ""
-    return ConfigError(f"{where}{key}: {first['msg']}{given}", path=str(path), field=key, remedy="mend this key")
+    return ConfigError(f"{where}{key}: {first['msg']}{given}", path=str(path), field=key, remedy="fix this key")
 
 
 def _keys_at(place: list[str]) -> list[str]:

@@ -52,10 +52,10 @@ def test_an_engine_that_no_pair_file_can_open_is_refused(engine):
 
 
 def test_no_toml_no_file_no_utf8(tmp_path):
-    with pytest.raises(ConfigError, match="no TOML"):
+    with pytest.raises(ConfigError, match="not valid TOML"):
         load_pair(write(tmp_path, "name = "))
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="no TOML"):
+    with pytest.raises(ConfigError, match="not valid TOML"):
         load_pair(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="there is no pair"):
         load_pair(tmp_path / "absent.toml")

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.errors import CalibrationError
-from a1_trt.files import write_whole
+from a1_trt.files import reading, write_whole, writing
 from a1_trt.types import Problem
 
 FORMAT = "a1_trt calibration"
@@ -187,16 +187,10 @@ def read_log(path: Path) -> CalibrationLog:
     Raises:
         CalibrationError: It cannot be read, is damaged, or of another version.
     """
-    try:
+    with reading(path, field="calibration", error=CalibrationError, remedy="make it with 'a1-trt calibrate run'"):
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CalibrationError(f"{path} is larger than {MAX_FILE_BYTES} bytes", field="calibration")
         data = path.read_bytes()
-    except OSError as error:
-        raise CalibrationError(
-            f"{path} cannot be read: {error.strerror}",
-            field="calibration",
-            remedy="make it with 'a1-trt calibrate run'",
-        ) from None
     n_bytes = data.rfind(b"\n") + 1
     lines = data[:n_bytes].splitlines()
     if not lines:
@@ -213,12 +207,8 @@ def write_log(path: Path, log: CalibrationLog) -> None:
     Raises:
         CalibrationError: It cannot be written.
     """
-    try:
+    with writing(path, error=CalibrationError, remedy="name another file"):
         write_whole(path, _lines(log))
-    except OSError as error:
-        raise CalibrationError(
-            f"{path} cannot be written: {error.strerror}", field="output", remedy="name another file"
-        ) from None
 
 
 def header_line(provenance: Provenance) -> bytes:
