@@ -33,9 +33,8 @@ def test_a_full_disk_takes_back_what_it_let_through(tmp_path: Path, monkeypatch:
 
 
 def test_one_process_at_a_time_holds_a_log(tmp_path: Path) -> None:
-    with AppendLog(tmp_path / "log"):
-        with pytest.raises(BlockingIOError):
-            AppendLog(tmp_path / "log")
+    with AppendLog(tmp_path / "log"), pytest.raises(BlockingIOError):
+        AppendLog(tmp_path / "log")
     with AppendLog(tmp_path / "log") as log:
         assert log.size == 0
         log.close()
