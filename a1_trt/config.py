@@ -263,8 +263,8 @@ class Pair(_Strict):
 
     def calibration_path(self) -> Path | None:
         """Where the scores to start from are, if there are any."""
-        said = self.conformal.calibration
-        return None if said is None else (self.path.resolve().parent if self.path else Path()) / said
+        name = self.conformal.calibration
+        return None if name is None else (self.path.resolve().parent if self.path else Path()) / name
 
     def parameters(self) -> Parameters:
         """The request parameters that the pair file sets."""
@@ -280,7 +280,7 @@ class Pair(_Strict):
 
     def fingerprint(self) -> str:
         """Identifies what a calibration score depends on: models, quantisation, prompts, score kind, segment length."""
-        said: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "draft": [self.draft.model, self.draft.prompt, self.draft.system],
             "target": [self.target.model, self.target.prompt, self.target.system],
             "score": self.conformal.score,
@@ -294,8 +294,8 @@ class Pair(_Strict):
             if (gpu.quantization, gpu.kv_cache_dtype) != ("none", "auto")
         }
         if rounded:
-            said["quantization"] = rounded
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+            settings["quantization"] = rounded
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:

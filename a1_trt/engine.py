@@ -166,8 +166,8 @@ class _Chain:
     def keep_common(self, segments: Sequence[Segment]) -> None:
         """Cut back to the segments that are still in the chain: an answer that was taken back shortens its last one."""
         common = 0
-        for mine, theirs in zip(self.segments, segments, strict=False):
-            if mine is not theirs and mine != theirs:
+        for old, new in zip(self.segments, segments, strict=False):
+            if old is not new and old != new:
                 break
             common += 1
         del self.segments[common:], self.ends[common + 1 :]

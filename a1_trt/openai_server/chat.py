@@ -88,7 +88,7 @@ class _Body(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ChatRequest:
     """What a request asks for.
 
     Args:
@@ -117,11 +117,11 @@ class Wish:
         return self.options.parameters
 
 
-def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
+def read_request(data: bytes, defaults: Parameters, model: str) -> ChatRequest:
     """What a body asks for.
 
     Args:
-        body: The JSON.
+        data: The JSON.
         defaults: The pair's parameters.
         model: The model's name here.
 
@@ -131,33 +131,33 @@ def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
 
     Example:
         >>> body = b'{"model": "mine", "messages": [{"role": "user", "content": "1 + 1?"}], "a1": {"n_samples": 4}}'
-        >>> wish = read_wish(body, Parameters(), "mine")
-        >>> wish.problem.text, wish.parameters.n_samples
+        >>> request = read_request(body, Parameters(), "mine")
+        >>> request.problem.text, request.parameters.n_samples
         ('1 + 1?', 4)
     """
-    said = _parsed(body)
-    if said.model != model:
+    body = _parsed(data)
+    if body.model != model:
         raise Refused(
-            f"the model {said.model!r} does not exist",
+            f"the model {body.model!r} does not exist",
             status=404, reason="model_not_found", field="model", remedy=f"ask for {model!r}",
         )  # fmt: skip
-    _check_offer(said)
-    text = problem_text(said.messages)
-    options = _options(said, defaults)
+    _check_offer(body)
+    text = problem_text(body.messages)
+    options = _options(body, defaults)
     try:
-        problem = check_problem(text, id=said.a1.id or Problem(text).key)
+        problem = check_problem(text, id=body.a1.id or Problem(text).key)
     except InvalidRequestError as error:
         error.field = "messages"
         raise
-    return Wish(
+    return ChatRequest(
         problem=problem,
         options=options,
-        n_choices=said.n or 1,
-        stop=tuple(filter(None, [said.stop] if isinstance(said.stop, str) else said.stop or [])),
-        stream=bool(said.stream),
-        include_usage=bool(said.stream_options and said.stream_options.include_usage),
-        events=bool(said.a1.events),
-        trajectories=bool(said.a1.trajectories),
+        n_choices=body.n or 1,
+        stop=tuple(filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or [])),
+        stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        events=bool(body.a1.events),
+        trajectories=bool(body.a1.trajectories),
     )
 
 
@@ -200,9 +200,9 @@ def _text(message: _Message, place: str) -> str:
     return "\n".join(texts)
 
 
-def _parsed(body: bytes) -> _Body:
+def _parsed(data: bytes) -> _Body:
     try:
-        return _Body.model_validate_json(body)
+        return _Body.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
@@ -211,15 +211,15 @@ def _parsed(body: bytes) -> _Body:
         ) from None
 
 
-def _check_offer(said: _Body) -> None:
-    for name, value in (said.model_extra or {}).items():
+def _check_offer(body: _Body) -> None:
+    for name, value in (body.model_extra or {}).items():
         if value is None or name in _IGNORED or value in _NEUTRAL.get(name, ()):
             continue
         if name in _NEUTRAL:
             raise _not_offered(name, name, "leave it out")
         raise Refused(f"{name[:100]!r} is no field of a request", reason="unknown_parameter", field=name[:100],
                       remedy="leave it out; the parameters of A1 go into the object a1")  # fmt: skip
-    if said.stream_options is not None and not said.stream:
+    if body.stream_options is not None and not body.stream:
         raise Refused("stream_options is given without stream", field="stream_options", remedy="set stream to true")
 
 

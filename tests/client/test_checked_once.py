@@ -10,7 +10,7 @@ import pytest
 
 from a1_trt import requests
 from a1_trt.client import AsyncClient
-from a1_trt.openai_server.chat import read_wish
+from a1_trt.openai_server.chat import read_request
 from a1_trt.runtime import virtual_time
 from a1_trt.runtime.session import Session
 from a1_trt.types import Parameters
@@ -63,10 +63,10 @@ def test_a_chat_request_is_checked_once_from_its_body_to_its_result(
 
     async def main() -> int:
         opened = session()
-        wish = read_wish(json.dumps(body).encode(), opened.pair.parameters(), "p")
-        assert (wish.parameters.early_stop, wish.parameters.max_turns) == (False, 1)
+        request = read_request(json.dumps(body).encode(), opened.pair.parameters(), "p")
+        assert (request.parameters.early_stop, request.parameters.max_turns) == (False, 1)
         async with AsyncClient(opened) as client:
-            return len([event async for event in client.events(wish.problem, wish.options)])
+            return len([event async for event in client.events(request.problem, request.options)])
 
     assert virtual_time.run(main()) > 1
     assert len(checks) == 1

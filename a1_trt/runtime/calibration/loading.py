@@ -69,12 +69,14 @@ def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:
         >>> len(controller_of(make_pair({"name": "p", "draft": {"model": "d"}, "target": {"model": "t"}})))
         0
     """
-    said = pair.conformal
+    conformal = pair.conformal
     scores: dict[str, list[float]] = defaultdict(list)
     for batch in log.batches if log else ():
         for category, _, score, _, _ in batch.decisions:
             scores[category].append(score)
-    controller = make_controller(said.controller, said.settings(pair.scheduler.n_samples), calibration_scores=scores)
+    controller = make_controller(
+        conformal.controller, conformal.settings(pair.scheduler.n_samples), calibration_scores=scores
+    )
     if log is not None:
         log.restore(controller)
     return controller

@@ -120,11 +120,11 @@ class CalibrationLog:
         Raises:
             CalibrationError: It belongs to another pair, score, category or engine; the message names which.
         """
-        for key, mine in asdict(self.provenance).items():
-            theirs = getattr(provenance, key)
-            if mine != theirs:
+        for key, stored in asdict(self.provenance).items():
+            wanted = getattr(provenance, key)
+            if stored != wanted:
                 raise CalibrationError(
-                    f"the calibration has {key} {mine!r}, the pair has {theirs!r}",
+                    f"the calibration has {key} {stored!r}, the pair has {wanted!r}",
                     field=key,
                     remedy=f"{_AGAIN}: scores of other models, prompts, engines or segment lengths cannot be compared",
                 )
@@ -167,7 +167,9 @@ def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
         log.check(logs[0].provenance)
     known: dict[str, int] = {}
     kept: list[Batch] = []
-    for batch in sorted((batch for log in logs for batch in log.batches), key=lambda each: (each.writer, each.first)):
+    for batch in sorted(
+        (batch for log in logs for batch in log.batches), key=lambda batch: (batch.writer, batch.first)
+    ):
         new = batch.after(known.get(batch.writer, 0))
         if new.first > known.get(batch.writer, 0):
             raise _damaged(
@@ -177,7 +179,7 @@ def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
             kept.append(new)
             known[batch.writer] = new.end
     return CalibrationLog(
-        logs[0].provenance, tuple(sorted(kept, key=lambda each: (each.at_s, each.writer, each.first)))
+        logs[0].provenance, tuple(sorted(kept, key=lambda batch: (batch.at_s, batch.writer, batch.first)))
     )
 
 
@@ -269,8 +271,8 @@ def _check_order(batches: Iterable[Batch]) -> None:
     of_writer: dict[str, list[Batch]] = {}
     for batch in batches:
         of_writer.setdefault(batch.writer, []).append(batch)
-    for writer, each in of_writer.items():
-        starts = [each[0].first == 0, *(later.first == earlier.end for earlier, later in pairwise(each))]
+    for writer, own in of_writer.items():
+        starts = [own[0].first == 0, *(later.first == earlier.end for earlier, later in pairwise(own))]
         if not all(starts):
             raise _damaged(f"decisions of writer {writer} are missing or stand twice")
 

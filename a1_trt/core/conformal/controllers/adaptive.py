@@ -94,16 +94,19 @@ class TwoLevel(Mondrian):
         """Take over when the p-value is at most the level."""
         p_value = self._pools.p_value(candidate.category, candidate.score, candidate.u)
         alpha = candidate.alpha
-        of_category = self._by_category.get(alpha, {}).get(candidate.category, 0.0)
+        of_category = self._terms_of(alpha).get(candidate.category, 0.0)
         return at_level(p_value, alpha + of_category + self._shared.get(alpha, 0.0))
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """Both terms move, and the score enters."""
         alpha, scale = candidate.alpha, scale_of(candidate.alpha)
         missed = alpha - decision.takeover
-        terms = self._by_category.get(alpha) or LRU(MAX_CATEGORIES)
+        terms = self._terms_of(alpha)
         moved = terms.get(candidate.category, 0.0) + self._category_step * scale * missed
         terms[candidate.category] = min(max(moved, -self._clip * scale), self._clip * scale)
         self._by_category[alpha] = terms
         self._shared[alpha] = self._shared.get(alpha, 0.0) + self._step * scale * missed
         super().update(candidate, decision)
+
+    def _terms_of(self, alpha: float) -> LRU[str, float]:
+        return self._by_category.get(alpha) or LRU(MAX_CATEGORIES)

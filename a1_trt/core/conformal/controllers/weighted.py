@@ -32,7 +32,7 @@ class Exponential:
         self._weights: LRU[str, float] = LRU(MAX_CATEGORIES)
 
     def __len__(self) -> int:
-        return sum(len(each) for each in self._histograms.values())
+        return sum(map(len, self._histograms.values()))
 
     def sizes(self) -> dict[str, int]:
         """Scores by category."""
