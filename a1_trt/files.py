@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,15 +123,9 @@ class AppendLog:
 
 @contextmanager
 def reading(
-    path: Path, *, field: str, error: type[A1Error] = InvalidRequestError, remedy: str | None = None
+    path: Path, *, field: str, error: type[A1Error] = InvalidRequestError, remedy: str | None = None, verb: str = "read"
 ) -> Iterator[None]:
-    """In the block, an `OSError` becomes a typed error that names the file.
-
-    Args:
-        path: The file that is read.
-        field: The argument or key that names it.
-        error: The typed error.
-        remedy: What to do about it.
+    """In the block, an `OSError` becomes a typed error that names the file, with its field and remedy.
 
     Example:
         >>> with reading(Path("/no/such"), field="problems", remedy="name a file"):
@@ -142,29 +137,14 @@ def reading(
     try:
         yield
     except OSError as cause:
-        raise _failed("read", path, cause, error, field, remedy) from None
+        typed = error(f"{path} cannot be {verb}: {cause.strerror or cause}", field=field, remedy=remedy)
+        if isinstance(typed, ConfigError):
+            typed.path = str(path)
+        raise typed from None
 
 
-@contextmanager
-def writing(
-    path: Path,
-    *,
-    field: str = "output",
-    error: type[A1Error] = InvalidRequestError,
-    remedy: str = "choose another place",
-) -> Iterator[None]:
-    """The same for a file that is written; see `reading`."""
-    try:
-        yield
-    except OSError as cause:
-        raise _failed("written", path, cause, error, field, remedy) from None
-
-
-def _failed(verb: str, path: Path, cause: OSError, error: type[A1Error], field: str, remedy: str | None) -> A1Error:
-    message = f"{path} cannot be {verb}: {cause.strerror or cause}"
-    if issubclass(error, ConfigError):
-        return error(message, path=str(path), field=field, remedy=remedy)
-    return error(message, field=field, remedy=remedy)
+writing = partial(reading, verb="written", field="output", remedy="choose another place")
+"""The same for a file that is written."""
 
 
 def read_document(path: Path, field: str) -> Any:

@@ -72,17 +72,11 @@ def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> 
         'What is 1 + 1?'
     """
     if not isinstance(text, str):
-        raise InvalidRequestError(
-            f"the problem is of type {type(text).__name__}", field="problem", remedy="give its text as a string"
-        )
+        raise _wrong_problem(f"of type {type(text).__name__}", "give its text as a string")
     if not text.strip():
-        raise InvalidRequestError("the problem is empty", field="problem", remedy="give the text of a question")
+        raise _wrong_problem("empty", "give the text of a question")
     if len(text) > MAX_PROBLEM_CHARS:
-        raise InvalidRequestError(
-            f"the problem has {len(text)} characters",
-            field="problem",
-            remedy=f"give at most {MAX_PROBLEM_CHARS} characters",
-        )
+        raise _wrong_problem(f"{len(text)} characters long", f"give at most {MAX_PROBLEM_CHARS}")
     return Problem(text, id=id, answer=answer)
 
 
@@ -162,3 +156,7 @@ def _alpha_of(budget: int, n_samples: int) -> float:
             remedy=f"give a whole number from 1 to n_samples - 1 = {n_samples - 1}",
         )
     return budget / n_samples
+
+
+def _wrong_problem(what: str, remedy: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the problem is {what}", field="problem", remedy=remedy)

@@ -9,7 +9,7 @@ from a1_trt.client._transport import Events
 from a1_trt.config import Pair
 from a1_trt.requests import Options
 from a1_trt.runtime.session import Session, open_session
-from a1_trt.types import Parameters, Problem
+from a1_trt.types import Problem
 
 
 class LocalTransport:
@@ -21,14 +21,10 @@ class LocalTransport:
 
     def __init__(self, source: Pair | Session) -> None:
         self._pair = source if isinstance(source, Pair) else source.pair
+        self.defaults = self._pair.parameters()
         self._session = source if isinstance(source, Session) else None
         self._owned = isinstance(source, Pair)
         self._opening = asyncio.Lock()
-
-    @property
-    def defaults(self) -> Parameters:
-        """What the pair file says."""
-        return self._pair.parameters()
 
     async def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`; what happens here costs nothing to tell, so `live` makes no difference."""

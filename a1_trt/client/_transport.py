@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol, TypedDict
 
-import tenacity
-
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
 from a1_trt.parameters import MAX_SAMPLES, Admission, Parameters, Strategy, TakeoverFrom
 from a1_trt.requests import Options
@@ -51,7 +49,7 @@ class Transport(Protocol):
 
     @property
     def defaults(self) -> Parameters:
-        """What a request's parameters are where it does not say."""
+        """The parameters that a request leaves out; of a server, which knows them itself, `UNKNOWN_PAIR`."""
 
     def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """Solve a problem; closing the generator, or cancelling the task that iterates, stops the work everywhere.
@@ -80,16 +78,15 @@ def unreachable(url: str, reason: str) -> EngineUnavailable:
 
 async def retried(open_events: Callable[[], Events]) -> Events:
     """The events, tried again while the server cannot be reached; never once an event has arrived."""
-    attempts = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(_is_unreachable),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
-        reraise=True,
-    )
-    async for attempt in attempts:
-        with attempt:
-            events = open_events()
+    for attempt in range(ATTEMPTS):
+        events = open_events()
+        try:
             first = await anext(events)
+            break
+        except EngineUnavailable as error:
+            if error.field != "url" or attempt == ATTEMPTS - 1:
+                raise
+        await asyncio.sleep(0.1 * 2**attempt)
     async with aclosing(events):
         yield first
         async for event in events:
@@ -125,7 +122,3 @@ def _late(deadline_s: float | None) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"the problem was not solved within {deadline_s} s", field="deadline_s", remedy="allow more time"
     )
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    return isinstance(error, EngineUnavailable) and error.field == "url"

@@ -14,7 +14,7 @@ from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import DATATYPES, MODEL, events_of, tensors_of, typed_error
 from a1_trt.errors import A1Error
 from a1_trt.requests import Options
-from a1_trt.types import Parameters, Problem, ProblemFinished
+from a1_trt.types import Problem, ProblemFinished
 
 _NUMPY = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_, "BYTES": np.object_}
 
@@ -26,14 +26,11 @@ class GrpcTransport:
         address: ``host:port``.
     """
 
+    defaults = UNKNOWN_PAIR
+
     def __init__(self, address: str) -> None:
         self._address = address
         self._client: Any = None
-
-    @property
-    def defaults(self) -> Parameters:
-        """The server decides; see `UNKNOWN_PAIR`."""
-        return UNKNOWN_PAIR
 
     def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`."""

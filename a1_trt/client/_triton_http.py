@@ -16,7 +16,7 @@ from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import MODEL, events_of, tensors_of, typed_error
 from a1_trt.errors import EngineUnavailable
 from a1_trt.requests import Options
-from a1_trt.types import Event, Parameters, Problem
+from a1_trt.types import Event, Problem
 
 # How long a problem takes is the caller's deadline; only connecting has a limit of its own.
 _TIMEOUT = httpx.Timeout(None, connect=5.0)
@@ -30,14 +30,11 @@ class HttpTransport:
         url: ``http://host:port``.
     """
 
+    defaults = UNKNOWN_PAIR
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: httpx.AsyncClient | None = None
-
-    @property
-    def defaults(self) -> Parameters:
-        """The server decides; see `UNKNOWN_PAIR`."""
-        return UNKNOWN_PAIR
 
     def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`."""

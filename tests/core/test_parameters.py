@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from a1_trt.cli.options import parameter_options
 from a1_trt.config import Pair, make_pair
@@ -59,6 +60,27 @@ def test_options_of_commands_follow_from_the_declaration() -> None:
         assert option.help.startswith(declaration.help)
         assert all(choice in option.help for choice in declaration.choices)
     assert {name for name, option in options().items() if option.hidden} == set(FORMER_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--verify-answers"], "score_answers", True),
+        (["--no-verify-answers"], "score_answers", False),
+        (["--takeover-from", "surprise"], "takeover_from", "first_surprise"),
+    ],
+)
+def test_former_options_of_commands_are_taken(words: list[str], name: str, value: object) -> None:
+    results: list[Parameters] = []
+
+    @click.command()
+    @parameter_options
+    def command(**given: object) -> None:
+        results.append(make_parameters(Parameters(), **given))  # type: ignore[arg-type]
+
+    with pytest.warns(DeprecationWarning, match=name):
+        CliRunner().invoke(command, words, catch_exceptions=False)
+    assert getattr(results[0], name) == value
 
 
 def test_the_pair_file_takes_the_parameters_of_a_schedule_and_its_defaults_are_the_declared_ones() -> None:
