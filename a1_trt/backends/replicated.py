@@ -12,12 +12,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from a1_trt.engine import Engine, Generation, Tokenizer, prefix_digests
+from a1_trt.backends.prefixes import BLOCK_TOKENS, block_digests
+from a1_trt.engine import Engine, Generation, Tokenizer
 from a1_trt.errors import ConfigError, EngineOverloaded, EngineTimeout, EngineUnavailable
 
-_BLOCK_TOKENS = 32
-_NOTHING = b""
-"""Digest of no block."""
 _MOST_TEXTS = 1 << 16
 _T = TypeVar("_T")
 _Key = tuple[bytes, tuple[int, ...]]
@@ -165,23 +163,23 @@ class _Homes:
         A prompt that extends no known text becomes a root.
         """
         ids = tuple(prompt)
-        digests = [_NOTHING, *prefix_digests(ids, _BLOCK_TOKENS)]
+        digests = _digests(ids)
         for n_blocks in range(len(digests) - 1, -1, -1):
-            digest, start = digests[n_blocks], n_blocks * _BLOCK_TOKENS
+            digest, start = digests[n_blocks], n_blocks * BLOCK_TOKENS
             known = [tail for tail in self._tails.get(digest, ()) if ids[start : start + len(tail)] == tail]
             if known:
                 key = (digest, max(known, key=len))
                 self._texts.move_to_end(key)
                 home = self._texts[key]
                 return home, home is None and start + len(key[1]) < len(ids)
-        self._keep((digests[-1], ids[(len(digests) - 1) * _BLOCK_TOKENS :]), None)
+        self._keep((digests[-1], ids[(len(digests) - 1) * BLOCK_TOKENS :]), None)
         return None, False
 
     def settle(self, text: Sequence[int], home: int) -> None:
         """Remember that a replica holds a text; a root stays one."""
         ids = tuple(text)
-        digests = [_NOTHING, *prefix_digests(ids, _BLOCK_TOKENS)]
-        key = (digests[-1], ids[(len(digests) - 1) * _BLOCK_TOKENS :])
+        digests = _digests(ids)
+        key = (digests[-1], ids[(len(digests) - 1) * BLOCK_TOKENS :])
         if key not in self._texts or self._texts[key] is not None:
             self._keep(key, home)
 
@@ -194,3 +192,8 @@ class _Homes:
             del self._tails[digest][tail]
             if not self._tails[digest]:
                 del self._tails[digest]
+
+
+def _digests(ids: tuple[int, ...]) -> list[bytes]:
+    """Digests of no block, of the first block, of the first two, and so on."""
+    return [b"", *block_digests(ids)]

@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from a1_trt.parameters import DECLARED, FORMER_NAMES
+from a1_trt.errors import InvalidRequestError
+from a1_trt.parameters import DECLARED
 from a1_trt.requests import PAIR_ONLY
 
+if TYPE_CHECKING:
+    from a1_trt.build.hardware import GpuSpec
+
+_N = TypeVar("_N", int, float)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DEFAULT_PAIR = "reference"
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 pair_option = click.option(
     "-p", "--pair", default=DEFAULT_PAIR, show_default=True, metavar="PAIR", help="Name or file of a pair."
 )
 
-problems_option = click.option(
-    "--problems-file",
-    type=click.Path(path_type=Path),
-    help="JSON lines with problem, id, answer and level; the pair's own when not given.",
-)
 
-calibration_problems_option = click.option(
-    "--allow-calibration-problems", is_flag=True, help="Go on when the pair was calibrated on some of the problems."
-)
+def gpu_option(more: str = "those of this machine when not given") -> Callable[[_F], _F]:
+    """`--gpu`."""
+    return click.option("--gpu", metavar="NAME[xN]", help=f"GPUs, such as h100-80g or h100-80gx2; {more}.")
+
+
+def gpu_spec(name: str | None) -> GpuSpec:
+    """The GPUs of `--gpu`, or those of this machine.
+
+    Raises:
+        ConfigError: There are no such GPUs, or none here.
+    """
+    from a1_trt.build.hardware import GpuSpec
+
+    return GpuSpec.parse(name) if name else GpuSpec.detect()
+
+
+def listed(names: str) -> tuple[str, ...]:
+    """The words of an option that takes several, by commas.
+
+    Example:
+        >>> listed("a1, target-only,")
+        ('a1', 'target-only')
+    """
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def numbers(text: str | None, field: str, kind: Callable[[str], _N], example: str) -> tuple[_N, ...]:
+    """The numbers of an option that takes several, by commas; none where it is not given.
+
+    Raises:
+        InvalidRequestError: A word is not such a number.
+    """
+    try:
+        return tuple(kind(word) for word in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise InvalidRequestError(
+            f"{field} is {text!r}", field=field, remedy=f"give numbers, such as {example}"
+        ) from None
+
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
 _FLAGS = {"n_samples": ("-n", "--samples")}
@@ -57,23 +90,13 @@ def sweep_options(function: _F) -> _F:
 
 
 def parameter_option(name: str) -> Callable[[_F], _F]:
-    """The option of one parameter; its former names are options, too, which no help shows."""
-
-    def add(function: _F) -> _F:
-        for former in (old for old, new in FORMER_NAMES.items() if new == name):
-            function = _option(former, name, hidden=True)(function)
-        return _option(name, name)(function)
-
-    return add
-
-
-def _option(spelling: str, name: str, *, hidden: bool = False) -> Callable[[_F], _F]:
-    declared, dashed = DECLARED[name], spelling.replace("_", "-")
+    """The option of one parameter."""
+    declared, dashed = DECLARED[name], name.replace("_", "-")
     if declared.kind is bool:
-        return click.option(f"--{dashed}/--no-{dashed}", default=None, help=declared.help, hidden=hidden)
-    flags = _FLAGS.get(spelling, (f"--{dashed}",))
+        return click.option(f"--{dashed}/--no-{dashed}", default=None, help=declared.help)
+    flags = _FLAGS.get(name, (f"--{dashed}",))
     values = declared.values[0].upper() + declared.values[1:]
-    return click.option(*flags, spelling, type=declared.kind, help=f"{declared.help} {values}.", hidden=hidden)
+    return click.option(*flags, name, type=declared.kind, help=f"{declared.help} {values}.")
 
 
 def _with(function: _F, names: tuple[str, ...]) -> _F:

@@ -11,15 +11,15 @@ from itertools import count
 from typing import Any, Literal, Self, get_args
 
 import httpx
+from prometheus_client import CollectorRegistry, generate_latest
 
 from a1_trt.client import AsyncClient, Overrides
 from a1_trt.config import Pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, EngineTimeout, InvalidRequestError
-from a1_trt.openai_server.registry import Registry
+from a1_trt.openai_server.session_collector import SessionCollector
 from a1_trt.runtime.opening import ledgers_of, open_engines
 from a1_trt.runtime.session import Session
-from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.probe import probe
 from a1_trt.types import ROLES, Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
 
@@ -123,8 +123,8 @@ class LocalBackend(Backend):
     def __init__(self, session: Session) -> None:
         super().__init__(session.pair, AsyncClient(session), session.engines)
         self._session = session
-        self._registry = Registry()
-        self._exporter = Exporter(self._registry)
+        self._registry = CollectorRegistry()
+        self._registry.register(SessionCollector(session.snapshot))
 
     async def readiness(self) -> dict[str, Any]:
         """See `Backend`. A session that is open has read its calibration."""
@@ -134,8 +134,7 @@ class LocalBackend(Backend):
 
     async def metrics(self) -> str:
         """See `Backend`."""
-        self._exporter.update(self._session.snapshot())
-        return self._registry.text()
+        return generate_latest(self._registry).decode()
 
     async def aclose(self) -> None:
         """See `Backend`."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from a1_trt.config import Pair
 from a1_trt.errors import InvalidRequestError
-from a1_trt.parameters import current
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
@@ -159,7 +158,7 @@ def prepare(request: Request) -> Prepared:
 
 
 def _parameters(request: Request, pair: Pair) -> Parameters:
-    given = {name: value for name, value in current(request.parameters).items() if value is not None}
+    given = {name: value for name, value in request.parameters.items() if value is not None}
     if request.n_samples is not None:
         given["n_samples"] = request.n_samples
     given["seed"] = request.seed

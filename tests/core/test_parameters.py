@@ -11,10 +11,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from a1_trt.cli.old_spellings import Command
 from a1_trt.cli.options import parameter_options
 from a1_trt.config import Pair, make_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.parameters import DECLARED, FORMER_NAMES, Parameters, Scheduling, current
+from a1_trt.parameters import DECLARED, Parameters, Scheduling, current
 from a1_trt.requests import INPUTS, PAIR_ONLY, make_options, make_parameters
 from a1_trt.triton.tensors import A1_INPUTS
 
@@ -49,7 +50,7 @@ def test_inputs_of_the_served_model_follow_from_the_declaration() -> None:
 
 
 def test_options_of_commands_follow_from_the_declaration() -> None:
-    shown = {name: option for name, option in options().items() if not option.hidden}
+    shown = options()
     assert set(shown) == {*DECLARED, "budget"} - set(PAIR_ONLY)
     for name, option in shown.items():
         if name == "budget":
@@ -59,28 +60,22 @@ def test_options_of_commands_follow_from_the_declaration() -> None:
         assert option.help is not None
         assert option.help.startswith(declaration.help)
         assert all(choice in option.help for choice in declaration.choices)
-    assert {name for name, option in options().items() if option.hidden} == set(FORMER_NAMES)
 
 
 @pytest.mark.parametrize(
-    ("words", "name", "value"),
-    [
-        (["--verify-answers"], "score_answers", True),
-        (["--no-verify-answers"], "score_answers", False),
-        (["--takeover-from", "surprise"], "takeover_from", "first_surprise"),
-    ],
+    ("word", "value"), [("--verify-answers", True), ("--no-verify-answers", False), ("--score-answers", True)]
 )
-def test_former_options_of_commands_are_taken(words: list[str], name: str, value: object) -> None:
+def test_former_options_of_commands_are_taken_with_a_warning(word: str, value: bool) -> None:
     results: list[Parameters] = []
 
-    @click.command()
+    @click.command(cls=Command)
     @parameter_options
     def command(**given: object) -> None:
         results.append(make_parameters(Parameters(), **given))  # type: ignore[arg-type]
 
-    with pytest.warns(DeprecationWarning, match=name):
-        CliRunner().invoke(command, words, catch_exceptions=False)
-    assert getattr(results[0], name) == value
+    outcome = CliRunner().invoke(command, [word], catch_exceptions=False)
+    assert results[0].score_answers is value
+    assert ("is now" in outcome.output) is ("verify" in word)
 
 
 def test_the_pair_file_takes_the_parameters_of_a_schedule_and_its_defaults_are_the_declared_ones() -> None:

@@ -1,4 +1,4 @@
-"""Scores that begin alike, one after another: what the first one computes, the others find in the KV cache.
+"""Serialize requests that share an uncached prefix, so it is computed once.
 
 The samples of a problem share its prompt, and often more: a pipeline that is given all of them at once computes the
 common part once for each, because a block can be reused only when it has been computed. So a score whose next block is
@@ -12,11 +12,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
-from a1_trt.engine import prefix_digests
+from a1_trt.backends.prefixes import block_digests
 
 
-class Following:
+class PrefixSerializer:
     """Who computes which block, and which blocks have been computed.
 
     Args:
@@ -35,23 +34,19 @@ class Following:
         Yields:
             Whether there is a whole block to compute.
         """
-        blocks = prefix_digests(token_ids, BLOCK_TOKENS)
+        blocks = block_digests(token_ids)
         while (ahead := self._leader(blocks)) is not None:
             await ahead.wait()
-        mine = [block for block in blocks if block not in self._computed and block not in self._leaders]
+        own = [block for block in blocks if block not in self._computed and block not in self._leaders]
         done = asyncio.Event()
-        self._leaders |= dict.fromkeys(mine, done)
+        self._leaders |= dict.fromkeys(own, done)
         try:
-            yield bool(mine)
+            yield bool(own)
             self._remember(blocks)
         finally:  # whoever failed has computed nothing; those who waited find out who goes first
-            for block in mine:
+            for block in own:
                 del self._leaders[block]
             done.set()
-
-    def forget(self) -> None:
-        """The cache is empty again."""
-        self._computed.clear()
 
     def _leader(self, blocks: Sequence[bytes]) -> asyncio.Event | None:
         first = next((block for block in blocks if block not in self._computed), None)
