@@ -26,7 +26,7 @@ OnScoreError = Literal["takeover", "fail"]
 MAX_SAMPLES = 1024
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"verify_answers": "score_answers"})
-FORMER_VALUES: Mapping[tuple[str, Any], str] = MappingProxyType({("takeover_from", "surprise"): "first_surprise"})
+FORMER_VALUES: Mapping[tuple[str, str], str] = MappingProxyType({("takeover_from", "surprise"): "first_surprise"})
 """Spellings of 0.2, which every caller may use, with a `DeprecationWarning`, until 0.4."""
 
 _strict = partial(Field, strict=True)
@@ -112,16 +112,7 @@ class Parameters(Scheduling):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One parameter as data.
-
-    Args:
-        name: Its name.
-        kind: int, float, bool or str.
-        values: What it may be, such as "a whole number from 1 to 1024".
-        help: What it does, with its unit.
-        choices: The texts that it may be, if it is a str.
-        largest: The largest value, if it has one.
-    """
+    """One parameter as data: its type, what it may be ("a whole number from 1 to 1024"), and what it does."""
 
     name: str
     kind: type
@@ -137,18 +128,22 @@ def current(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidRequestError: A parameter is given under both names.
     """
-    renamed: dict[str, Any] = {}
-    for name, value in given.items():
-        new_name = FORMER_NAMES.get(name, name)
-        new_value = FORMER_VALUES.get((new_name, value), value) if isinstance(value, str) else value
-        if value is not None and (new_name, new_value) != (name, value):
-            old, new = (name, new_name) if name != new_name else (f'{name} = "{value}"', f'"{new_value}"')
-            warnings.warn(f"{old} is now {new}; the old spelling ends with 0.4", DeprecationWarning, stacklevel=3)
-        if renamed.get(new_name) is not None and value is not None:
-            raise InvalidRequestError(f"{new_name} is given twice", field=name, remedy=f"give {new_name} alone")
-        if value is not None or new_name not in renamed:
-            renamed[new_name] = new_value
+    renamed = {name: value for name, value in given.items() if name not in FORMER_NAMES}
+    for old, new in FORMER_NAMES.items():
+        if given.get(old) is not None:
+            _warn(old, new)
+            if renamed.get(new) is not None:
+                raise InvalidRequestError(f"{new} is given twice", field=old, remedy=f"give {new} alone")
+            renamed[new] = given[old]
+    for (name, old), new in FORMER_VALUES.items():
+        if renamed.get(name) == old:
+            _warn(f'{name} = "{old}"', f'"{new}"')
+            renamed[name] = new
     return renamed
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is now {new}; the old spelling goes in 0.4", DeprecationWarning, stacklevel=4)
 
 
 def check(name: str, value: Any) -> Any:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.memory import Split
-from a1_trt.config import GpuRole, Pair
+from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
+from a1_trt.pair_sections import GpuRole
 from a1_trt.types import Role
 
 

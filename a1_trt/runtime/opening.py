@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from a1_trt.config import Pair, RoleConfig
+from a1_trt.config import Pair
 from a1_trt.core.conformal import Controller
 from a1_trt.core.reasoning import prompts
 from a1_trt.engine import Engine, Tokenizer, TokenLedger
 from a1_trt.locations import find_checkpoint
+from a1_trt.pair_sections import RoleConfig
 from a1_trt.runtime.calibration import CalibrationWriter, controller_of, provenance_of, stored_log
 from a1_trt.types import ROLES, Role
 

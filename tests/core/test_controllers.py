@@ -5,13 +5,13 @@ from typing import get_args
 
 import pytest
 
-from a1_trt.config import ControllerName
 from a1_trt.core.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, make_controller
 from a1_trt.core.conformal.controllers.adaptive import TwoLevel, scale_of
 from a1_trt.core.conformal.controllers.limits import Budget, Debt
 from a1_trt.core.conformal.controllers.lru import MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pools import Pools
 from a1_trt.errors import CalibrationError, InvalidRequestError
+from a1_trt.pair_sections import ControllerName
 
 FIXED = {"turn 1": [1.0, 2.0, 3.0, 4.0], "turn 2": [9.0]}
 PLAIN = ControllerSettings(smoothed=False)

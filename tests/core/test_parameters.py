@@ -138,6 +138,7 @@ def test_former_spellings_mean_the_present_ones_and_say_so() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert current({"verify_answers": None, "score_answers": None}) == {"score_answers": None}
+        assert current({"verify_answers": None, "score_answers": True}) == {"score_answers": True}
 
 
 def test_a_parameter_under_both_of_its_names_is_refused() -> None:

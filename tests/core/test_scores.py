@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from a1_trt.config import ScoreName
 from a1_trt.core.conformal import SCORES, check_score, mean_nll, perplexity, tail_nll
 from a1_trt.errors import CalibrationError, ScoreShapeError
+from a1_trt.pair_sections import ScoreName
 
 
 def test_mean_nll_is_the_mean() -> None:
