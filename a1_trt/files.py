@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from a1_trt.errors import A1Error, ConfigError, InvalidRequestError
 
 _MAX_BYTES = 1 << 30
@@ -163,6 +165,13 @@ def read_document(path: Path, field: str) -> Any:
         raise InvalidRequestError(
             f"{path} is not valid JSON: {error}", field=field, remedy="give a JSON file"
         ) from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first value that a pydantic model refused, in one line: where it stands, what is wrong, what was given."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "document"
+    return f"{place}: {first['msg']}" + ("" if first["type"] == "missing" else f", given {str(first['input'])[:60]!r}")
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:

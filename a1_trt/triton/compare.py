@@ -104,7 +104,7 @@ def document_findings(name: str, expected: Any, found: Any, model: str = "") -> 
     warnings: list[Finding] = []
     for difference in differences(expected, found):
         names = {*difference.path, *(_names(difference.expected) if difference.found is None else ())}
-        is_absent = difference.found is None or difference.expected is None
+        is_absent = not difference.found or difference.expected is None  # 0 GPUs are none
         broken = [key for key in (_MUST_EXIST if is_absent else _MUST_EQUAL) if key in names]
         field, message = ".".join(difference.path), f"{name}: {difference}"
         if broken:

@@ -84,6 +84,8 @@ CLUSTER = {
     "no names": lambda d: _of(d, "Service", "target")["spec"].pop("clusterIP"),
     "no service": lambda d: d.remove(_of(d, "Service", "draft")),
     "no gpu": lambda d: _container(d, "StatefulSet", "draft")["resources"]["limits"].pop("nvidia.com/gpu"),
+    "0 gpus": lambda d: _container(d, "StatefulSet", "draft")["resources"]["limits"].__setitem__("nvidia.com/gpu", 0),
+    "a gpu too many": lambda d: _container(d, "Deployment", "a1")["resources"]["limits"].update({"nvidia.com/gpu": 1}),
     "no probe": lambda d: _container(d, "StatefulSet", "target").pop("readinessProbe"),
     "other probe": lambda d: _container(d, "Deployment", "a1")["livenessProbe"]["httpGet"].__setitem__("path", "/"),
     "other port": lambda d: _container(d, "Deployment", "a1")["ports"][1].__setitem__("containerPort", 9),
