@@ -12,14 +12,14 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
+from a1_trt.simulate.fleet import EnginePlan, FleetCall
 from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.workload import Lengths, Workload, draw
-from a1_trt.types import Parameters, Role
+from a1_trt.types import ROLES, Parameters, Role
 
 SPECULATIVE = "token-speculative"
 ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)
@@ -179,7 +179,7 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
     replayed = request.trace is not None and request.controller is None
     if request.strategy == "published" or replayed:
         # The published code scores every segment, those with an answer, too.
-        given.setdefault("verify_answers", True)
+        given.setdefault("score_answers", True)
     parameters = replace(make_parameters(pair.parameters(), **given), early_stop=False)
     longest = {"draft": parameters.draft_tokens, "target": parameters.target_tokens}
     roles: dict[str, Any] = {
@@ -188,7 +188,7 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
         )
         for role in ROLES
     }
-    scheduler = pair.scheduler.model_copy(update={"n_samples": parameters.n_samples, "max_turns": parameters.max_turns})
+    scheduler = replace(pair.scheduler, n_samples=parameters.n_samples, max_turns=parameters.max_turns)
     return pair.model_copy(update={**roles, "scheduler": scheduler}), parameters
 
 

@@ -22,8 +22,6 @@ from a1_trt.simulate.engine_model.sequences import Sequence as Request
 from a1_trt.simulate.engine_model.shared_device import Processor
 from a1_trt.types import CallKind, Role
 
-ROLES: tuple[Role, ...] = ("draft", "target")
-
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:

@@ -205,7 +205,7 @@ class Flow:
     def _draft_ended(self, sample: Sample) -> None:
         if not sample.n_drafted:  # there is nothing to score
             self._decide(sample, self._replayed(sample) is not False)
-        elif sample.draft_ends and not self._parameters.verify_answers:
+        elif sample.draft_ends and not self._parameters.score_answers:
             self._finish(sample)
         else:
             self._ask(sample, self._score(sample, sample.n_drafted))

@@ -13,11 +13,11 @@ import numpy as np
 from a1_trt.core.conformal import Category, ControllerSettings, category_of, make_controller
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
-from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
+from a1_trt.simulate.fleet import EnginePlan, Fleet, FleetCall
 from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow
 from a1_trt.simulate.samples import Tally
 from a1_trt.simulate.workload import Workload
-from a1_trt.types import Parameters, Role
+from a1_trt.types import ROLES, Parameters, Role
 
 MAX_SAMPLES = 10_000_000
 

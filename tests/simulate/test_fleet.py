@@ -78,7 +78,7 @@ def by_fleet(workload, parameters, strategy, concurrency=None):
     ("strategy", "changes"),
     [
         ("a1", {}),
-        ("a1", {"verify_answers": True, "alpha": 0.7}),
+        ("a1", {"score_answers": True, "alpha": 0.7}),
         ("target-only", {"strategy": "target_only"}),
         ("draft-only", {"strategy": "draft_only"}),
         ("a1-barrier", {"admission": "barrier"}),
@@ -88,5 +88,5 @@ def test_it_has_the_timeline_of_the_real_scheduler(strategy, changes, seed):
     workload = draw(6, 5, seed, Lengths(prompt_tokens=37, median_tokens=150))
     parameters = Parameters(5, 8, draft_tokens=40, target_tokens=40, seed=seed, early_stop=False)
     real = for_real(workload, replace(parameters, **changes))
-    mine = replace(parameters, verify_answers=changes.get("verify_answers", False), alpha=changes.get("alpha", 0.4))
+    mine = replace(parameters, score_answers=changes.get("score_answers", False), alpha=changes.get("alpha", 0.4))
     assert by_fleet(workload, mine, strategy, concurrency=6) == real

@@ -20,8 +20,9 @@ from a1_trt.core.scheduler.state import Sample, Work
 from a1_trt.core.scheduler.transitions import book_unscored, count_scored, count_unscored, empty_segment
 from a1_trt.errors import A1Error, Cancelled, ScoreShapeError
 from a1_trt.runtime.driver import Caller
-from a1_trt.runtime.session import ROLES, ledgers_of
+from a1_trt.runtime.opening import ledgers_of
 from a1_trt.types import (
+    ROLES,
     Call,
     CallKind,
     Event,

@@ -113,7 +113,7 @@ STRATEGIES: Mapping[str, Recipe] = MappingProxyType(
         "published": Recipe(
             "the published asynchronous code: static first-turn threshold, 16 draft and 4 target calls",
             _published,
-            parameters={"takeover_from": "end", "verify_answers": False},
+            parameters={"takeover_from": "end", "score_answers": False},
             one_at_a_time=True,
         ),
         "target-only": Recipe("self-consistency of the target", in_session, parameters=_ALONE),

@@ -104,7 +104,7 @@ async def run(
         >>> from a1_trt.runtime import virtual_time
         >>> from tests.doubles.simulated import SimulatedEngine
         >>> from a1_trt.config import make_pair
-        >>> simulated = {"model": "none", "engine": "simulated"}
+        >>> simulated = {"model": "none"}
         >>> async def main():
         ...     engines = {"draft": SimulatedEngine("draft"), "target": SimulatedEngine("target")}
         ...     pair = make_pair({"name": "p", "draft": simulated, "target": simulated})

@@ -12,6 +12,7 @@ from a1_trt.benchmarks.strategies.session_strategy import in_session
 from a1_trt.benchmarks.strategies.timeline import RecordedEngine
 from a1_trt.engine import Engine
 from a1_trt.errors import ConfigError
+from a1_trt.types import ROLES
 
 
 @runtime_checkable
@@ -33,7 +34,7 @@ async def token_by_token(stage: Stage) -> AsyncIterator[Solve]:
     Raises:
         ConfigError: The engine cannot, or the two models have different tokenizers.
     """
-    draft, target = (_inner(stage.engines[role]) for role in ("draft", "target"))
+    draft, target = (_inner(stage.engines[role]) for role in ROLES)
     if draft.tokenizer.fingerprint != target.tokenizer.fingerprint:
         raise ConfigError(
             "token-level speculative decoding needs one tokenizer for draft and target, and these have two",

@@ -5,7 +5,7 @@ the package, an engine or a clock.
 """
 
 from a1_trt.core.conformal.calibration import CalibrationSet, Evaluation, kolmogorov, p_value_of_counts
-from a1_trt.core.conformal.categories import Category, budget_alpha, category_of
+from a1_trt.core.conformal.categories import Category, category_of
 from a1_trt.core.conformal.controllers import (
     CONTROLLERS,
     Candidate,
@@ -15,7 +15,7 @@ from a1_trt.core.conformal.controllers import (
     make_controller,
 )
 from a1_trt.core.conformal.scores import SCORES, Score, check_score, mean_nll, perplexity, tail_nll
-from a1_trt.core.conformal.sets import ordinal_rank, prediction_set, rejection_set, worst
+from a1_trt.core.conformal.sets import rejection_set, worst
 from a1_trt.core.conformal.stores import Histogram
 
 __all__ = [
@@ -30,16 +30,13 @@ __all__ = [
     "Evaluation",
     "Histogram",
     "Score",
-    "budget_alpha",
     "category_of",
     "check_score",
     "kolmogorov",
     "make_controller",
     "mean_nll",
-    "ordinal_rank",
     "p_value_of_counts",
     "perplexity",
-    "prediction_set",
     "rejection_set",
     "tail_nll",
     "worst",
