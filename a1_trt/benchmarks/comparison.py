@@ -12,7 +12,7 @@ from a1_trt.benchmarks.block_results import CALL_FIELDS, DECISION_FIELDS, cell_o
 from a1_trt.benchmarks.controller_state import Pasts
 from a1_trt.benchmarks.document import KIND, SCHEMA, settings_of, summarise, write_document
 from a1_trt.benchmarks.resources import Watch
-from a1_trt.benchmarks.strategies import Arrivals, recipe_of, run
+from a1_trt.benchmarks.strategies import Arrivals, run, strategy_of
 from a1_trt.config import Pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
@@ -63,7 +63,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in self.strategies:
-            recipe_of(name)
+            strategy_of(name)
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
             raise InvalidRequestError(
                 f"strategies are {', '.join(self.strategies)}", field="strategies", remedy="name each one once"

@@ -7,7 +7,7 @@ from typing import Any
 
 from a1_trt.benchmarks.block_results import CALL_FIELDS
 from a1_trt.benchmarks.intensity import Model, Processor, intensity
-from a1_trt.benchmarks.strategies import CallRecord, recipe_of
+from a1_trt.benchmarks.strategies import CallRecord, strategy_of
 from a1_trt.build.hardware import model_dimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
@@ -48,7 +48,7 @@ def intensities(document: Mapping[str, Any], pair: Pair, machine: Processor) -> 
         if not cell["calls"]:
             continue
         calls = [CallRecord(**dict(zip(CALL_FIELDS, call, strict=True))) for call in cell["calls"]]
-        alone = recipe_of(cell["strategy"]).one_at_a_time or document["plan"]["n_in_flight"] == 1
+        alone = strategy_of(cell["strategy"]).one_at_a_time or document["plan"]["n_in_flight"] == 1
         said = intensity(calls, document["slots"], models, machine, one_at_a_time=alone)
         keys = {key: cell[key] for key in ("strategy", "n_samples", "max_turns", "repeat", "block")}
         found.append({**keys, "wall_s": cell["wall_s"], **said})

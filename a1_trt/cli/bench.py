@@ -72,11 +72,11 @@ def list_strategies(as_json: bool) -> None:
     from a1_trt.benchmarks.strategies import STRATEGIES
 
     if as_json:
-        say_json({name: recipe.summary for name, recipe in STRATEGIES.items()})
+        say_json({name: strategy.summary for name, strategy in STRATEGIES.items()})
         return
     table = Table("strategy", "what it does", box=None)
-    for name, recipe in STRATEGIES.items():
-        table.add_row(name, recipe.summary)
+    for name, strategy in STRATEGIES.items():
+        table.add_row(name, strategy.summary)
     Console().print(table)
 
 

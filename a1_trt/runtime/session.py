@@ -16,7 +16,7 @@ from a1_trt.engine import Engine, Tokenizer, TokenLedger
 from a1_trt.errors import Cancelled, EngineUnavailable
 from a1_trt.locations import find_checkpoint
 from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
-from a1_trt.runtime.driver import Driver
+from a1_trt.runtime.driver import Driver, OnCall
 from a1_trt.runtime.metrics import Metrics
 from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role, SampleEnd
 
@@ -30,10 +30,13 @@ class Session:
 
     Args:
         pair: The pair.
-        engines: One engine per role; the session closes them.
+        engines: One engine per role.
         controller: Decides about takeovers; the pair's own, without any past, when None.
         writer: Keeps the decisions; the session closes it.
         call_timeout_s: Longest time of one call to an engine, seconds.
+        on_call: Told of every request to an engine when it is over; its call's problem is the number of the problem in
+            this session, 0, 1 and so on in the order in which they were given to it.
+        closes_engines: Close the engines with the session.
 
     Example:
         >>> async def main() -> None:
@@ -49,6 +52,8 @@ class Session:
         controller: Controller | None = None,
         writer: CalibrationWriter | None = None,
         call_timeout_s: float = 600.0,
+        on_call: OnCall | None = None,
+        closes_engines: bool = True,
     ) -> None:
         said = pair.conformal
         self.pair = pair
@@ -64,8 +69,14 @@ class Session:
             max_takeovers=said.max_takeovers,
         )
         self._driver = Driver(
-            self._scheduler, engines, ledgers_of(pair, engines), self._on_event, call_timeout_s=call_timeout_s
+            self._scheduler,
+            engines,
+            ledgers_of(pair, engines),
+            self._on_event,
+            call_timeout_s=call_timeout_s,
+            on_call=on_call,
         )
+        self._closes_engines = closes_engines
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False
 
@@ -133,7 +144,7 @@ class Session:
         for number in list(self._listeners):
             self._driver.dispatch(self._scheduler.cancel(number))
         await self._driver.aclose()
-        for engine in self.engines.values():
+        for engine in self.engines.values() if self._closes_engines else ():
             await engine.aclose()
         if self._writer is not None:
             self._writer.close()

@@ -1,10 +1,10 @@
-"""Categories of scores, and budgets as rates."""
+"""Categories of scores."""
 
 from typing import Any
 
 import pytest
 
-from a1_trt.core.conformal import budget_alpha, category_of
+from a1_trt.core.conformal import category_of
 from a1_trt.errors import InvalidRequestError
 
 
@@ -26,15 +26,3 @@ def test_a_category_that_does_not_exist(kind: Any, turn: int, field: str) -> Non
     with pytest.raises(InvalidRequestError) as caught:
         category_of(kind, turn, "p")
     assert caught.value.field == field
-
-
-def test_budget_alpha() -> None:
-    assert budget_alpha(4, 16) == 0.25
-    assert budget_alpha(1, 2) == 0.5
-
-
-@pytest.mark.parametrize(("budget", "n_samples"), [(0, 16), (16, 16), (17, 16), (-1, 4), (1.5, 4), (True, 4), (1, 1)])
-def test_a_budget_out_of_range(budget: Any, n_samples: int) -> None:
-    with pytest.raises(InvalidRequestError, match="budget is") as caught:
-        budget_alpha(budget, n_samples)
-    assert caught.value.field == "budget"

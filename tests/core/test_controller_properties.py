@@ -108,17 +108,6 @@ def test_a_histogram_tells_scores_apart_that_differ_by_a_two_thousandth(one, oth
         assert bin_of(one) != bin_of(other)
 
 
-@given(st.lists(st.floats(-9.0, 9.0), max_size=30), st.lists(st.floats(-9.0, 9.0), max_size=30), st.floats(-9.0, 9.0))
-def test_merged_histograms_equal_one_that_saw_everything(left, right, score):
-    one, other, both = Histogram(), Histogram(), Histogram()
-    for store, scores in ((one, left), (other, right), (both, left + right)):
-        for each in scores:
-            store.add(each)
-    one.merge(other)
-    assert one.count(score) == both.count(score)
-    assert len(one) == len(both)
-
-
 class StoreMachine(RuleBasedStateMachine):
     """Both stores against a plain list, under insertions and deletions in any order."""
 

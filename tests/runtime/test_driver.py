@@ -11,7 +11,7 @@ from a1_trt.engine import Generation
 from a1_trt.errors import CalibrationError, ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
 from a1_trt.runtime.calibration import read_log
-from a1_trt.runtime.driver import _first_surprise, _whole_characters
+from a1_trt.runtime.driver import _first_surprise, trim_partial_character
 from a1_trt.runtime.session import Session, open_session
 from a1_trt.runtime.virtual_time import run
 from a1_trt.types import Parameters, Problem, ProblemFinished, SampleEnd, SegmentScored
@@ -332,8 +332,8 @@ def test_what_stands_of_a_rejected_segment_keeps_its_ids_where_both_models_know_
 
 
 def test_a_character_that_is_no_cut_is_kept():
-    assert _whole_characters(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
-    assert _whole_characters(Bytes(), ()) == ((), "")
+    assert trim_partial_character(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
+    assert trim_partial_character(Bytes(), ()) == ((), "")
 
 
 def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):

@@ -5,21 +5,24 @@ the package, an engine or a clock.
 """
 
 from a1_trt.core.conformal.calibration import CalibrationSet, Evaluation, kolmogorov, p_value_of_counts
-from a1_trt.core.conformal.categories import Category, budget_alpha, category_of
+from a1_trt.core.conformal.categories import Category, category_of
 from a1_trt.core.conformal.controllers import (
     CONTROLLERS,
+    FIRST_TURN,
     Candidate,
     Controller,
     ControllerSettings,
     Decision,
+    Rank,
     make_controller,
 )
 from a1_trt.core.conformal.scores import SCORES, Score, check_score, mean_nll, perplexity, tail_nll
-from a1_trt.core.conformal.sets import ordinal_rank, prediction_set, rejection_set, worst
+from a1_trt.core.conformal.sets import ordinal_rank, rejection_set
 from a1_trt.core.conformal.stores import Histogram
 
 __all__ = [
     "CONTROLLERS",
+    "FIRST_TURN",
     "SCORES",
     "CalibrationSet",
     "Candidate",
@@ -29,8 +32,8 @@ __all__ = [
     "Decision",
     "Evaluation",
     "Histogram",
+    "Rank",
     "Score",
-    "budget_alpha",
     "category_of",
     "check_score",
     "kolmogorov",
@@ -39,8 +42,6 @@ __all__ = [
     "ordinal_rank",
     "p_value_of_counts",
     "perplexity",
-    "prediction_set",
     "rejection_set",
     "tail_nll",
-    "worst",
 ]

@@ -1,4 +1,4 @@
-"""Which past scores a new one is ranked among, and what a budget of takeovers means as a rate."""
+"""Which past scores a new one is ranked among."""
 
 from __future__ import annotations
 
@@ -38,27 +38,3 @@ def category_of(kind: Category, turn: int, problem_id: str) -> str:
     if turn < 3:
         return f"turn {turn + 1}"
     return "turn 4-6" if turn < 6 else "turn 7+"
-
-
-def budget_alpha(budget: int, n_samples: int) -> float:
-    """The rejection rate alpha = B / m at which B of m samples are taken over on average.
-
-    Args:
-        budget: B, from 1 to n_samples - 1.
-        n_samples: m, at least 2.
-
-    Raises:
-        InvalidRequestError: One of them is out of range.
-
-    Example:
-        >>> budget_alpha(4, 16)
-        0.25
-    """
-    whole = isinstance(budget, int) and not isinstance(budget, bool)
-    if not whole or not 0 < budget < n_samples:
-        raise InvalidRequestError(
-            f"budget is {budget!r} of {n_samples} samples",
-            field="budget",
-            remedy="give a whole number of at least 1 and less than n_samples",
-        )
-    return budget / n_samples

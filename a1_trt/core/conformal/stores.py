@@ -99,22 +99,6 @@ class Histogram:
             return float(greater), 0.0
         return float(greater + _sum(bins[place + 1 :])), float(bins[place])
 
-    def merge(self, other: Histogram) -> None:
-        """Take in all scores of another one.
-
-        Example:
-            >>> one, other = Histogram(), Histogram()
-            >>> one.add(1.0), other.add(2.0)
-            (None, None)
-            >>> one.merge(other)
-            >>> one.count(1.5), len(one)
-            ((1.0, 0.0), 2)
-        """
-        for block, bins in other._blocks.items():
-            self._blocks[block] = self._blocks.get(block, 0.0) + bins
-        self._sums += other._sums
-        self._n += other._n
-
     def scale(self, factor: float) -> None:
         """Multiply all weights."""
         for bins in self._blocks.values():

@@ -38,9 +38,25 @@ def candidate(
     score: float,
     category: Category,
     parameters: Parameters,
-    quota: tuple[int, int] | None = None,
+    *,
+    taken: tuple[int, int] = (0, 0),
+    rank: tuple[int, int] = (1, 1),
 ) -> Candidate:
-    """What the controller is asked about a scored segment."""
+    """What the controller is asked about a scored segment.
+
+    Args:
+        problem: The sample's problem.
+        sample: Number of the sample.
+        turn: Its turn, from 0.
+        score: Nonconformity score of its segment.
+        category: Which past scores it is ranked among.
+        parameters: Those of the problem.
+        taken: Takeovers among the samples that were judged in this turn so far, and the number of those.
+        rank: Its rank among the segments that are judged together, from 1 for the strangest, and their number.
+    """
+    quota = None
+    if parameters.exact_budget:
+        quota = round(parameters.alpha * parameters.n_samples) - taken[0], parameters.n_samples - taken[1]
     return Candidate(
         score=score,
         category=category_of(category, turn, problem.key),
@@ -49,20 +65,8 @@ def candidate(
         # Both names: callers may call all their problems the same, or ask for one twice.
         u=uniform(parameters.seed, f"{problem.id} {problem.key}", sample, turn),
         quota=quota,
+        rank=rank,
     )
-
-
-def quota(parameters: Parameters, used: int, seen: int) -> tuple[int, int] | None:
-    """Takeovers and samples that are left of a problem's turn, where exactly so many takeovers are wanted.
-
-    Args:
-        parameters: Those of the problem.
-        used: Takeovers among its samples that were scored in this turn so far.
-        seen: Number of those samples.
-    """
-    if not parameters.exact_budget:
-        return None
-    return round(parameters.alpha * parameters.n_samples) - used, parameters.n_samples - seen
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
@@ -138,14 +142,14 @@ def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
     return Signal.FINISH, SampleEnd.FAILED
 
 
-def released(held: Sequence[Call], n_busy: int) -> list[Call]:
-    """Which calls that a barrier holds may join the queue: when no other is left there, those of the earliest phase.
+def released(held: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+    """What a barrier lets go once no other call of the problem is under way: the earliest phase, in sample order.
 
-    Args:
-        held: Calls of one problem.
-        n_busy: Calls of that problem that are queued or in flight.
+    Returns:
+        The calls that go, and those that stay.
     """
-    if n_busy or not held:
-        return []
-    first = min((call.turn, _PHASE[call.kind]) for call in held)
-    return [call for call in held if (call.turn, _PHASE[call.kind]) == first]
+    phases = [(call.turn, _PHASE[call.kind]) for call in held]
+    first = min(phases, default=None)
+    going = [call for call, phase in zip(held, phases, strict=True) if phase == first]
+    staying = [call for call, phase in zip(held, phases, strict=True) if phase != first]
+    return sorted(going, key=lambda call: call.key.sample), staying

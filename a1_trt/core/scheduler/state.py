@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from a1_trt.core.reasoning.answers import boxed
 from a1_trt.core.reasoning.votes import count_votes, is_settled
+from a1_trt.core.scheduler import policy
+from a1_trt.core.scheduler.speculative import DraftAhead
 from a1_trt.core.scheduler.states import State
 from a1_trt.errors import A1Error
 from a1_trt.types import (
     Call,
+    Completion,
+    Logprobs,
     Parameters,
     Problem,
     Result,
@@ -35,6 +39,7 @@ class Sample:
         opened: Number of segments before the current turn.
         losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
         answer: What the chain answers, once it has ended with an answer.
+        ahead: The next turn's draft, where it was asked for before this turn is decided.
     """
 
     state: State
@@ -50,6 +55,7 @@ class Sample:
     end: SampleEnd | None = None
     answer: str | None = None
     error: A1Error | None = None
+    ahead: DraftAhead | None = None
 
     @property
     def text(self) -> str:
@@ -65,7 +71,7 @@ class Sample:
             self.error = None
 
     def close_turn(self) -> None:
-        """Book the current turn and open the next one."""
+        """Record the current turn and open the next one."""
         if len(self.segments) > self.opened:
             self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover, self.forced))
         self.opened = len(self.segments)
@@ -80,26 +86,35 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Work:
+class ProblemState:
     """One problem at work.
 
     Args:
-        held: Its calls that a barrier holds back.
-        busy: Ids of its calls that are queued or in flight.
+        number: Its number in the scheduler.
+        held: Calls that a barrier holds back.
+        busy: Calls that are queued or in flight, by id; drafts ahead are not among them.
+        scored: Scores, and the log-probs that they are of, of the samples that are still to be judged.
         n_open: Samples that are still at work.
     """
 
+    number: int
     problem: Problem
     parameters: Parameters
     samples: list[Sample]
     held: list[Call] = field(default_factory=list)
-    busy: set[int] = field(default_factory=set)
+    busy: dict[int, Call] = field(default_factory=dict)
+    scored: dict[int, tuple[float, Logprobs]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     n_open: int = field(init=False)
-    _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _takeovers: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.n_open = len(self.samples)
+
+    @property
+    def has_barrier(self) -> bool:
+        """Whether the samples go through every phase of a turn together."""
+        return self.parameters.admission == "barrier"
 
     def finish(self, index: int, end: SampleEnd) -> SampleFinished:
         """End a sample."""
@@ -108,14 +123,34 @@ class Work:
         self.n_open -= 1
         return SampleFinished(index, end, sample.answer)
 
-    def spent(self, turn: int) -> tuple[int, int]:
-        """Takeovers among the samples that were scored in a turn so far, and the number of those."""
-        return self._spent.get(turn, (0, 0))
+    def takeovers_in(self, turn: int) -> tuple[int, int]:
+        """Takeovers among the samples that were judged in a turn so far, and the number of those."""
+        return self._takeovers.get(turn, (0, 0))
 
-    def spend(self, turn: int, takeover: bool) -> None:
-        """Count one more scored segment of a turn."""
-        used, seen = self.spent(turn)
-        self._spent[turn] = used + takeover, seen + 1
+    def count_decision(self, turn: int, takeover: bool) -> None:
+        """Count one more judged segment of a turn."""
+        used, seen = self.takeovers_in(turn)
+        self._takeovers[turn] = used + takeover, seen + 1
+
+    def release(self) -> list[Call]:
+        """Take the calls that may go now out of those that a barrier holds."""
+        going, self.held = policy.released(self.held)
+        return going
+
+    def keep_ahead(self, completion: Completion) -> None:
+        """Keep what came back of a draft ahead for later, or count its tokens where nobody wants it any more."""
+        ahead = self.samples[completion.call.key.sample].ahead
+        if ahead is not None and ahead.call.id == completion.call.id:
+            ahead.completion = completion
+        else:
+            self.discard(completion)
+
+    def discard(self, completion: Completion) -> None:
+        """Count the tokens of a draft ahead that was made for nothing."""
+        if isinstance(completion.outcome, Segment):
+            self.counts["draft_calls"] += 1
+            self.counts["draft_tokens"] += completion.outcome.n_tokens
+            self.counts["discarded_tokens"] += completion.outcome.n_tokens
 
     def votes(self) -> tuple[tuple[str, int], ...]:
         """The votes of the samples that have ended."""

@@ -1,102 +1,111 @@
-"""Booking what came back: a segment, a score or an error, and what follows from it."""
+"""What a completion or a decision does to its sample, and what follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
-from a1_trt.core.conformal import Category, Controller, Decision, Score, mean_nll
+from a1_trt.core.conformal import Decision, Score, mean_nll
 from a1_trt.core.scheduler import policy
-from a1_trt.core.scheduler.state import Sample, Work
+from a1_trt.core.scheduler.seeds import call_seed
+from a1_trt.core.scheduler.state import ProblemState
 from a1_trt.core.scheduler.states import Signal
 from a1_trt.errors import ScoreShapeError
-from a1_trt.types import Call, Completion, Event, Logprobs, SampleEnd, Segment, SegmentScored, SegmentWritten
+from a1_trt.types import (
+    Call,
+    CallKind,
+    Completion,
+    Event,
+    Logprobs,
+    SampleEnd,
+    SampleKey,
+    Segment,
+    SegmentScored,
+    SegmentWritten,
+)
 
 
-class Books:
-    """Writes completions into the records of samples and problems.
+def book(state: ProblemState, completion: Completion, score: Score, events: list[Event]) -> policy.Verdict | None:
+    """Apply a completion to its sample.
 
     Args:
-        controller: Decides which segments are taken over.
+        state: The call's problem.
+        completion: What came back.
         score: Nonconformity score of a segment's log-probs.
-        category: Which past scores a new one is ranked among.
-        has_room: Whether there is room for another takeover; a segment without room is accepted, counted as forced.
+        events: What happened is added to these.
+
+    Returns:
+        What follows; None after a score, which is still to be judged.
     """
+    call, outcome = completion.call, completion.outcome
+    sample = state.samples[call.key.sample]
+    state.counts[f"{call.kind}_calls"] += 1
+    if isinstance(outcome, Segment):
+        return _book_segment(state, completion, outcome, events)
+    if isinstance(outcome, Logprobs):
+        return _book_score(state, call.key.sample, outcome, score)
+    sample.error = outcome
+    if call.kind == "score":
+        state.counts["n_score_errors"] += 1
+    return policy.after_error(call, outcome, state.parameters)
 
-    def __init__(self, controller: Controller, score: Score, category: Category, has_room: Callable[[], bool]) -> None:
-        self._controller = controller
-        self._score = score
-        self._category: Category = category
-        self._has_room = has_room
 
-    def book(self, work: Work, sample: Sample, completion: Completion, events: list[Event]) -> policy.Verdict:
-        """Take in what came back and decide what follows."""
-        call, outcome = completion.call, completion.outcome
-        work.counts[f"{call.kind}_calls"] += 1
-        if isinstance(outcome, Segment):
-            return self._book_segment(work, sample, call, outcome, events)
-        if isinstance(outcome, Logprobs):
-            return self._book_score(work, sample, call, outcome, events)
-        sample.error = outcome
-        verdict = policy.after_error(call, outcome, work.parameters)
-        if call.kind == "score":
-            work.counts["n_score_errors"] += 1
-        return verdict
+def decide(state: ProblemState, index: int, decision: Decision, events: list[Event]) -> policy.Verdict:
+    """Apply a controller's decision to a scored sample."""
+    sample = state.samples[index]
+    turn, last = sample.turn, sample.segments[-1]
+    score, logprobs = state.scored.pop(index)
+    sample.score, sample.p_value = score, decision.p_value
+    sample.takeover, sample.forced = decision.takeover, decision.forced
+    state.count_decision(turn, decision.takeover)
+    state.counts["n_scored"] += 1
+    state.counts["n_takeovers"] += decision.takeover
+    state.counts["n_forced"] += decision.forced is not None
+    kept = None
+    if decision.takeover:
+        sample.segments, kept = policy.rewound(sample.segments, logprobs, state.parameters)
+    events.append(SegmentScored(index, turn, score, decision.p_value, decision.takeover, decision.forced, kept))
+    if decision.takeover:
+        return Signal.REJECTED, None
+    return policy.after_turn(sample.text, last, turn, state.parameters)
 
-    @staticmethod
-    def _book_segment(work: Work, sample: Sample, call: Call, segment: Segment, events: list[Event]) -> policy.Verdict:
-        sample.segments = (*call.segments, segment)
-        work.counts[f"{segment.role}_tokens"] += segment.n_tokens
-        events.append(SegmentWritten(call.key.sample, call.turn, segment))
-        if call.kind == "takeover":
-            return policy.after_turn(sample.text, segment, call.turn, work.parameters)
-        verdict = policy.after_draft(sample.text, segment, work.parameters)
-        if not segment.text and verdict != (Signal.FINISH, SampleEnd.ANSWERED):
-            work.counts["n_score_errors"] += 1
-            sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
-        return verdict
 
-    def _book_score(
-        self, work: Work, sample: Sample, call: Call, logprobs: Logprobs, events: list[Event]
-    ) -> policy.Verdict:
-        try:
-            score = self._score(logprobs.values, sample.losses)
-            sample.losses.append(mean_nll(logprobs.values))
-        except ScoreShapeError as error:
-            sample.error = error
-            work.counts["n_score_errors"] += 1
-            return policy.unscored(work.parameters)
-        decision = self._judge(work, call, score)
-        sample.score, sample.p_value = score, decision.p_value
-        sample.takeover, sample.forced = decision.takeover, decision.forced
-        work.counts["n_scored"] += 1
-        work.counts["scored_tokens"] += len(logprobs.values)
-        work.counts["n_takeovers"] += decision.takeover
-        work.counts["n_forced"] += decision.forced is not None
-        kept = None
-        if sample.takeover:
-            sample.segments, kept = policy.rewound(sample.segments, logprobs, work.parameters)
-        events.append(
-            SegmentScored(call.key.sample, call.turn, score, decision.p_value, decision.takeover, decision.forced, kept)
-        )
-        if sample.takeover:
-            return Signal.REJECTED, None
-        return policy.after_turn(sample.text, call.segments[-1], call.turn, work.parameters)
+def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, turn: int) -> Call:
+    """A call for a sample's turn."""
+    parameters = state.parameters
+    return Call(
+        id=call_id,
+        kind=kind,
+        key=SampleKey(state.number, index),
+        turn=turn,
+        problem=state.problem.text,
+        segments=state.samples[index].segments,
+        max_tokens=policy.max_new_tokens(kind, parameters),
+        temperature=parameters.temperature,
+        seed=call_seed(parameters.seed, state.problem.id, index, turn, kind),
+    )
 
-    def _judge(self, work: Work, call: Call, score: float) -> Decision:
-        """Ask the controller, unless there is no room for a takeover, and tell it what was decided."""
-        candidate = policy.candidate(
-            work.problem,
-            call.key.sample,
-            call.turn,
-            score,
-            self._category,
-            work.parameters,
-            policy.quota(work.parameters, *work.spent(call.turn)),
-        )
-        decision = self._controller.decide(candidate)
-        if decision.takeover and not self._has_room():
-            decision = replace(decision, takeover=False, forced="cap")
-        self._controller.update(candidate, decision)
-        work.spend(call.turn, decision.takeover)
-        return decision
+
+def _book_segment(state: ProblemState, completion: Completion, segment: Segment, events: list[Event]) -> policy.Verdict:
+    call = completion.call
+    sample = state.samples[call.key.sample]
+    sample.segments = (*call.segments, segment)
+    state.counts[f"{segment.role}_tokens"] += segment.n_tokens
+    events.append(SegmentWritten(call.key.sample, call.turn, segment))
+    if call.kind == "takeover":
+        return policy.after_turn(sample.text, segment, call.turn, state.parameters)
+    verdict = policy.after_draft(sample.text, segment, state.parameters)
+    if not segment.text and verdict != (Signal.FINISH, SampleEnd.ANSWERED):
+        state.counts["n_score_errors"] += 1
+        sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
+    return verdict
+
+
+def _book_score(state: ProblemState, index: int, logprobs: Logprobs, score: Score) -> policy.Verdict | None:
+    sample = state.samples[index]
+    try:
+        state.scored[index] = score(logprobs.values, sample.losses), logprobs
+        sample.losses.append(mean_nll(logprobs.values))
+    except ScoreShapeError as error:
+        sample.error = error
+        state.counts["n_score_errors"] += 1
+        return policy.unscored(state.parameters)
+    state.counts["scored_tokens"] += len(logprobs.values)
+    return None
