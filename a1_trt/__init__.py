@@ -25,6 +25,7 @@ from a1_trt.errors import (
     ContextLengthError,
     DeadlineExceeded,
     DeployError,
+    EmptySegment,
     EngineError,
     EngineOverloaded,
     EngineTimeout,
@@ -32,6 +33,7 @@ from a1_trt.errors import (
     InvalidRequestError,
     ProtocolError,
     ScoreShapeError,
+    ScoringUnavailable,
 )
 from a1_trt.locations import list_pairs
 from a1_trt.types import (
@@ -44,6 +46,7 @@ from a1_trt.types import (
     SampleFinished,
     Segment,
     SegmentScored,
+    SegmentUnscored,
     SegmentWritten,
     Trajectory,
     Turn,
@@ -79,6 +82,7 @@ __all__ = [
     "ContextLengthError",
     "DeadlineExceeded",
     "DeployError",
+    "EmptySegment",
     "EngineError",
     "EngineOverloaded",
     "EngineTimeout",
@@ -95,8 +99,10 @@ __all__ = [
     "SampleEnd",
     "SampleFinished",
     "ScoreShapeError",
+    "ScoringUnavailable",
     "Segment",
     "SegmentScored",
+    "SegmentUnscored",
     "SegmentWritten",
     "Session",
     "Trajectory",

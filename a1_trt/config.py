@@ -130,7 +130,11 @@ class Conformal(_Strict):
         max_takeovers: Most takeovers that wait or are in flight at once, over all problems.
         smoothed: Smoothed p-values, exactly uniform under exchangeability.
         store: "exact", or "histogram": the same memory for any number of scores.
-        on_score_error: What happens to a segment that could not be scored; accepting it silently is not on offer.
+        on_score_error: What happens to a segment that could not be scored. It never stands: the target writes in its
+            place, from its start ("takeover"), or the sample fails ("fail").
+        max_unscored: Share of the last 200 score calls (20 at least) that may fail. Above it, a problem fails as a
+            whole when a score of it fails, and nothing is ready, until 20 scores in a row have come. A problem of which
+            4 scores failed before any came fails, too. At 1 neither happens.
         calibration: File of decisions to start from, written by ``a1-trt calibrate run`` or by an earlier run with
             `keep` (relative to the pair file). For "static" and "published" they are the only scores that count.
         keep: Add this run's decisions to that file as they are made; it is made if it is not there.
@@ -150,6 +154,7 @@ class Conformal(_Strict):
     smoothed: bool = True
     store: Literal["exact", "histogram"] = "exact"
     on_score_error: Literal["takeover", "fail"] = "takeover"
+    max_unscored: float = Field(default=0.05, ge=0.0, le=1.0)
     calibration: str | None = None
     keep: bool = False
 

@@ -11,7 +11,9 @@
     │   ├── EngineTimeout          did not answer in time          (retryable)
     │   ├── EngineOverloaded       its queue is full               (retryable)
     │   ├── ContextLengthError     the prompt does not fit the model's context
-    │   └── ScoreShapeError        fewer log-probs than segment tokens; never retried, never a score
+    │   ├── ScoreShapeError        fewer log-probs than segment tokens; never retried, never a score
+    │   ├── EmptySegment           the draft wrote nothing that could be scored
+    │   └── ScoringUnavailable     too many segments go unscored for results to be given   (retryable)
     ├── DeadlineExceeded       the caller's deadline passed                         exit 4
     ├── Cancelled              the caller cancelled the request                     exit 130
     ├── ProtocolError          a caller misused the scheduler; its state is unchanged
@@ -145,6 +147,19 @@ class ScoreShapeError(EngineError):
     """An engine returned fewer log-probs than the segment has tokens. Such an answer never becomes a score."""
 
     code = "score_shape"
+
+
+class EmptySegment(EngineError):
+    """The draft wrote an empty segment, which has no score."""
+
+    code = "empty_segment"
+
+
+class ScoringUnavailable(EngineError):
+    """So many segments could not be scored that no result is given."""
+
+    code = "scoring_unavailable"
+    retryable = True
 
 
 class DeadlineExceeded(A1Error):

@@ -68,7 +68,8 @@ class Parameters:
             and the target goes on from before it. Off in the published method.
         strategy: "a1", or one model alone: "target_only", "draft_only".
         admission: "async", or "barrier": the samples of a problem advance turn by turn together (the baseline).
-        on_score_error: What happens to a segment that could not be scored; it is never accepted silently.
+        on_score_error: What happens to a segment that could not be scored. It never stands: the target writes it anew
+            from its start ("takeover"), or the sample fails ("fail").
         exact_budget: Take over exactly round(alpha n_samples) of the samples of a turn, rather than that many on
             average; at most that many in turns which some samples did not live to see.
         takeover_from: Where the target goes on in a rejected segment: at its "end" (the published method, nothing is
@@ -213,6 +214,7 @@ class Turn:
         p_value: Its conformal p-value in (0, 1].
         takeover: Whether the target took over.
         forced: The hard limit that overruled the controller, if one did.
+        unscored: Why the draft's segment could not be scored, if it could not; it is not among `segments`.
     """
 
     segments: tuple[Segment, ...]
@@ -220,6 +222,7 @@ class Turn:
     p_value: float | None = None
     takeover: bool = False
     forced: str | None = None
+    unscored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +253,10 @@ class Usage:
         n_scored: Segments scored.
         n_takeovers: Scored segments that the target took over.
         n_forced: Decisions in which a hard limit overruled the controller.
-        n_score_errors: Segments that could not be scored.
+        n_unscored: Segments that could not be scored; none of them stands in a chain.
         n_stopped: Samples stopped early because the vote was settled.
-        discarded_tokens: Of the draft's tokens, those drafted ahead for nothing; cancelled calls count no tokens.
+        discarded_tokens: Of the draft's tokens, those drafted ahead for nothing and those of segments that could not be
+            scored; cancelled calls count no tokens.
     """
 
     draft_tokens: int = 0
@@ -264,7 +268,7 @@ class Usage:
     n_scored: int = 0
     n_takeovers: int = 0
     n_forced: int = 0
-    n_score_errors: int = 0
+    n_unscored: int = 0
     n_stopped: int = 0
     discarded_tokens: int = 0
 
@@ -285,6 +289,8 @@ class Result:
         trajectories: All samples, in order.
         usage: What it cost.
         wall_s: Seconds from submission to the result.
+        error: Why the problem failed, if it did: the first sample's error where all have failed, or
+            `ScoringUnavailable`. A session raises it, so nobody gets such a result of one.
     """
 
     problem: Problem
@@ -293,6 +299,7 @@ class Result:
     trajectories: tuple[Trajectory, ...]
     usage: Usage
     wall_s: float = 0.0
+    error: A1Error | None = None
 
     @property
     def rejection_rate(self) -> float | None:
@@ -333,6 +340,24 @@ class SegmentScored:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentUnscored:
+    """Event: the draft's segment could not be scored and is dropped.
+
+    Args:
+        sample: Number of the sample.
+        turn: Its turn, from 0.
+        reason: The code of the error, such as "engine_unavailable", "engine_timeout" or "score_shape"; "empty_segment"
+            where the draft wrote nothing.
+        takeover: Whether the target writes in its place, from its start; else the sample ends.
+    """
+
+    sample: int
+    turn: int
+    reason: str
+    takeover: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SampleFinished:
     """Event: a sample ended."""
 
@@ -348,4 +373,4 @@ class ProblemFinished:
     result: Result = field(repr=False)
 
 
-Event = SegmentWritten | SegmentScored | SampleFinished | ProblemFinished
+Event = SegmentWritten | SegmentScored | SegmentUnscored | SampleFinished | ProblemFinished

@@ -15,17 +15,19 @@ from a1_trt.types import (
     SampleFinished,
     Segment,
     SegmentScored,
+    SegmentUnscored,
     SegmentWritten,
     Trajectory,
     Turn,
     Usage,
 )
 
-_DECISION = ("score", "p_value", "takeover", "forced")
+_DECISION = ("score", "p_value", "takeover", "forced", "unscored")
 
 _NAMES: dict[type, str] = {
     SegmentWritten: "segment",
     SegmentScored: "score",
+    SegmentUnscored: "unscored",
     SampleFinished: "sample",
     ProblemFinished: "result",
 }
@@ -58,6 +60,8 @@ def event_from_dict(document: dict[str, Any]) -> Event:
         return SegmentWritten(said["sample"], said["turn"], _segment_from_dict(said["segment"]))
     if kind == "score":
         return SegmentScored(**said)
+    if kind == "unscored":
+        return SegmentUnscored(**said)
     if kind == "sample":
         return SampleFinished(said["sample"], SampleEnd(said["end"]), said["answer"])
     return ProblemFinished(result_from_dict(said))
@@ -109,6 +113,7 @@ def _trajectory_to_dict(trajectory: Trajectory) -> dict[str, Any]:
                 "p_value": turn.p_value,
                 "takeover": turn.takeover,
                 "forced": turn.forced,
+                "unscored": turn.unscored,
             }
             for turn in trajectory.turns
         ],

@@ -8,8 +8,16 @@ from typing import Any
 import click
 
 from a1_trt.cli.options import json_option, pair_option, parameter_options
-from a1_trt.cli.output import percent, say_json
-from a1_trt.types import Event, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentWritten
+from a1_trt.cli.output import note, percent, say_json
+from a1_trt.types import (
+    Event,
+    ProblemFinished,
+    Result,
+    SampleFinished,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+)
 
 
 @click.command()
@@ -44,12 +52,15 @@ def solve(
     with Client(url or pair) as client:
         if live:
             for event in client.stream(text, deadline_s=deadline_s, **parameters):
+                if isinstance(event, ProblemFinished):
+                    _warn(event.result)
                 if as_json:
                     say_json(event_to_dict(event), indent=None)
                 else:
                     _tell(event)
             return
         result = client.solve(text, deadline_s=deadline_s, **parameters)
+    _warn(result)
     if as_json:
         say_json(result_to_dict(result))
     else:
@@ -64,10 +75,18 @@ def _tell(event: Event) -> None:
         verdict = "the target takes over" if event.takeover else "kept"
         name = f"sample {event.sample} turn {event.turn + 1}"
         click.echo(f"{name} score {event.score:.3f}, p-value {event.p_value:.3f}: {verdict}")
+    elif isinstance(event, SegmentUnscored):
+        verdict = "the target takes over" if event.takeover else "the sample ends"
+        click.echo(f"sample {event.sample} turn {event.turn + 1} not scored ({event.reason}): dropped, {verdict}")
     elif isinstance(event, SampleFinished):
         click.echo(f"sample {event.sample} {event.end.value}: {event.answer if event.answer is not None else '-'}")
     elif isinstance(event, ProblemFinished):
         _summary(event.result)
+
+
+def _warn(result: Result) -> None:
+    if result.usage.n_unscored:
+        note(f"warning: {result.usage.n_unscored} segments could not be scored and were dropped")
 
 
 def _summary(result: Result) -> None:

@@ -154,6 +154,7 @@ def a1_of(result: Result, wish: Wish) -> dict[str, Any]:
             },
             "n_scored": usage.n_scored,
             "n_takeovers": usage.n_takeovers,
+            "n_unscored": usage.n_unscored,
             "n_stopped": usage.n_stopped,
         },
         "samples": [

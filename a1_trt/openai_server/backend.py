@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from itertools import count
+from typing import Any, Literal, Protocol, Self, get_args
 
 import httpx
 
@@ -17,7 +19,7 @@ from a1_trt.openai_server.registry import Registry
 from a1_trt.runtime.session import ROLES, Session, ledgers_of, open_engines
 from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.probe import probe
-from a1_trt.types import Event, Problem, Role, SegmentScored, SegmentWritten
+from a1_trt.types import Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
 
 _CANARY_S = 10.0
 _PROBE_S = 3.0
@@ -26,6 +28,11 @@ _CALIBRATION_S = 30.0
 _CANARY = Problem("1 + 1?")
 # A draft alone is not scored, so this leaves nothing in the calibration.
 _UNSCORED: Overrides = {"strategy": "draft_only", "n_samples": 1, "max_turns": 1, "draft_tokens": 1}
+_NO_SCORES = re.compile(r"^a1_scoring_available(\{[^}]*\})? 0(\.0*)?$", re.MULTILINE)
+_TOO_MANY_UNSCORED = "too many of the last segments could not be scored"
+
+Part = Literal["draft", "target", "scorer"]
+"""What has to be at work: the generators of both models, and the target's scorer."""
 
 
 class Backend(Protocol):
@@ -51,7 +58,7 @@ class Backend(Protocol):
 
 
 class Pulse:
-    """Whether engines are at work: known from real work of late, or found out with a call for one token.
+    """Whether the parts of the engines are at work: known from real work of late, or found out with a small call.
 
     Args:
         engines: The engines.
@@ -61,25 +68,43 @@ class Pulse:
     def __init__(self, engines: Mapping[Role, Engine], prompts: Mapping[Role, list[int]]) -> None:
         self._engines = engines
         self._prompts = prompts
-        self._seen_s: dict[Role, float] = {}
+        self._seen_s: dict[Part, float] = {}
+        self._numbers = count()
+        self._scoring: asyncio.Future[list[float]] | None = None
 
-    def saw(self, role: Role) -> None:
-        """An engine has done something."""
-        self._seen_s[role] = time.monotonic()
+    def saw(self, part: Part) -> None:
+        """A part has done something."""
+        self._seen_s[part] = time.monotonic()
 
-    async def check(self, role: Role) -> str:
-        """A word on an engine: "ok", or what is wrong."""
-        if time.monotonic() - self._seen_s.get(role, -_CANARY_S) < _CANARY_S:
+    def missed(self, part: Part) -> None:
+        """A part has failed: what it did before says nothing any more."""
+        self._seen_s.pop(part, None)
+
+    async def check(self, part: Part) -> str:
+        """A word on a part: "ok", or what is wrong."""
+        if time.monotonic() - self._seen_s.get(part, -_CANARY_S) < _CANARY_S:
             return "ok"
         try:
             async with asyncio.timeout(_PROBE_S):
-                await self._engines[role].generate(self._prompts[role], max_tokens=1, temperature=0.0, seed=0)
+                await self._ask(part)
         except TimeoutError:
-            return str(EngineTimeout(f"no token within {_PROBE_S} s"))
+            return str(EngineTimeout(f"no {'score' if part == 'scorer' else 'token'} within {_PROBE_S} s"))
         except A1Error as error:
             return str(error)
-        self.saw(role)
+        self.saw(part)
         return "ok"
+
+    async def _ask(self, part: Part) -> None:
+        if part == "scorer":
+            if self._scoring is None or self._scoring.done():
+                target = self._engines["target"]
+                # Other tokens each time: engines remember scores.
+                segment = target.tokenizer.encode(f" {next(self._numbers)}")
+                self._scoring = asyncio.ensure_future(target.score(self._prompts["target"], segment))
+            # The first score may load a model for longer than a probe waits: it goes on for the next one.
+            await asyncio.shield(self._scoring)
+        else:
+            await self._engines[part].generate(self._prompts[part], max_tokens=1, temperature=0.0, seed=0)
 
 
 class _Solving:
@@ -102,11 +127,13 @@ class _Solving:
         if isinstance(event, SegmentWritten):
             self._pulse.saw(event.segment.role)
         elif isinstance(event, SegmentScored):
-            self._pulse.saw("target")
+            self._pulse.saw("scorer")
+        elif isinstance(event, SegmentUnscored):
+            self._pulse.missed("scorer")
 
     async def _engines_say(self) -> dict[str, Any]:
-        draft, target = await asyncio.gather(*(self._pulse.check(role) for role in ROLES))
-        return {"draft": draft, "target": target}
+        parts: tuple[Part, ...] = get_args(Part)
+        return dict(zip(parts, await asyncio.gather(*map(self._pulse.check, parts)), strict=True))
 
 
 class LocalBackend(_Solving):
@@ -125,7 +152,9 @@ class LocalBackend(_Solving):
     async def readiness(self) -> dict[str, Any]:
         """See `Backend`. A session that is open has read its calibration."""
         said = await self._engines_say()
-        ready = said["draft"] == said["target"] == "ok"
+        if not self._session.is_scoring:
+            said["scorer"] = _TOO_MANY_UNSCORED
+        ready = all(word == "ok" for word in said.values())
         return {"ready": ready, **said, "calibration": f"{len(self._session.controller)} scores"}
 
     async def metrics(self) -> str:
@@ -181,6 +210,8 @@ class TritonBackend(_Solving):
     async def readiness(self) -> dict[str, Any]:
         """See `Backend`. The model a1 reads its calibration at its first request, so one has to have been answered."""
         said = await self._engines_say()
+        if _NO_SCORES.search(await self.metrics()):
+            said["scorer"] = _TOO_MANY_UNSCORED
         try:
             await asyncio.to_thread(probe, self._url, ("a1",), timeout_s=_PROBE_S)
             if not self._is_calibrated:

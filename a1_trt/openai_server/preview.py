@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from a1_trt.types import Event, Parameters, Segment, SegmentScored, SegmentWritten
+from a1_trt.types import Event, Parameters, Segment, SegmentScored, SegmentUnscored, SegmentWritten
 
 
 class LeadingChain:
     """Follows the first sample whose text is decided on, and tells of it only what stays.
 
-    A draft's segment is told once the target has let it stand, or as far as it has. A chain whose segment could not be
-    scored goes quiet until the result is there.
+    A draft's segment is told once the target has let it stand, or as far as it has.
 
     Args:
         parameters: How the problem is solved.
@@ -22,7 +21,6 @@ class LeadingChain:
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._open: dict[int, str] = {}
-        self._quiet: set[int] = set()
         self.sample: int | None = None
         self.told = ""
 
@@ -33,18 +31,18 @@ class LeadingChain:
         if isinstance(event, SegmentScored):
             text = self._open.pop(event.sample, "")
             return self._tell(event.sample, text if event.kept is None else event.kept)
+        if isinstance(event, SegmentUnscored):
+            self._open.pop(event.sample, None)
         return ""
 
     def _written(self, sample: int, segment: Segment) -> str:
-        if sample in self._open:  # the last segment was never scored: whether it stood is not known
-            self._quiet.add(sample)
         if segment.role == "draft" and self._parameters.strategy == "a1":
             self._open[sample] = segment.text
             return ""
         return self._tell(sample, segment.text)
 
     def _tell(self, sample: int, text: str) -> str:
-        if sample in self._quiet or self.sample not in (None, sample):
+        if self.sample not in (None, sample):
             return ""
         self.sample = sample
         self.told += text

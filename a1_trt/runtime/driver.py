@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Literal
 
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.engine import Engine, Tokenizer, TokenLedger
-from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout, ScoreShapeError
 from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Role, Segment
 
 _LOG = logging.getLogger(__name__)
 _RETRIES = 2
 _BACKOFF_S = 0.05
+_CANARY_S = 10.0
+_CANARY = "1 + 1?"
 _LONGEST_CHARACTER = 4
 """Tokens a character can be cut into: UTF-8 has at most 4 bytes."""
 
@@ -95,6 +98,19 @@ class CallRunner:
             await asyncio.sleep(_BACKOFF_S * 2**attempt)
         raise AssertionError("unreachable")
 
+    async def can_score(self, number: int) -> bool:
+        """Whether the target scores a few tokens: others for each number, so that no memory of scores knows them."""
+        engine = self._engines["target"]
+        try:
+            async with asyncio.timeout(min(_CANARY_S, self._call_timeout_s)):
+                await engine.score(self._ledgers["target"].render(_CANARY), engine.tokenizer.encode(f" {number}"))
+        except (A1Error, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 - as in `make`
+            _LOG.exception("a canary score failed")
+            return False
+        return True
+
     async def _ask(self, call: Call) -> Segment | Logprobs:
         engine, ledger = self._engines[call.role], self._ledgers[call.role]
         if call.kind == "score":
@@ -102,6 +118,8 @@ class CallRunner:
             with self._reported(call, len(prompt)) as request:
                 values = tuple(await engine.score(prompt, segment))
                 request.n_scored_tokens = len(segment)
+            if len(values) != len(segment):
+                raise ScoreShapeError(f"{len(values)} log-probs came back for {len(segment)} tokens", role=call.role)
             ids, text = trim_partial_character(engine.tokenizer, tuple(segment[: _first_surprise(values)]))
             return Logprobs(values, text, ids if call.segments[-1].role in ledger.shared else ())
         prompt = ledger.prompt(call)
@@ -147,6 +165,8 @@ class Driver:
         on_event: Told of every event with its problem's number, in order.
         call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
         on_call: Told of every request to an engine when it is over.
+        canary_s: Pause between canary scores that fail, seconds. They are asked for while scoring is unavailable, so
+            that it comes back even where nobody sends problems.
     """
 
     def __init__(
@@ -158,10 +178,13 @@ class Driver:
         *,
         call_timeout_s: float = 600.0,
         on_call: OnCall | None = None,
+        canary_s: float = 1.0,
     ) -> None:
         self._scheduler = scheduler
         self._runner = CallRunner(engines, ledgers, call_timeout_s=call_timeout_s, on_call=on_call)
         self._on_event = on_event
+        self._canary_s = canary_s
+        self._canary: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[Segment | Logprobs | A1Error]] = {}
 
     def pump(self) -> None:
@@ -184,6 +207,9 @@ class Driver:
 
     async def aclose(self) -> None:
         """Cancel all calls in flight and wait until they are gone."""
+        if self._canary is not None:
+            self._canary.cancel()
+            await asyncio.wait([self._canary])
         while self._tasks:
             for task in self._tasks.values():
                 task.cancel()
@@ -196,7 +222,19 @@ class Driver:
         outcome = unwanted if task.cancelled() else task.result()
         ended_s = task.get_loop().time()
         self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))
+        if not self._scheduler.scoring.is_available and (self._canary is None or self._canary.done()):
+            self._canary = task.get_loop().create_task(self._until_scoring(), name="canary scores")
         self.pump()
+
+    async def _until_scoring(self) -> None:
+        """Ask for scores until so many in a row have come that scoring is available again."""
+        for number in count():
+            if self._scheduler.scoring.is_available:
+                return
+            scored = await self._runner.can_score(number)
+            self._scheduler.scoring.add(scored=scored)
+            if not scored:
+                await asyncio.sleep(self._canary_s)
 
 
 def _first_surprise(values: tuple[float, ...]) -> int:

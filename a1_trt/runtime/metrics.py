@@ -6,11 +6,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from a1_trt.types import Event, ProblemFinished, Role, SampleEnd, SampleFinished, SegmentScored, SegmentWritten
+from a1_trt.types import (
+    Event,
+    ProblemFinished,
+    Role,
+    SampleEnd,
+    SampleFinished,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+)
 
 N_BINS = 10
 LIMITS = ("debt", "budget", "cap")
 """Hard limits that can overrule a controller."""
+REASONS = ("context_length", "empty_segment", "engine", "engine_timeout", "engine_unavailable", "score_shape")
+"""The usual reasons why a segment has no score: they are counted from the start, others when they come."""
 _ROLES: tuple[Role, ...] = ("draft", "target")
 
 
@@ -21,6 +32,7 @@ class Metrics:
     Args:
         segments: Segments written per role; likewise `tokens`.
         forced: Decisions per hard limit that overruled the controller.
+        unscored: Segments that could not be scored, per reason.
         ends: Samples per reason of their end.
         p_values: Scored segments per tenth of the p-value, int[10]; flat when the scores are exchangeable.
 
@@ -38,6 +50,7 @@ class Metrics:
     takeovers: int = 0
     problems: int = 0
     forced: Counter[str] = field(default_factory=Counter)
+    unscored: Counter[str] = field(default_factory=Counter)
     ends: Counter[SampleEnd] = field(default_factory=Counter)
     p_values: list[int] = field(default_factory=lambda: [0] * N_BINS)
 
@@ -57,6 +70,8 @@ class Metrics:
             if event.forced:
                 self.forced[event.forced] += 1
             self.p_values[min(int(event.p_value * N_BINS), N_BINS - 1)] += 1
+        elif isinstance(event, SegmentUnscored):
+            self.unscored[event.reason] += 1
         elif isinstance(event, SampleFinished):
             self.ends[event.end] += 1
         elif isinstance(event, ProblemFinished):
@@ -71,6 +86,7 @@ class Metrics:
             "scored": self.scored,
             "takeovers": self.takeovers,
             "forced": {limit: self.forced[limit] for limit in LIMITS},
+            "unscored": {reason: self.unscored[reason] for reason in (*REASONS, *self.unscored)},
             "scored_tokens": self.scored_tokens,
             "problems": self.problems,
             "samples": {end.value: self.ends[end] for end in SampleEnd},

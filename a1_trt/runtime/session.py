@@ -18,7 +18,7 @@ from a1_trt.locations import find_checkpoint
 from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
 from a1_trt.runtime.driver import Driver, OnCall
 from a1_trt.runtime.metrics import Metrics
-from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role, SampleEnd
+from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role
 
 ROLES: tuple[Role, ...] = ("draft", "target")
 
@@ -37,6 +37,7 @@ class Session:
         on_call: Told of every request to an engine when it is over; its call's problem is the number of the problem in
             this session, 0, 1 and so on in the order in which they were given to it.
         closes_engines: Close the engines with the session.
+        canary_s: Pause between canary scores that fail, while scoring is unavailable, seconds.
 
     Example:
         >>> async def main() -> None:
@@ -54,6 +55,7 @@ class Session:
         call_timeout_s: float = 600.0,
         on_call: OnCall | None = None,
         closes_engines: bool = True,
+        canary_s: float = 1.0,
     ) -> None:
         said = pair.conformal
         self.pair = pair
@@ -67,6 +69,7 @@ class Session:
             {role: pair.role(role).max_in_flight for role in ROLES},
             category=said.category,
             max_takeovers=said.max_takeovers,
+            max_unscored=said.max_unscored,
         )
         self._driver = Driver(
             self._scheduler,
@@ -75,10 +78,16 @@ class Session:
             self._on_event,
             call_timeout_s=call_timeout_s,
             on_call=on_call,
+            canary_s=canary_s,
         )
         self._closes_engines = closes_engines
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether segments can be scored; while too many cannot, problems fail. See `a1_trt.core.scheduler.Scoring`."""
+        return self._scheduler.scoring.is_available
 
     async def __aenter__(self) -> Session:
         return self
@@ -91,6 +100,7 @@ class Session:
 
         Raises:
             A1Error: No sample of the problem could be worked on; the first one's error.
+            ScoringUnavailable: Too many segments could not be scored.
         """
         async with aclosing(self.stream(problem, parameters)) as events:
             async for event in events:
@@ -106,6 +116,7 @@ class Session:
 
         Raises:
             A1Error: No sample of the problem could be worked on; the first one's error.
+            ScoringUnavailable: Too many segments could not be scored.
         """
         if self._closed:
             raise EngineUnavailable("the session is closed", remedy="open a new one")
@@ -118,7 +129,8 @@ class Session:
             while True:
                 event = await events.get()
                 if isinstance(event, ProblemFinished):
-                    _raise_if_all_failed(event.result)
+                    if event.result.error is not None:
+                        raise event.result.error
                     yield ProblemFinished(replace(event.result, wall_s=clock() - started_s))
                     return
                 yield event
@@ -134,6 +146,7 @@ class Session:
             "calls_in_flight": {role: self._scheduler.n_in_flight(role) for role in ROLES},
             "calls_waiting": {role: len(self._scheduler.waiting[role]) for role in ROLES},
             "calibration_size": len(self.controller),
+            "scoring_available": self.is_scoring,
         }
 
     async def aclose(self) -> None:
@@ -301,9 +314,3 @@ def _prompt_ids(tokenizer: Tokenizer, template: str, system: str, problem: str) 
     if template == prompts.CHAT:
         return tokenizer.encode(tokenizer.chat(system, problem))
     return tokenizer.encode(prompts.render(template, problem), special=True)
-
-
-def _raise_if_all_failed(result: Result) -> None:
-    failed = [each.error for each in result.trajectories if each.end is SampleEnd.FAILED]
-    if len(failed) == len(result.trajectories) and failed[0] is not None:
-        raise failed[0]

@@ -113,7 +113,7 @@ class A1Model:
             return True
         snapshot = self._session.snapshot()
         self._exporter.update(snapshot)
-        return not any(snapshot["calls_in_flight"].values())
+        return snapshot["scoring_available"] and not any(snapshot["calls_in_flight"].values())
 
     async def _aclose(self) -> None:
         if self._session is not None:
@@ -162,6 +162,7 @@ def _outputs(result: Result, event: str) -> dict[str, Any]:
         "rejection_rate": result.rejection_rate or 0.0,
         "n_scored": usage.n_scored,
         "n_takeovers": usage.n_takeovers,
+        "n_unscored": usage.n_unscored,
         "n_stopped": usage.n_stopped,
         "draft_tokens": usage.draft_tokens,
         "target_tokens": usage.target_tokens,

@@ -12,6 +12,7 @@ _PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Tokens a second", "ops", {"{{role}} {{kind}}": "rate(a1_tokens_total[5m])"}),
     ("Calls in flight", "short", {"{{role}}": "a1_calls_in_flight", "{{role}} waiting": "a1_calls_waiting"}),
     ("Calibration set: scores", "short", {"size": "a1_calibration_size"}),
+    ("Segments without a score, a second", "ops", {"{{reason}}": "rate(a1_unscored_total[5m])"}),
     ("Samples stopped early, a second", "ops", {"stopped": "rate(a1_stopped_samples_total[5m])"}),
     ("Triton: time in the queue, ms a request", "ms", {"{{model}}":
      "rate(nv_inference_queue_duration_us[5m]) / rate(nv_inference_request_success[5m]) / 1000"}),

@@ -8,7 +8,13 @@ from typing import Any
 from a1_trt.runtime.metrics import N_BINS, Metrics
 
 _NO_CALLS = {"draft": 0, "target": 0}
-_START = {**Metrics().snapshot(), "calls_in_flight": _NO_CALLS, "calls_waiting": _NO_CALLS, "calibration_size": 0}
+_START = {
+    **Metrics().snapshot(),
+    "calls_in_flight": _NO_CALLS,
+    "calls_waiting": _NO_CALLS,
+    "calibration_size": 0,
+    "scoring_available": True,
+}
 
 _COUNTERS = {
     "a1_segments_total": "Segments written, by role",
@@ -16,6 +22,7 @@ _COUNTERS = {
     "a1_scored_total": "Segments scored by the target",
     "a1_takeovers_total": "Scored segments that the target took over",
     "a1_forced_total": "Decisions in which a hard limit overruled the controller, by limit",
+    "a1_unscored_total": "Segments that could not be scored and were dropped, by reason",
     "a1_stopped_samples_total": "Samples stopped because the vote could not change any more",
     "a1_problems_total": "Problems solved",
 }
@@ -24,6 +31,7 @@ _GAUGES = {
     "a1_calls_in_flight": "Calls in flight, by role",
     "a1_calls_waiting": "Calls that wait for a free place, by role",
     "a1_calibration_size": "Scores in the calibration set",
+    "a1_scoring_available": "0 while too many segments go unscored for problems to be solved, else 1",
 }
 _P_VALUE = "P-values of scored segments, each counted in the middle of its tenth"
 
@@ -63,6 +71,9 @@ class Exporter:
         self._count("a1_takeovers_total", snapshot["takeovers"])
         for limit, count in snapshot["forced"].items():
             self._count("a1_forced_total", count, limit=limit)
+        for reason, count in snapshot["unscored"].items():
+            self._count("a1_unscored_total", count, reason=reason)
+        self._set("a1_scoring_available", float(snapshot["scoring_available"]))
         self._count("a1_stopped_samples_total", snapshot["samples"]["stopped"])
         self._count("a1_problems_total", snapshot["problems"])
         self._set("a1_calibration_size", snapshot["calibration_size"])

@@ -69,6 +69,7 @@ A1_OUTPUTS = (
     Tensor("rejection_rate", "FP32"),
     Tensor("n_scored", "INT32"),
     Tensor("n_takeovers", "INT32"),
+    Tensor("n_unscored", "INT32"),
     Tensor("n_stopped", "INT32"),
     Tensor("draft_tokens", "INT32"),
     Tensor("target_tokens", "INT32"),

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from a1_trt import types
 from a1_trt.cli import main
+from a1_trt.cli.solve import _warn
 from tests.children import INTERRUPTIBLE
 
 PROBLEM = "a = 3, b = a+4. What is b modulo 100?"
@@ -52,6 +54,12 @@ def test_solve_prints_an_answer() -> None:
     done = run("solve", PROBLEM, "--samples", "2", "--max-turns", "2")
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["answer", "votes", "rejection", "tokens", "time"]
+
+
+def test_solve_warns_of_segments_without_a_score(capsys: pytest.CaptureFixture[str]) -> None:
+    for n_unscored, warning in ((0, ""), (3, "warning: 3 segments could not be scored and were dropped\n")):
+        _warn(types.Result(types.Problem("Q"), None, (), (), types.Usage(n_unscored=n_unscored)))
+        assert capsys.readouterr().err == warning
 
 
 def test_solve_reads_standard_input_and_prints_json() -> None:

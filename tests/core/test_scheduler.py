@@ -2,7 +2,7 @@ import pytest
 
 from a1_trt.core.conformal import Candidate, ControllerSettings, Decision, Rank, make_controller, perplexity
 from a1_trt.core.scheduler import Scheduler, policy
-from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError
+from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError, ScoringUnavailable
 from a1_trt.types import (
     Completion,
     Logprobs,
@@ -12,6 +12,7 @@ from a1_trt.types import (
     SampleEnd,
     Segment,
     SegmentScored,
+    SegmentUnscored,
 )
 
 LIMITS = {"draft": 64, "target": 64}
@@ -249,10 +250,17 @@ def test_a_failed_score_is_never_an_acceptance(rule, kind):
         table.write("a")
         table.complete(outcome)
         assert table.kinds == kind
+        assert [(event.turn, event.takeover) for event in unscored(table)] == [(0, rule == "takeover")]
+        if rule == "takeover":
+            assert table.calls[0].segments == (), "the target writes from the segment's start"
+            table.write(r"\boxed{8}")
+            (turn,) = table.result.trajectories[0].turns
+            assert (turn.unscored, turn.takeover, len(turn.segments)) == (unscored(table)[0].reason, True, 1)
+            assert table.result.usage.discarded_tokens == 3
         if rule == "fail":
             assert table.result.trajectories[0].end is SampleEnd.FAILED
             assert table.result.trajectories[0].error is not None
-            assert table.result.usage.n_score_errors == 1
+            assert table.result.usage.n_unscored == 1
             assert table.result.usage.n_scored == 0
 
 
@@ -261,6 +269,58 @@ def test_an_empty_segment_has_no_score_and_goes_to_the_target():
     table.add()
     table.write("", ended=True)
     assert table.kinds == ["takeover"]
+    assert [event.reason for event in unscored(table)] == ["empty_segment"]
+    assert table.scheduler.scoring.share == 0, "the scorer was not asked"
+
+
+def test_a_finished_draft_that_cannot_be_scored_answers_nothing():
+    table = Table(verify_answers=True)
+    table.add()
+    table.write(r"\boxed{3}", ended=True)
+    table.complete(EngineError("down", role="target"))
+    table.write("", ended=True)
+    assert table.result.answer is None
+    assert table.result.trajectories[0].end is SampleEnd.ENDED
+
+
+def test_a_chain_too_long_to_score_ends_without_its_last_segment():
+    table = Table(verify_answers=True)
+    table.add()
+    table.write(r"\boxed{3}")
+    table.complete(ContextLengthError("full"))
+    (chain,) = table.result.trajectories
+    assert (chain.end, chain.text, chain.turns[0].unscored) == (SampleEnd.EXHAUSTED, "", "context_length")
+    assert table.scheduler.scoring.share == 0
+
+
+def test_a_problem_of_which_no_score_comes_fails_as_a_whole():
+    table = Table(n_samples=8, max_turns=1)
+    table.add()
+    table.write(r"\boxed{3}")
+    for call in list(table.calls):
+        table.write("a", call)
+    for call in list(table.calls)[:4]:
+        assert not any(isinstance(event, ProblemFinished) for event in table.events)
+        table.complete(EngineError("down", role="target"), call)
+    assert isinstance(table.result.error, ScoringUnavailable)
+    assert table.result.usage.n_unscored == 4
+    assert len(table.cancelled) == 6, "three takeovers and three scores"
+
+
+def test_only_problems_whose_scores_fail_go_down_with_the_share():
+    table = Table(n_samples=20, max_turns=1)
+    bad, good = table.add("bad"), table.add("good")
+    for call in list(table.calls):
+        table.write("a", call)
+    for number, call in enumerate([call for call in table.calls if call.key.problem == bad]):
+        outcome = EngineError("down", role="target") if number in (10, 19) else LIKELY
+        table.complete(outcome, call)
+    assert not table.scheduler.scoring.is_available, "2 of 20 is more than 5 %"
+    assert isinstance(table.result.error, ScoringUnavailable)
+    for call in [call for call in table.calls if call.key.problem == good]:
+        table.complete(LIKELY, call)
+    assert table.result.error is None
+    assert table.scheduler.scoring.is_available, "20 in a row have come"
 
 
 def test_an_error_fails_its_sample_only():
@@ -372,6 +432,10 @@ def test_an_answer_before_the_first_surprise_is_taken_back_too():
     assert scored(table)[-1].kept == ""
 
 
+def unscored(table):
+    return [event for event in table.events if isinstance(event, SegmentUnscored)]
+
+
 def scored(table):
     return [event for event in table.events if isinstance(event, SegmentScored)]
 
@@ -439,7 +503,7 @@ def test_there_is_room_again_after_a_takeover():
 
 
 @pytest.mark.parametrize("takeover_from", ["end", "surprise"])
-def test_a_chain_that_was_not_scored_stands_up_to_its_answer(takeover_from):
+def test_a_chain_that_is_taken_over_unseen_stands_up_to_its_answer(takeover_from):
     parameters = Parameters(takeover_from=takeover_from)
     segment = Segment("draft", r"so \boxed{3}", 3, (1, 2, 3), ended=True)
     (shortened,), kept = policy.rewound((segment,), None, parameters)

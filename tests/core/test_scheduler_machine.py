@@ -5,8 +5,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from a1_trt.core.conformal import Rank, make_controller, perplexity
+from a1_trt.core.reasoning.answers import boxed
 from a1_trt.core.scheduler import Scheduler
-from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout
+from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout, ScoringUnavailable
 from a1_trt.types import (
     Completion,
     Logprobs,
@@ -134,11 +135,27 @@ class SchedulerMachine(RuleBasedStateMachine):
             decided = [turn for turn in each.turns if turn.score and not turn.forced and not parameters.exact_budget]
             assert self.ranks or all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in decided)
             assert self.cap or parameters.exact_budget or not any(turn.forced for turn in each.turns)
+            self.check_scores(parameters, result, each)
+        unscored = sum(turn.unscored is not None for each in result.trajectories for turn in each.turns)
+        assert result.usage.n_unscored == unscored
+        failed = all(each.end is SampleEnd.FAILED for each in result.trajectories)
+        assert (result.error is not None) == failed or isinstance(result.error, ScoringUnavailable)
         if parameters.exact_budget and not self.ranks:
             self.check_budget(parameters, result)
         assert sum(n for _, n in result.votes) == sum(each.answer is not None for each in result.trajectories)
         if not parameters.early_stop:
             assert result.usage.n_stopped == 0
+
+    def check_scores(self, parameters, result, chain):
+        """No draft segment stands without a score, but an answer that nobody wants verified, or one cut off."""
+        for place, turn in enumerate(chain.turns):
+            drafted = any(segment.role == "draft" for segment in turn.segments)
+            if not drafted or turn.score is not None or parameters.strategy != "a1":
+                continue
+            assert turn is chain.turns[-1]
+            text = "".join(segment.text for turn in chain.turns[: place + 1] for segment in turn.segments)
+            cut_off = chain.end in (SampleEnd.STOPPED, SampleEnd.CANCELLED) or result.error is not None
+            assert cut_off or (boxed(text) is not None and not parameters.verify_answers)
 
     def check_budget(self, parameters, result):
         """B of m in a turn that all samples lived to see, at most B in others or under a cap."""

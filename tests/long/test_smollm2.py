@@ -62,7 +62,7 @@ def test_the_pair_solves_a_problem(model, pair, question):
     result = asyncio.run(scenario())
     assert len(result.trajectories) == 4
     assert all(trajectory.error is None for trajectory in result.trajectories)
-    assert result.usage.n_score_errors == 0
+    assert result.usage.n_unscored == 0
 
 
 def test_the_context_and_the_vocabulary_are_read_from_the_file(model):

@@ -135,9 +135,8 @@ def simulated() -> Iterator[Callable[..., Endpoint]]:
 
             async def session() -> Session:
                 text = RandomText(segment_tokens=20, segments=(1, 3))
-                return Session(
-                    pair, {role: SimulatedEngine(role, text=text, faults=faults) for role in ("draft", "target")}
-                )
+                both = {role: SimulatedEngine(role, text=text, faults=faults) for role in ("draft", "target")}
+                return Session(pair, both, canary_s=0.02)
 
             return stack.enter_context(running(pair, session, gate or Gate(64)))
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import a1_trt
+from a1_trt.errors import EngineError
+from a1_trt.openai_server.backend import LocalBackend
+from a1_trt.types import SegmentScored
 
 SAMPLE = re.compile(r'([a-z_0-9]+)(\{(?:[a-z_]+="[^"]*",?)*\})? (-?[0-9.e+-]+|[+-]Inf|NaN)')
 
@@ -31,9 +35,11 @@ def test_it_is_alive_and_ready(reference) -> None:
     with reference.http() as client:
         assert client.get("/health").status_code == 200
         assert client.get("/v2/health/live").status_code == 200
-        ready = client.get("/v2/health/ready")
-        assert ready.status_code == 200
-        assert {"draft": "ok", "target": "ok"}.items() <= ready.json().items()
+        deadline = time.monotonic() + 120  # the first score loads the scorer
+        while (ready := client.get("/v2/health/ready")).status_code != 200 and time.monotonic() < deadline:
+            assert ready.json()["draft"] == ready.json()["target"] == "ok", ready.text
+        assert ready.status_code == 200, ready.text
+        assert {"draft": "ok", "target": "ok", "scorer": "ok"}.items() <= ready.json().items()
         assert client.get("/version").json()["version"] == a1_trt.__version__
 
 
@@ -51,6 +57,56 @@ def test_engines_that_fail_or_hang_are_not_ready(simulated) -> None:
         assert answer.status_code == 503
         assert answer.json()["draft"] != "ok"
         assert client.get("/v2/health/live").status_code == 200
+
+
+def test_generators_and_scorer_are_told_apart(simulated) -> None:
+    endpoint = simulated(faults=lambda number, verb: EngineError("dead") if verb == "score" else None)
+    with endpoint.http() as client:
+        answer = client.get("/v2/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {**answer.json(), "ready": False, "draft": "ok", "target": "ok", "scorer": "dead"}
+
+
+def test_a_score_says_nothing_of_the_targets_generator(simulated) -> None:
+    dead = EngineError("dead")
+    endpoint = simulated(faults=lambda number, verb: dead if verb == "generate" else None)
+    backend = LocalBackend(endpoint.session)
+    backend.saw(SegmentScored(0, 0, 1.5, 0.2, takeover=False))
+    with endpoint.http() as client:
+        assert client.get("/v2/health/ready").json()["target"] == "dead"
+
+
+def test_a_dead_scorer_is_not_ready_until_scores_come_again(simulated, ask) -> None:
+    dead = [True]
+    endpoint = simulated(
+        faults=lambda number, verb: EngineError("dead", role="target") if dead[0] and verb == "score" else None,
+        verify_answers=True,
+        n_samples=8,
+    )
+
+    def solve(client, n: int):
+        body = ask(messages=[{"role": "user", "content": f"What is {n}?"}])
+        return client.post("/v1/chat/completions", json={**body, "model": "simulated"})
+
+    with endpoint.http() as client:
+        assert client.get("/v2/health/ready").status_code == 503
+        answers = [solve(client, n) for n in range(8)]
+        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.json()["error"]["code"] for answer in answers} == {"scoring_unavailable"}
+        assert not endpoint.session.is_scoring
+        assert "too many" in client.get("/v2/health/ready").json()["scorer"]
+        counted = metrics(endpoint)
+        assert counted['a1_unscored_total{reason="engine"}'] >= 20
+        assert counted["a1_scoring_available"] == 0
+        dead[0] = False
+        end_s = time.monotonic() + 10
+        while client.get("/v2/health/ready").status_code != 200:
+            assert time.monotonic() < end_s, "it does not come back"
+        assert metrics(endpoint)["a1_scoring_available"] == 1
+        done = solve(client, 9)
+        assert done.status_code == 200
+        assert done.json()["a1"]["usage"]["n_unscored"] == 0
+    assert metrics(endpoint)["a1_scored_total"] == done.json()["a1"]["usage"]["n_scored"]
 
 
 def test_metrics_count_what_was_done(simulated, ask) -> None:

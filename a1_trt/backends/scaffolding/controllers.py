@@ -15,7 +15,7 @@ from a1_trt.backends.scaffolding.output import A1Output
 from a1_trt.backends.scaffolding.tasks import A1Task
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
-from a1_trt.types import Parameters, Problem, Result, SampleEnd, SampleKey
+from a1_trt.types import Parameters, Problem, SampleKey
 
 
 class A1Controller(Controller):  # type: ignore[misc]
@@ -62,7 +62,8 @@ class A1Controller(Controller):  # type: ignore[misc]
             parameters: Other parameters than the controller's.
 
         Raises:
-            A1Error: No sample of a problem could be worked on; the first one's error.
+            A1Error: No sample of a problem could be worked on; the first one's error. Or too many segments of it could
+                not be scored.
         """
         how = parameters or self._parameters
         samples = [self._desk.add(_problem(task), how) for task in tasks]
@@ -73,7 +74,8 @@ class A1Controller(Controller):  # type: ignore[misc]
         finally:
             results = [self._desk.close(of_problem[0].problem) for of_problem in samples]
         for task, result in zip(tasks, results, strict=True):
-            _raise_if_all_failed(result)
+            if result.error is not None:
+                raise result.error
             task.result = A1Output.of(result)
 
 
@@ -109,9 +111,3 @@ def _problem(task: Task) -> Problem:
         )
     # The id takes part in every seed: the same problem gives the same samples.
     return Problem(text, id=blake2b(text.encode(), digest_size=8).hexdigest())
-
-
-def _raise_if_all_failed(result: Result) -> None:
-    failed = [one.error for one in result.trajectories if one.end is SampleEnd.FAILED and one.error is not None]
-    if failed and len(failed) == len(result.trajectories):
-        raise failed[0]

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from a1_trt.errors import ConfigError
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "a1-trt eval"
 _MAX_BYTES = 8 << 30
 

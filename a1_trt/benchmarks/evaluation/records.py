@@ -110,6 +110,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "score": turn.score,
         "p_value": turn.p_value,
         "takeover": turn.takeover,
+        "unscored": turn.unscored,
         "forced": turn.forced,
         **tokens,
         "text": "".join(segment.text for segment in turn.segments),

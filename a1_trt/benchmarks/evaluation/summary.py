@@ -18,7 +18,7 @@ PUBLISHED_SAMPLES = 16
 """Samples of the published rule, by which a problem is right when any of them is."""
 
 _TOKENS = ("draft_tokens", "target_tokens", "scored_tokens", "discarded_tokens")
-_COUNTS = ("n_scored", "n_takeovers", "n_forced", "n_score_errors", "n_stopped")
+_COUNTS = ("n_scored", "n_takeovers", "n_forced", "n_unscored", "n_stopped")
 
 
 def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequence[Line] = ()) -> dict[str, Any]:

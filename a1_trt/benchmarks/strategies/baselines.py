@@ -13,7 +13,8 @@ from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
 from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning.answers import normalise
 from a1_trt.core.scheduler.seeds import uniform
-from a1_trt.types import Logprobs, Problem, Result, Segment
+from a1_trt.errors import ScoringUnavailable
+from a1_trt.types import Problem, Result
 
 RATING_THRESHOLD = 7
 """SpecReason's own default: a step rated below it is written anew."""
@@ -52,8 +53,7 @@ async def random_takeover(problem: BaselineProblem, index: int) -> int | None:
 @by_rule
 async def spec_reason(problem: BaselineProblem, index: int) -> int | None:
     """SpecReason: the target rates each segment 0-9 with one token, and writes it anew when the rating is too low."""
-    outcome = await problem.ask(index, RATING_PROMPT)
-    rating = outcome.text.strip() if isinstance(outcome, Segment) else ""
+    rating = (await problem.ask(index, RATING_PROMPT)).strip()
     return None if len(rating) == 1 and rating.isdecimal() and int(rating) >= RATING_THRESHOLD else 0
 
 
@@ -93,14 +93,14 @@ async def best_of_n(context: StrategyContext) -> AsyncIterator[Solve]:
             await chains.write(sample)
             if chains.state.samples[sample].answer is None:
                 return
-            outcome = await runner.make(runner.call(chains.state, sample, "score"))
-            chains.state.counts["score_calls"] += 1
-            if isinstance(outcome, Logprobs):
-                chains.state.counts["scored_tokens"] += len(outcome.values)
-                perplexities[sample] = perplexity(outcome.values)
+            logprobs = await chains.score(sample)
+            if logprobs is not None:
+                perplexities[sample] = perplexity(logprobs.values)
 
         await all_of([asyncio.ensure_future(one(sample)) for sample in range(context.parameters.n_samples)])
         result = chains.result()
+        if not perplexities and result.usage.n_unscored:
+            raise ScoringUnavailable("none of the chains could be scored", role="target")
         best = min(perplexities, key=lambda sample: (perplexities[sample], sample), default=None)
         answer = None if best is None else result.trajectories[best].answer
         return replace(result, answer=None if answer is None else normalise(answer))

@@ -13,7 +13,7 @@ from itertools import count
 
 from a1_trt.benchmarks.strategies.context import StrategyContext
 from a1_trt.core.conformal import SCORES
-from a1_trt.core.scheduler import Signal, State, policy, transitions
+from a1_trt.core.scheduler import Scoring, Signal, State, policy, transitions
 from a1_trt.core.scheduler.state import ProblemState, Sample
 from a1_trt.core.scheduler.states import advance
 from a1_trt.errors import A1Error
@@ -23,7 +23,7 @@ from a1_trt.types import Call, CallKind, Completion, Event, Logprobs, Problem, R
 
 Rule = Callable[["BaselineProblem", int], Awaitable[int | None]]
 """What becomes of a sample's last segment: None where it stands, else how many characters of it the target goes on
-from."""
+from. Where the target should judge it and cannot, the rule raises its error, and the segment counts as unscored."""
 
 
 class BaselineRunner:
@@ -36,6 +36,7 @@ class BaselineRunner:
     def __init__(self, context: StrategyContext) -> None:
         self.context = context
         self.score = SCORES[context.pair.conformal.score]
+        self.scoring = Scoring(context.pair.conformal.max_unscored)
         ledgers = ledgers_of(context.pair, context.engines)
         self._runner = CallRunner(context.engines, ledgers, on_call=context.timeline.add_request)
         self._slots = {role: asyncio.Semaphore(context.pair.role(role).max_in_flight) for role in ROLES}
@@ -91,26 +92,48 @@ class BaselineProblem:
                 self._follow(index, (Signal.FINISH, SampleEnd.STOPPED))
         return self.result()
 
-    async def write(self, index: int) -> policy.Verdict | None:
+    async def write(self, index: int) -> None:
         """The draft or the target writes on, as the sample's state says."""
         kind: CallKind = "draft" if self.state.samples[index].state is State.DRAFT else "takeover"
         call = self.runner.call(self.state, index, kind)
         completion = Completion(call, await self.runner.make(call))
         events: list[Event] = []
-        verdict = transitions.book(self.state, completion, self.runner.score, events)
+        verdict = transitions.book(self.state, completion, self.runner.score, self.runner.scoring, events)
         self._record(*events)
-        self._follow(index, verdict)
-        return verdict
+        if verdict is not None:
+            self._follow(index, verdict)
 
-    async def ask(self, index: int, question: str) -> Segment | Logprobs | A1Error:
-        """One token of the target after a question that follows the chain, greedily."""
+    async def ask(self, index: int, question: str) -> str:
+        """One token of the target after a question that follows the chain, greedily.
+
+        Raises:
+            A1Error: The call failed.
+        """
         call = self.runner.call(self.state, index, "takeover")
         segments = (*call.segments, Segment("target", question, 0))
         outcome = await self.runner.make(replace(call, segments=segments, max_tokens=1, temperature=0.0))
         self.state.counts["score_calls"] += 1
-        if isinstance(outcome, Segment):
-            self.state.counts["target_tokens"] += outcome.n_tokens
-        return outcome
+        if not isinstance(outcome, Segment):
+            raise _error_of(outcome)
+        transitions.count_scored(self.state, self.runner.scoring)
+        self.state.counts["target_tokens"] += outcome.n_tokens
+        return outcome.text
+
+    async def score(self, index: int) -> Logprobs | None:
+        """Log-probs of the last segment, whatever state the sample is in; None where they did not come.
+
+        Raises:
+            ScoringUnavailable: Too many did not.
+        """
+        outcome = await self.runner.make(self.runner.call(self.state, index, "score"))
+        self.state.counts["score_calls"] += 1
+        if isinstance(outcome, Logprobs):
+            transitions.count_scored(self.state, self.runner.scoring, len(outcome.values))
+            return outcome
+        transitions.count_unscored(self.state, _error_of(outcome), self.runner.scoring)
+        if self.state.error is not None:
+            raise self.state.error
+        return None
 
     def result(self) -> Result:
         """The finished problem.
@@ -119,17 +142,26 @@ class BaselineProblem:
             A1Error: All samples failed; the first one's error.
         """
         self.runner.forget(self.state)
-        errors = [sample.error for sample in self.state.samples if sample.end is SampleEnd.FAILED]
-        if len(errors) == len(self.state.samples) and errors[0] is not None:
-            raise errors[0]
-        return self.state.result()
+        result = self.state.result()
+        if result.error is not None:
+            raise result.error
+        return result
 
     async def _solve_sample(self, index: int, rule: Rule) -> None:
         sample = self.state.samples[index]
         while sample.end is None:
             await self.write(index)
-            if sample.state is State.SCORE:
-                self._follow(index, self._judge(sample, await rule(self, index)))
+            if sample.state is not State.SCORE:
+                continue
+            try:
+                verdict = self._judge(sample, await rule(self, index))
+            except A1Error as error:
+                events: list[Event] = []
+                verdict = transitions.book_unscored(self.state, index, error, self.runner.scoring, events)
+                self._record(*events)
+                if self.state.error is not None:
+                    raise self.state.error from None
+            self._follow(index, verdict)
 
     def _judge(self, sample: Sample, n_kept: int | None) -> policy.Verdict:
         """Accept the last segment, or cut it back and have the target go on."""
@@ -144,9 +176,7 @@ class BaselineProblem:
         self.state.counts["n_takeovers"] += 1
         return Signal.REJECTED, None
 
-    def _follow(self, index: int, verdict: policy.Verdict | None) -> None:
-        if verdict is None:
-            return
+    def _follow(self, index: int, verdict: policy.Verdict) -> None:
         sample, (signal, end) = self.state.samples[index], verdict
         sample.state = advance(sample.state, signal)
         if signal is Signal.NEXT_TURN:
@@ -157,6 +187,12 @@ class BaselineProblem:
     def _record(self, *events: Event) -> None:
         for event in events:
             self.runner.context.timeline.add_event(self.state.number, event)
+
+
+def _error_of(outcome: object) -> A1Error:
+    if not isinstance(outcome, A1Error):
+        raise TypeError(f"a call came back with {type(outcome).__name__}")
+    return outcome
 
 
 async def all_of(tasks: list[asyncio.Future[None]]) -> None:

@@ -22,11 +22,16 @@ in sample order, and a settled vote is noticed at the barrier.
 With `optimistic`, the draft call of the next turn is made while a segment is still being verified, as if that were
 accepted (`speculative.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
 
+A draft's segment stands only with a score (an answer that nobody wants verified aside). One whose score fails is
+dropped: the target writes in its place, from its start, or the sample fails, as `on_score_error` says. Where too many
+scores fail (`scoring.py`), the problem whose score has just failed fails as a whole.
+
 When the vote of a problem is settled its other samples are stopped: their waiting calls are dropped, those in flight
 are named in the next plan's `cancel`, and each keeps its place among the calls in flight until its completion arrives.
 """
 
 from a1_trt.core.scheduler.scheduler import Plan, Scheduler
+from a1_trt.core.scheduler.scoring import Scoring
 from a1_trt.core.scheduler.states import TRANSITIONS, Signal, State
 
-__all__ = ["TRANSITIONS", "Plan", "Scheduler", "Signal", "State"]
+__all__ = ["TRANSITIONS", "Plan", "Scheduler", "Scoring", "Signal", "State"]

@@ -9,7 +9,7 @@ from a1_trt.core.conformal import Candidate, Category, category_of
 from a1_trt.core.reasoning.answers import boxed, take_back
 from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.core.scheduler.states import Signal, State
-from a1_trt.errors import A1Error, Cancelled, ContextLengthError
+from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EmptySegment
 from a1_trt.types import Call, CallKind, Logprobs, Parameters, Problem, SampleEnd, Segment, Strategy
 
 Verdict = tuple[Signal, SampleEnd | None]
@@ -70,16 +70,11 @@ def candidate(
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
-    """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified.
-
-    An empty segment has no score; it goes the way of a segment whose scoring failed.
-    """
+    """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified."""
     if parameters.strategy == "draft_only":
         return after_turn(chain, segment, parameters.max_turns - 1, parameters)
     if boxed(chain) is not None and not parameters.verify_answers:
         return Signal.FINISH, SampleEnd.ANSWERED
-    if not segment.text:
-        return unscored(parameters)
     return Signal.WRITTEN, None
 
 
@@ -102,11 +97,18 @@ def looks_ahead(segments: Sequence[Segment], turn: int, parameters: Parameters) 
     return after_turn(chain, segments[-1], turn, parameters)[0] is Signal.NEXT_TURN
 
 
-def unscored(parameters: Parameters) -> Verdict:
-    """What follows a segment that could not be scored; it is never accepted silently."""
+def unscored(error: A1Error, parameters: Parameters) -> Verdict:
+    """What follows a segment that could not be scored, and which therefore never stands."""
+    if isinstance(error, ContextLengthError):
+        return Signal.FINISH, SampleEnd.EXHAUSTED
     if parameters.on_score_error == "fail":
         return Signal.FINISH, SampleEnd.FAILED
     return Signal.REJECTED, None
+
+
+def tells_of_scorer(error: A1Error) -> bool:
+    """Whether a segment went unscored because scoring failed, rather than for its own length."""
+    return not isinstance(error, ContextLengthError | EmptySegment)
 
 
 def rewound(
@@ -114,8 +116,7 @@ def rewound(
 ) -> tuple[tuple[Segment, ...], str | None]:
     """The chain as far as it stands once its last segment is rejected: the target goes on from there.
 
-    A segment that holds the answer loses it in any case, so that the target has something to go on with; one that was
-    not scored stands up to there.
+    A segment that holds the answer loses it in any case, so that the target has something to go on with.
 
     Returns:
         The segments, and the text of the last one if it was shortened, else None.
@@ -132,13 +133,11 @@ def rewound(
 
 
 def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
-    """What follows a call that failed: a full context ends a chain that has begun, other errors fail the sample."""
+    """What follows a failed draft or takeover: a full context ends a chain that has begun, else the sample fails."""
     if isinstance(error, Cancelled):
         return Signal.FINISH, SampleEnd.CANCELLED
     if isinstance(error, ContextLengthError) and call.segments:
         return Signal.FINISH, SampleEnd.EXHAUSTED
-    if call.kind == "score":
-        return unscored(parameters)
     return Signal.FINISH, SampleEnd.FAILED
 
 

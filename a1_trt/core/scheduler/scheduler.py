@@ -9,6 +9,7 @@ from itertools import count
 
 from a1_trt.core.conformal import Category, Controller, Score, ordinal_rank
 from a1_trt.core.scheduler import policy, transitions
+from a1_trt.core.scheduler.scoring import Scoring
 from a1_trt.core.scheduler.speculative import DraftAhead
 from a1_trt.core.scheduler.state import ProblemState, Sample
 from a1_trt.core.scheduler.states import Signal, State, advance
@@ -55,6 +56,7 @@ class Scheduler:
         max_takeovers: Most takeovers that wait or are in flight at once (they hold KV cache in the target); a segment
             beyond is accepted, and counted as forced.
         max_samples: Most samples at work at once.
+        max_unscored: Share of failed score calls above which problems fail; see `a1_trt.core.scheduler.Scoring`.
 
     Example:
         >>> from a1_trt.core.conformal import make_controller, perplexity
@@ -73,11 +75,13 @@ class Scheduler:
         category: Category = "turn",
         max_takeovers: int | None = None,
         max_samples: int = 100_000,
+        max_unscored: float = 0.05,
     ) -> None:
         self.controller = controller
         self.limits = dict(limits)
         self.waiting: dict[Role, OrderedDict[int, Call]] = {"draft": OrderedDict(), "target": OrderedDict()}
         self.in_flight: dict[int, Call] = {}
+        self.scoring = Scoring(max_unscored)
         self._score = score
         self._category: Category = category
         self._max_takeovers = max_takeovers
@@ -148,6 +152,8 @@ class Scheduler:
             state.keep_ahead(completion)
             return []
         events = self._book(state, completion)
+        if state.error is not None:
+            events += self._stop(state, SampleEnd.FAILED)
         if not (state.has_barrier and state.busy):
             events += self._end_phase(state, events)
         return [(state.number, event) for event in events]
@@ -174,7 +180,7 @@ class Scheduler:
 
     def _book(self, state: ProblemState, completion: Completion) -> list[Event]:
         events: list[Event] = []
-        verdict = transitions.book(state, completion, self._score, events)
+        verdict = transitions.book(state, completion, self._score, self.scoring, events)
         return events if verdict is None else events + self._follow(state, completion.call.key.sample, verdict)
 
     def _end_phase(self, state: ProblemState, events: list[Event]) -> list[Event]:
@@ -183,7 +189,7 @@ class Scheduler:
         if state.parameters.early_stop and (
             state.has_barrier or any(isinstance(event, SampleFinished) for event in (*events, *more))
         ):
-            more += self._stop(state, SampleEnd.STOPPED) if state.is_settled() else []
+            more += self._stop(state, SampleEnd.STOPPED) if state.n_open and state.is_settled() else []
         self._release(state)
         return more + self._close(state)
 
@@ -267,9 +273,11 @@ class Scheduler:
             else:
                 dropped.append(self.waiting[call.role].pop(call.id))
         self._n_takeovers -= sum(call.kind == "takeover" for call in dropped)
-        state.held.clear()
+        for waiting in (state.held, state.busy, state.scored):
+            waiting.clear()
         for index in opened:
             self._drop_ahead(state, state.samples[index])
+            state.samples[index].error = state.error
         return [state.finish(index, end) for index in opened]
 
     def _close(self, state: ProblemState) -> list[Event]:

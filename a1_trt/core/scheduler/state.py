@@ -21,6 +21,7 @@ from a1_trt.types import (
     SampleEnd,
     SampleFinished,
     Segment,
+    SegmentUnscored,
     Trajectory,
     Turn,
     Usage,
@@ -52,6 +53,7 @@ class Sample:
     p_value: float | None = None
     takeover: bool = False
     forced: str | None = None
+    unscored: str | None = None
     end: SampleEnd | None = None
     answer: str | None = None
     error: A1Error | None = None
@@ -72,13 +74,14 @@ class Sample:
 
     def close_turn(self) -> None:
         """Record the current turn and open the next one."""
-        if len(self.segments) > self.opened:
-            self.turns.append(Turn(self.segments[self.opened :], self.score, self.p_value, self.takeover, self.forced))
+        segments = self.segments[self.opened :]
+        if segments or self.unscored:
+            self.turns.append(Turn(segments, self.score, self.p_value, self.takeover, self.forced, self.unscored))
         self.opened = len(self.segments)
         self.turn += 1
         self.score = self.p_value = None
         self.takeover = False
-        self.forced = None
+        self.forced = self.unscored = None
 
     def trajectory(self, index: int) -> Trajectory:
         """The finished chain as a value."""
@@ -94,6 +97,9 @@ class ProblemState:
         held: Calls that a barrier holds back.
         busy: Calls that are queued or in flight, by id; drafts ahead are not among them.
         scored: Scores, and the log-probs that they are of, of the samples that are still to be judged.
+        has_scores: Whether any of its score calls gave a score.
+        n_failed_scores: Its score calls that failed for want of a scorer.
+        error: Why it was given up, if it was.
         n_open: Samples that are still at work.
     """
 
@@ -105,6 +111,9 @@ class ProblemState:
     busy: dict[int, Call] = field(default_factory=dict)
     scored: dict[int, tuple[float, Logprobs]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    has_scores: bool = False
+    n_failed_scores: int = 0
+    error: A1Error | None = None
     n_open: int = field(init=False)
     _takeovers: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -122,6 +131,15 @@ class ProblemState:
         sample.finish(end)
         self.n_open -= 1
         return SampleFinished(index, end, sample.answer)
+
+    def drop_unscored(self, index: int, reason: str, *, takeover: bool) -> SegmentUnscored:
+        """Take a sample's last segment, which could not be scored, out of its chain."""
+        sample = self.samples[index]
+        *kept, last = sample.segments
+        sample.segments = tuple(kept)
+        sample.unscored, sample.takeover = reason, takeover
+        self.counts["discarded_tokens"] += last.n_tokens
+        return SegmentUnscored(index, sample.turn, reason, takeover)
 
     def takeovers_in(self, turn: int) -> tuple[int, int]:
         """Takeovers among the samples that were judged in a turn so far, and the number of those."""
@@ -170,4 +188,9 @@ class ProblemState:
             votes=votes,
             trajectories=tuple(sample.trajectory(index) for index, sample in enumerate(self.samples)),
             usage=Usage(**self.counts),
+            error=self.error or self._error_of_all(),
         )
+
+    def _error_of_all(self) -> A1Error | None:
+        failed = all(sample.end is SampleEnd.FAILED for sample in self.samples)
+        return self.samples[0].error if failed else None

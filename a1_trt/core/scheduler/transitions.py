@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from a1_trt.core.conformal import Decision, Score, mean_nll
 from a1_trt.core.scheduler import policy
+from a1_trt.core.scheduler.scoring import Scoring
 from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.core.scheduler.state import ProblemState
 from a1_trt.core.scheduler.states import Signal
-from a1_trt.errors import ScoreShapeError
+from a1_trt.errors import A1Error, Cancelled, EmptySegment, ScoreShapeError
 from a1_trt.types import (
     Call,
     CallKind,
     Completion,
     Event,
     Logprobs,
-    SampleEnd,
     SampleKey,
     Segment,
     SegmentScored,
@@ -22,29 +22,69 @@ from a1_trt.types import (
 )
 
 
-def book(state: ProblemState, completion: Completion, score: Score, events: list[Event]) -> policy.Verdict | None:
-    """Apply a completion to its sample.
+def book(
+    state: ProblemState, completion: Completion, score: Score, scoring: Scoring, events: list[Event]
+) -> policy.Verdict | None:
+    """Apply a completion to its sample; sets `ProblemState.error` where the problem fails for want of scores.
 
     Args:
         state: The call's problem.
         completion: What came back.
         score: Nonconformity score of a segment's log-probs.
+        scoring: Told of every score call that gave a score or failed.
         events: What happened is added to these.
 
     Returns:
         What follows; None after a score, which is still to be judged.
     """
     call, outcome = completion.call, completion.outcome
-    sample = state.samples[call.key.sample]
+    index = call.key.sample
     state.counts[f"{call.kind}_calls"] += 1
     if isinstance(outcome, Segment):
-        return _book_segment(state, completion, outcome, events)
+        verdict = _book_segment(state, call, outcome, events)
+        if verdict[0] is Signal.WRITTEN and not outcome.text:
+            error = EmptySegment("the draft wrote an empty segment, which has no score", role="draft")
+            return book_unscored(state, index, error, scoring, events)
+        return verdict
     if isinstance(outcome, Logprobs):
-        return _book_score(state, call.key.sample, outcome, score)
-    sample.error = outcome
-    if call.kind == "score":
-        state.counts["n_score_errors"] += 1
+        try:
+            state.scored[index] = score(outcome.values, state.samples[index].losses), outcome
+            state.samples[index].losses.append(mean_nll(outcome.values))
+        except ScoreShapeError as error:
+            return book_unscored(state, index, error, scoring, events)
+        count_scored(state, scoring, len(outcome.values))
+        return None
+    if call.kind == "score" and not isinstance(outcome, Cancelled):
+        return book_unscored(state, index, outcome, scoring, events)
+    state.samples[index].error = outcome
     return policy.after_error(call, outcome, state.parameters)
+
+
+def book_unscored(
+    state: ProblemState, index: int, error: A1Error, scoring: Scoring, events: list[Event]
+) -> policy.Verdict:
+    """Drop a draft's segment that has no score and decide what follows."""
+    signal, end = policy.unscored(error, state.parameters)
+    state.samples[index].error = error
+    events.append(state.drop_unscored(index, error.code, takeover=signal is Signal.REJECTED))
+    count_unscored(state, error, scoring)
+    return signal, end
+
+
+def count_scored(state: ProblemState, scoring: Scoring, n_tokens: int = 0) -> None:
+    """Count a score call that gave a score."""
+    state.counts["scored_tokens"] += n_tokens
+    state.has_scores = True
+    scoring.add(scored=True)
+
+
+def count_unscored(state: ProblemState, error: A1Error, scoring: Scoring) -> None:
+    """Count a segment without a score; sets `ProblemState.error` where the problem fails for it."""
+    state.counts["n_unscored"] += 1
+    if policy.tells_of_scorer(error):
+        scoring.add(scored=False)
+        state.n_failed_scores += 1
+        state.error = scoring.verdict(has_scores=state.has_scores, n_failed=state.n_failed_scores)
 
 
 def decide(state: ProblemState, index: int, decision: Decision, events: list[Event]) -> policy.Verdict:
@@ -83,29 +123,11 @@ def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, tur
     )
 
 
-def _book_segment(state: ProblemState, completion: Completion, segment: Segment, events: list[Event]) -> policy.Verdict:
-    call = completion.call
+def _book_segment(state: ProblemState, call: Call, segment: Segment, events: list[Event]) -> policy.Verdict:
     sample = state.samples[call.key.sample]
     sample.segments = (*call.segments, segment)
     state.counts[f"{segment.role}_tokens"] += segment.n_tokens
     events.append(SegmentWritten(call.key.sample, call.turn, segment))
     if call.kind == "takeover":
         return policy.after_turn(sample.text, segment, call.turn, state.parameters)
-    verdict = policy.after_draft(sample.text, segment, state.parameters)
-    if not segment.text and verdict != (Signal.FINISH, SampleEnd.ANSWERED):
-        state.counts["n_score_errors"] += 1
-        sample.error = ScoreShapeError("the draft wrote an empty segment, which has no score", role="draft")
-    return verdict
-
-
-def _book_score(state: ProblemState, index: int, logprobs: Logprobs, score: Score) -> policy.Verdict | None:
-    sample = state.samples[index]
-    try:
-        state.scored[index] = score(logprobs.values, sample.losses), logprobs
-        sample.losses.append(mean_nll(logprobs.values))
-    except ScoreShapeError as error:
-        sample.error = error
-        state.counts["n_score_errors"] += 1
-        return policy.unscored(state.parameters)
-    state.counts["scored_tokens"] += len(logprobs.values)
-    return None
+    return policy.after_draft(sample.text, segment, state.parameters)
