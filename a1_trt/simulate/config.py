@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,15 @@ from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
 from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
-from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
-from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
+from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Outcome, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.traces import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.workload import Lengths, Workload, draw
-from a1_trt.types import Parameters, Role
+from a1_trt.types import Event, Parameters, Role, SampleFinished
 
 SPECULATIVE = "token-speculative"
 ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)
-PUBLISHED_IN_FLIGHT: Mapping[Role, int] = {"draft": 16, "target": 4}
-"""Calls in flight of the published code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,12 @@ class Prepared:
         self, *, on_sample: Callable[[], object] | None = None, on_call: Callable[[FleetCall], None] | None = None
     ) -> Outcome:
         """Simulate it."""
-        return simulate(self.plans, self.workload, self.settings, on_sample=on_sample, on_call=on_call)
+
+        def told(_: float, __: int, event: Event) -> None:
+            if on_sample is not None and isinstance(event, SampleFinished):
+                on_sample()
+
+        return simulate(self.plans, self.workload, self.settings, on_event=told, on_call=on_call)
 
     def document(self, outcome: Outcome) -> dict[str, Any]:
         """The figures with what they were made from."""
@@ -149,6 +151,7 @@ def prepare(request: Request) -> Prepared:
         arrivals=poisson(len(workload.scripts), request.load_per_min, request.seed) if request.load_per_min else None,
         decisions="recorded" if request.controller is None else "controller",
         category=pair.conformal.category,
+        max_takeovers=pair.conformal.max_takeovers,
         controller=controller,
         controlled=pair.conformal.settings(parameters.n_samples),
         coupling="shared" if request.coupled or (layout and layout.colocated) else "none",
@@ -163,10 +166,10 @@ def _parameters(request: Request, pair: Pair) -> Parameters:
         given["n_samples"] = request.n_samples
     given["seed"] = request.seed
     replayed = request.trace is not None and request.controller is None
-    if request.strategy == "published" or replayed:
-        # The published code scores every segment, those with an answer, too.
-        given.setdefault("verify_answers", True)
-    return replace(make_parameters(pair.parameters(), **given), early_stop=False)
+    if replayed:
+        # The published code scores every segment, those with an answer, too, and goes on from its end.
+        given = {"verify_answers": True, "takeover_from": "end", **given}
+    return make_parameters(pair.parameters(), **given)
 
 
 def _workload(request: Request, n_samples: int) -> Workload:
@@ -193,8 +196,8 @@ def _engines(request: Request, pair: Pair) -> tuple[Mapping[Role, EnginePlan], L
     assumed = Assumptions.stated(request.assumptions)
     layout = request.layout or default_layout(pair, *parse_gpus(request.gpu or ""), assumed)
     in_flight = dict(request.in_flight)
-    if request.strategy == "published":
-        in_flight = {**PUBLISHED_IN_FLIGHT, **in_flight}
+    if request.strategy in STRATEGIES:
+        in_flight = {**STRATEGIES[request.strategy].max_in_flight, **in_flight}
     deployment = Deployment(pair, layout, assumed, in_flight)
     return {role: deployment.plan(role) for role in ROLES}, layout
 

@@ -109,6 +109,7 @@ def _outcome(said: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, lay
             "draft_tokens": said["segment_tokens"],
             "target_tokens": said["segment_tokens"],
             "alpha": said["alpha"],
+            "early_stop": False,  # neither the paper nor its code stops a settled vote
         },
         in_flight=way.in_flight,  # type: ignore[arg-type]
         concurrency=way.concurrency,

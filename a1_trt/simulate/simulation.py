@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
-from a1_trt.core.conformal import Category, ControllerSettings, category_of, make_controller
+from a1_trt.benchmarks.strategies import STRATEGIES as ALL_STRATEGIES
+from a1_trt.benchmarks.strategies import StrategySpec
+from a1_trt.benchmarks.strategies.session_strategy import in_session, published
+from a1_trt.core.conformal import FIRST_TURN, Category, Controller, ControllerSettings, make_controller
+from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
+from a1_trt.simulate.driver import Replayed, SimulatedDriver, script_score
 from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet, FleetCall
-from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow
-from a1_trt.simulate.samples import Tally
 from a1_trt.simulate.workload import Workload
-from a1_trt.types import Parameters, Role
+from a1_trt.types import Event, Parameters, ProblemFinished, Role, SampleFinished, SegmentScored
 
 MAX_SAMPLES = 10_000_000
+Decisions = Literal["recorded", "controller"]
+STRATEGIES: Mapping[str, StrategySpec] = MappingProxyType(
+    {name: spec for name, spec in ALL_STRATEGIES.items() if spec.open in (in_session, published)}
+)
+"""What can be simulated: the strategies that are settings of a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +36,12 @@ class Settings:
 
     Args:
         parameters: Turns, lengths, alpha, seed.
-        strategy: One of `STRATEGIES`.
+        strategy: One of `STRATEGIES`; it sets some of the parameters.
         concurrency: Problems at work at once; as the strategy has it when None.
         arrivals: When each problem comes, seconds; all at 0 when None.
         decisions: Replay what was recorded, or decide anew.
         category: Which past scores a new one is ranked among.
+        max_takeovers: Most takeovers that wait or are in flight at once.
         coupling: "shared": the engines of both roles share one processor.
         controller: Name of the controller that decides where nothing is replayed.
         controlled: What it is told.
@@ -43,6 +54,7 @@ class Settings:
     arrivals: Sequence[float] | None = None
     decisions: Decisions = "recorded"
     category: Category = "turn"
+    max_takeovers: int | None = None
     coupling: Literal["none", "shared"] = "none"
     controller: str = "two-level"
     controlled: ControllerSettings = field(default_factory=ControllerSettings)
@@ -55,6 +67,23 @@ class Settings:
                 field="strategy",
                 remedy=f"choose from {', '.join(STRATEGIES)}",
             )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has happened.
+
+    Args:
+        counts: Sums over the problems of what `a1_trt.types.Usage` counts.
+        latencies_s: For each problem, from its arrival to its last sample.
+        sample_s: For each sample, from its problem's start to its end.
+        scored_by_turn: Scored segments of each turn, and how many were taken over.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    latencies_s: dict[int, float] = field(default_factory=dict)
+    sample_s: list[float] = field(default_factory=list)
+    scored_by_turn: dict[int, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +141,7 @@ class Outcome:
                 "scored": counts["scored_tokens"],
                 "engines": {role: dict(self.engine_tokens[role]) for role in ROLES},
             },
+            "stopped_samples": counts["n_stopped"],
             "calls": {kind: counts[f"{kind}_calls"] for kind in ("draft", "score", "takeover")},
             "rejection_rate": self.rejection_rate,
             "rejection_rate_by_turn": [
@@ -163,7 +193,7 @@ def simulate(
     workload: Workload,
     settings: Settings,
     *,
-    on_sample: Callable[[], object] | None = None,
+    on_event: Callable[[float, int, Event], object] | None = None,
     on_call: Callable[[FleetCall], None] | None = None,
 ) -> Outcome:
     """Run a workload through engines in virtual time.
@@ -172,7 +202,7 @@ def simulate(
         plans: The engines of each role.
         workload: The samples.
         settings: Strategy and parameters.
-        on_sample: Told of every sample that is over.
+        on_event: Told of everything that happens: when, in seconds, and to which problem.
         on_call: Told of every call that is over.
 
     Raises:
@@ -190,41 +220,114 @@ def simulate(
             f"{workload.n_samples} samples are more than {MAX_SAMPLES}", field="problems", remedy="simulate fewer"
         )
     started = time.perf_counter()
-    arrivals = dict(enumerate(settings.arrivals or ()))
-    bound = LowerBound(plans, arrivals)
+    bound = LowerBound(plans, dict(enumerate(settings.arrivals or ())))
 
-    def told(call: FleetCall) -> None:
-        bound.add(call)
+    def over(call: FleetCall) -> None:
+        if call.end == "done":
+            bound.add(call)
         if on_call:
             on_call(call)
 
-    fleet = Fleet(plans, coupling=settings.coupling, on_call=told)
-    scores = {category_of("turn", 0, ""): settings.first_scores} if settings.first_scores else None
-    flow = Flow(
-        fleet,
-        workload,
-        settings.parameters,
-        settings.strategy,
-        concurrency=settings.concurrency,
-        arrivals=settings.arrivals,
-        decisions=settings.decisions,
-        category=settings.category,
-        controller=make_controller(settings.controller, settings.controlled, calibration_scores=scores),
-        on_sample=on_sample,
-    )
-    makespan_s = flow.run()
+    fleet = Fleet(plans, coupling=settings.coupling, on_call=over)
+    run = _Run(fleet, plans, workload, settings, on_event)
+    makespan_s = run.run()
     return Outcome(
         makespan_s=makespan_s,
         lower_bound_s=bound.value_s(),
-        busy_s={role: _mean([each.counters.busy_s for each in fleet.batches(role)]) for role in ROLES},
+        busy_s={role: _mean([batch.counters.busy_s for batch in fleet.batches(role)]) for role in ROLES},
         role_bound_s={role: bound.role_s(role) for role in ROLES},
-        peak_blocks={role: max(each.counters.peak_blocks for each in fleet.batches(role)) for role in ROLES},
+        peak_blocks={role: max(batch.counters.peak_blocks for batch in fleet.batches(role)) for role in ROLES},
         kv_blocks={role: plans[role].limits.kv_blocks for role in ROLES},
         engine_tokens={role: _tokens(fleet, role) for role in ROLES},
-        tally=flow.tally,
+        tally=run.tally,
         events=fleet.n_calls + fleet.n_boundaries,
         wall_s=time.perf_counter() - started,
     )
+
+
+class _Run:
+    """Problems that arrive, are put to work as the strategy has it, and are counted."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        plans: Mapping[Role, EnginePlan],
+        workload: Workload,
+        settings: Settings,
+        on_event: Callable[[float, int, Event], object] | None,
+    ) -> None:
+        self.tally = Tally()
+        self._fleet = fleet
+        self._tell = on_event
+        spec = STRATEGIES[settings.strategy]
+        self._concurrency = settings.concurrency or (1 if spec.one_at_a_time else len(workload.scripts))
+        self._arrivals = settings.arrivals or [0.0] * len(workload.scripts)
+        self._arrived: deque[int] = deque()
+        self._started_s: dict[int, float] = {}
+        """When each problem at work was put to work."""
+        controller = _controller(spec, workload, settings)
+        scheduler = Scheduler(
+            controller,
+            script_score,
+            {role: plans[role].max_in_flight for role in ROLES},
+            category=settings.category,
+            max_takeovers=settings.max_takeovers,
+            max_samples=MAX_SAMPLES,
+            max_unscored=1.0,
+        )
+        self._driver = SimulatedDriver(
+            scheduler,
+            fleet,
+            workload,
+            replace(settings.parameters, **spec.parameters),
+            self._on_event,
+            replays=isinstance(controller, Replayed),
+        )
+
+    def run(self) -> float:
+        """Everything, from the first arrival; returns when the last sample ended, seconds."""
+        for problem in sorted(range(len(self._arrivals)), key=lambda problem: self._arrivals[problem]):
+            self._fleet.at(self._arrivals[problem], lambda problem=problem: self._arrive(problem))  # type: ignore[misc]
+        return self._fleet.run()
+
+    def _arrive(self, problem: int) -> None:
+        self._arrived.append(problem)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._arrived and len(self._started_s) < self._concurrency:
+            problem = self._arrived.popleft()
+            self._started_s[problem] = self._fleet.now_s
+            self._driver.add(problem)
+
+    def _on_event(self, problem: int, event: Event) -> None:
+        if self._tell is not None:
+            self._tell(self._fleet.now_s, problem, event)
+        if isinstance(event, SegmentScored):
+            by_turn = self.tally.scored_by_turn.setdefault(event.turn, [0, 0])
+            by_turn[0] += 1
+            by_turn[1] += event.takeover
+        elif isinstance(event, SampleFinished):
+            self.tally.sample_s.append(self._fleet.now_s - self._started_s[problem])
+            self._fleet.forget(problem, event.sample)
+        elif isinstance(event, ProblemFinished):
+            self.tally.counts.update(asdict(event.result.usage))
+            self.tally.latencies_s[problem] = self._fleet.now_s - self._arrivals[problem]
+            del self._started_s[problem]
+            # Whatever else happens now comes before the next problem.
+            self._fleet.at(self._fleet.now_s, self._admit)
+
+
+def _controller(spec: StrategySpec, workload: Workload, settings: Settings) -> Controller:
+    """What decides: the strategy's own rule, the record, or the pair's controller."""
+    if spec.controller is not None:
+        return spec.controller()
+    recorded = bool(workload.scripts) and workload.scripts[0][0].takeover(0) is not None
+    if settings.decisions == "recorded" and recorded:
+        return Replayed()
+    scores = {FIRST_TURN: settings.first_scores} if settings.first_scores else None
+    name = spec.conformal.get("controller", settings.controller)
+    return make_controller(name, settings.controlled, calibration_scores=scores)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -234,7 +337,7 @@ def _mean(values: Sequence[float]) -> float:
 def _tokens(fleet: Fleet, role: Role) -> dict[str, int]:
     counters = [batch.counters for batch in fleet.batches(role)]
     return {
-        "generated": sum(each.generated_tokens for each in counters),
-        "prefilled": sum(each.prefilled_tokens for each in counters),
-        "reused": sum(each.reused_tokens for each in counters),
+        "generated": sum(counter.generated_tokens for counter in counters),
+        "prefilled": sum(counter.prefilled_tokens for counter in counters),
+        "reused": sum(counter.reused_tokens for counter in counters),
     }

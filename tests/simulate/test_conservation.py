@@ -6,12 +6,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from a1_trt.simulate.flow import STRATEGIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a1_trt.simulate.engine_model import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan
-from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.list_scheduling import list_makespan_s
 from a1_trt.simulate.simulation import Settings, poisson, simulate
 from a1_trt.simulate.workload import Lengths, draw
