@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from a1_trt.simulate.workload import Script, Workload
 from a1_trt.types import Call, Completion, Event, Logprobs, Parameters, Segment
 
 
-def script_score(logprobs: tuple[float, ...], earlier: object = ()) -> float:
+def script_score(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """The score that a script has given to all tokens of a segment; it is not computed, so that no rank is rounded."""
     return -logprobs[0]
 

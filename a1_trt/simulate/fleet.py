@@ -287,7 +287,7 @@ class Fleet:
 
 
 def _request(call: FleetCall) -> Request:
-    """The call as the batch wants it; the same as `SimulatedEngine` makes of prompt and tokens."""
+    """The call as the batch wants it."""
     n_tokens = call.n_before + call.n_scored
     chain = Chain(call.problem, call.sample, call.n_prompt, n_tokens)
     grown = chain._replace(n_tokens=n_tokens + max(0, min(call.n_new, call.steps - 1)))

@@ -220,7 +220,8 @@ def simulate(
             f"{workload.n_samples} samples are more than {MAX_SAMPLES}", field="problems", remedy="simulate fewer"
         )
     started = time.perf_counter()
-    bound = LowerBound(plans, dict(enumerate(settings.arrivals or ())))
+    parameters = replace(settings.parameters, **STRATEGIES[settings.strategy].parameters)
+    bound = LowerBound(plans, dict(enumerate(settings.arrivals or ())), parameters.optimistic)
 
     def over(call: FleetCall) -> None:
         if call.end == "done":
@@ -229,7 +230,7 @@ def simulate(
             on_call(call)
 
     fleet = Fleet(plans, coupling=settings.coupling, on_call=over)
-    run = _Run(fleet, plans, workload, settings, on_event)
+    run = _Run(fleet, plans, workload, settings, parameters, on_event)
     makespan_s = run.run()
     return Outcome(
         makespan_s=makespan_s,
@@ -254,6 +255,7 @@ class _Run:
         plans: Mapping[Role, EnginePlan],
         workload: Workload,
         settings: Settings,
+        parameters: Parameters,
         on_event: Callable[[float, int, Event], object] | None,
     ) -> None:
         self.tally = Tally()
@@ -279,7 +281,7 @@ class _Run:
             scheduler,
             fleet,
             workload,
-            replace(settings.parameters, **spec.parameters),
+            parameters,
             self._on_event,
             replays=isinstance(controller, Replayed),
         )

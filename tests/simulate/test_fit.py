@@ -27,7 +27,12 @@ def cell(strategy, repeat, coupling="shared", **options):
     outcome = simulate(
         plans_of(TRUE, IN_FLIGHT),
         draw(6, 4, repeat, Lengths(prompt_tokens=40, median_tokens=150)),
-        Settings(Parameters(4, 8, draft_tokens=64, target_tokens=64), strategy, coupling=coupling, **options),
+        Settings(
+            Parameters(4, 8, draft_tokens=64, target_tokens=64, early_stop=False),
+            strategy,
+            coupling=coupling,
+            **options,
+        ),
         on_call=lambda call: calls.append(call_document(call)),
     )
     return {"strategy": strategy, "repeat": repeat, "wall_s": outcome.makespan_s, "calls": calls}

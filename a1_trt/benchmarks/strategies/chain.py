@@ -7,7 +7,7 @@ that a1 gives it, so all strategies draw the same segments for the same sample a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -195,7 +195,7 @@ def _error_of(outcome: object) -> A1Error:
     return outcome
 
 
-async def all_of(tasks: list[asyncio.Future[None]]) -> None:
+async def all_of(tasks: Sequence[asyncio.Future[None]]) -> None:
     """Wait for all; those that were cancelled because nobody wants them count as done.
 
     Raises:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from a1_trt.core.conformal import Candidate, Category, category_of
 from a1_trt.core.reasoning.answers import boxed, take_back
-from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.core.scheduler.states import Signal, State
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EmptySegment
-from a1_trt.types import Call, CallKind, Logprobs, Parameters, Problem, SampleEnd, Segment, Strategy
+from a1_trt.types import Call, CallKind, Logprobs, Parameters, SampleEnd, Segment, Strategy
 
 Verdict = tuple[Signal, SampleEnd | None]
 """What happens to a sample, and why it ends where it does."""
@@ -29,44 +27,6 @@ def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
         return 0
     tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
     return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
-
-
-def candidate(
-    problem: Problem,
-    sample: int,
-    turn: int,
-    score: float,
-    category: Category,
-    parameters: Parameters,
-    *,
-    taken: tuple[int, int] = (0, 0),
-    rank: tuple[int, int] = (1, 1),
-) -> Candidate:
-    """What the controller is asked about a scored segment.
-
-    Args:
-        problem: The sample's problem.
-        sample: Number of the sample.
-        turn: Its turn, from 0.
-        score: Nonconformity score of its segment.
-        category: Which past scores it is ranked among.
-        parameters: Those of the problem.
-        taken: Takeovers among the samples that were judged in this turn so far, and the number of those.
-        rank: Its rank among the segments that are judged together, from 1 for the strangest, and their number.
-    """
-    quota = None
-    if parameters.exact_budget:
-        quota = round(parameters.alpha * parameters.n_samples) - taken[0], parameters.n_samples - taken[1]
-    return Candidate(
-        score=score,
-        category=category_of(category, turn, problem.key),
-        problem=problem.key,
-        alpha=parameters.alpha,
-        # Both names: callers may call all their problems the same, or ask for one twice.
-        u=uniform(parameters.seed, f"{problem.id} {problem.key}", sample, turn),
-        quota=quota,
-        rank=rank,
-    )
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:

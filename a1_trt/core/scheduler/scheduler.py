@@ -190,26 +190,17 @@ class Scheduler:
             state.has_barrier or any(isinstance(event, SampleFinished) for event in (*events, *more))
         ):
             more += self._stop(state, SampleEnd.STOPPED) if state.n_open and state.is_settled() else []
-        self._release(state)
+        if state.has_barrier:
+            self._release(state)
         return more + self._close(state)
 
     def _judge(self, state: ProblemState) -> list[Event]:
         """Decide on the scored segments: one, or under a barrier all of the phase together, in sample order."""
         events: list[Event] = []
-        scores = {index: state.scored[index][0] for index in sorted(state.scored)}
-        ranks = ordinal_rank(list(scores.values())) if len(scores) > 1 else (1,)
-        for (index, score), rank in zip(scores.items(), ranks, strict=True):
-            turn = state.samples[index].turn
-            candidate = policy.candidate(
-                state.problem,
-                index,
-                turn,
-                score,
-                self._category,
-                state.parameters,
-                taken=state.takeovers_in(turn),
-                rank=(rank, len(scores)),
-            )
+        indices = sorted(state.scored)
+        ranks = ordinal_rank([state.scored[index][0] for index in indices]) if len(indices) > 1 else (1,)
+        for index, rank in zip(indices, ranks, strict=True):
+            candidate = transitions.candidate(state, index, self._category, (rank, len(indices)))
             decision = self.controller.decide(candidate)
             if decision.takeover and self._max_takeovers is not None and self._n_takeovers >= self._max_takeovers:
                 decision = replace(decision, takeover=False, forced="cap")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from a1_trt.core.conformal import Decision, Score, mean_nll
+from a1_trt.core.conformal import Candidate, Category, Decision, Score, category_of, mean_nll
 from a1_trt.core.scheduler import policy
 from a1_trt.core.scheduler.scoring import Scoring
-from a1_trt.core.scheduler.seeds import call_seed
+from a1_trt.core.scheduler.seeds import call_seed, uniform
 from a1_trt.core.scheduler.state import ProblemState
 from a1_trt.core.scheduler.states import Signal
 from a1_trt.errors import A1Error, Cancelled, EmptySegment, ScoreShapeError
@@ -85,6 +85,32 @@ def count_unscored(state: ProblemState, error: A1Error, scoring: Scoring) -> Non
         scoring.add(scored=False)
         state.n_failed_scores += 1
         state.error = scoring.verdict(has_scores=state.has_scores, n_failed=state.n_failed_scores)
+
+
+def candidate(state: ProblemState, index: int, category: Category, rank: tuple[int, int]) -> Candidate:
+    """What the controller is asked about a scored sample.
+
+    Args:
+        state: Its problem.
+        index: Its number.
+        category: Which past scores it is ranked among.
+        rank: Its rank among the segments that are judged together, from 1 for the strangest, and their number.
+    """
+    problem, parameters, turn = state.problem, state.parameters, state.samples[index].turn
+    quota = None
+    if parameters.exact_budget:
+        used, seen = state.takeovers_in(turn)
+        quota = round(parameters.alpha * parameters.n_samples) - used, parameters.n_samples - seen
+    return Candidate(
+        score=state.scored[index][0],
+        category=category_of(category, turn, problem.key),
+        problem=problem.key,
+        alpha=parameters.alpha,
+        # Both names: callers may call all their problems the same, or ask for one twice.
+        u=uniform(parameters.seed, f"{problem.id} {problem.key}", index, turn),
+        quota=quota,
+        rank=rank,
+    )
 
 
 def decide(state: ProblemState, index: int, decision: Decision, events: list[Event]) -> policy.Verdict:

@@ -1,8 +1,8 @@
 """The scripts of a simulated workload as text, for the real scheduler, driver and session in virtual time.
 
-A chain's first token is a mark that names its problem, every segment has one that names its sample, turn and writer; the
-rest is filler. Each mark and each boxed answer is one token, and so are both together, so that lengths are as the script has
-them.
+A chain's first token is a mark that names its problem, every segment has one that names its sample, turn and writer;
+the rest is filler. Each mark and each boxed answer is one token, and so are both together, so that lengths are as the
+script has them.
 """
 
 from __future__ import annotations
