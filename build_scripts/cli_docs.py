@@ -19,6 +19,12 @@ HEAD = """\
 What `--help` prints, command by command; written by `python build_scripts/cli_docs.py`. Exit status: 0 done, 2 a wrong
 argument or pair file, 3 a calibration that does not fit, 4 an engine or a deadline, 5 a build, 6 a server, 130 Ctrl-C.
 `a1-trt --debug COMMAND` shows the traceback of an error.
+
+Results go to standard output, all else to standard error; bars of progress are drawn on a terminal only. In every
+command `--json` prints the document, `--output FILE` also writes it (where a command makes a folder or another file,
+`--output` names that), and `--plot FILE` draws it, by the suffix .png, .svg or .html. `--problems N` is a count,
+`--data FILE` holds problems. The spellings of 0.2 (`--json FILE`, `--html`, `--png`, `--problems-file`,
+`a1-trt intensity`) are taken until 0.4, with a warning.
 """
 
 

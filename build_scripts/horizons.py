@@ -22,7 +22,7 @@ import numpy as np
 from a1_trt.benchmarks.clusters import ratio_interval
 from a1_trt.benchmarks.grading import is_correct, paired_difference
 from a1_trt.benchmarks.problems import read_problems
-from a1_trt.cli.pair import problems_path
+from a1_trt.cli.problems import problems_path
 from a1_trt.cli.progress import SolvingView
 from a1_trt.client import AsyncClient
 from a1_trt.config import Pair, load_pair
@@ -59,7 +59,7 @@ async def solve(
             concurrency=4,
             seed=seed,
             early_stop=False,
-            on_progress=lambda now: view.update(arm, now.n_done, now.n_total, now.outcome),
+            on_progress=lambda now: view.solved(arm, now.n_done, now.n_total, now.outcome),
         )
     for outcome in outcomes:
         if not isinstance(outcome, Result):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from a1_trt.benchmarks.grading import is_correct
 from a1_trt.benchmarks.problems import read_problems
-from a1_trt.cli.pair import problems_path
+from a1_trt.cli.problems import problems_path
 from a1_trt.config import load_pair
 from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning import boxed

@@ -39,7 +39,7 @@ def main() -> int:
         found[f"without {', '.join(held_out)}"] = fit_runs(runs, holdout=held_out)
     for name, document in found.items():
         print(f"\nnot seen: {name}; recorded runs of a strategy lie apart by {document['recorded_spread']}")
-        simulate_tables.say_fit(document)
+        simulate_tables.show_fit(document)
     if said.output:
         write_document(said.output, found)
     return 0 if is_close(found["every other run"]) else 1
@@ -64,7 +64,7 @@ def measure(said: argparse.Namespace, record: Path) -> None:
     words = [sys.executable, "-c", "from a1_trt.cli import main; main()", "bench", "compare", said.pair]
     for name in ("strategies", "problems", "samples", "repeats", "seed"):
         words += [f"--{name}", str(getattr(said, name))]
-    words += ["--blocks", "1", "--keep-calls", "all", "--json", str(record)]
+    words += ["--blocks", "1", "--keep-calls", "all", "--output", str(record)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own command line
 
 

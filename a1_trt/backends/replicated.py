@@ -8,17 +8,14 @@ all samples of a problem; such calls go where the fewest are in flight, and so s
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
+from a1_trt.backends.prefixes import BLOCK_TOKENS, block_digests
 from a1_trt.engine import Engine, Generation, Tokenizer
 from a1_trt.errors import ConfigError, EngineOverloaded, EngineTimeout, EngineUnavailable
 
-_BLOCK_TOKENS = 32
 _MOST_TEXTS = 1 << 16
 _T = TypeVar("_T")
 _Key = tuple[bytes, tuple[int, ...]]
@@ -159,21 +156,21 @@ class _Homes:
         ids = tuple(prompt)
         digests = _digests(ids)
         for n_blocks in range(len(digests) - 1, -1, -1):
-            digest, start = digests[n_blocks], n_blocks * _BLOCK_TOKENS
+            digest, start = digests[n_blocks], n_blocks * BLOCK_TOKENS
             known = [tail for tail in self._tails.get(digest, ()) if ids[start : start + len(tail)] == tail]
             if known:
                 key = (digest, max(known, key=len))
                 self._texts.move_to_end(key)
                 home = self._texts[key]
                 return home, home is None and start + len(key[1]) < len(ids)
-        self._keep((digests[-1], ids[(len(digests) - 1) * _BLOCK_TOKENS :]), None)
+        self._keep((digests[-1], ids[(len(digests) - 1) * BLOCK_TOKENS :]), None)
         return None, False
 
     def settle(self, text: Sequence[int], home: int) -> None:
         """Remember that a replica holds a text; a root stays one."""
         ids = tuple(text)
         digests = _digests(ids)
-        key = (digests[-1], ids[(len(digests) - 1) * _BLOCK_TOKENS :])
+        key = (digests[-1], ids[(len(digests) - 1) * BLOCK_TOKENS :])
         if key not in self._texts or self._texts[key] is not None:
             self._keep(key, home)
 
@@ -190,11 +187,4 @@ class _Homes:
 
 def _digests(ids: tuple[int, ...]) -> list[bytes]:
     """Digests of no block, of the first block, of the first two, and so on."""
-    digest = hashlib.blake2b(digest_size=16)
-    found = [digest.digest()]
-    n_whole = len(ids) // _BLOCK_TOKENS
-    raw = np.asarray(ids[: n_whole * _BLOCK_TOKENS], dtype=np.int64).tobytes()
-    for start in range(0, len(raw), _BLOCK_TOKENS * 8):
-        digest.update(raw[start : start + _BLOCK_TOKENS * 8])
-        found.append(digest.digest())
-    return found
+    return [b"", *block_digests(ids)]

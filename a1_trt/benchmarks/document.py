@@ -61,7 +61,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
         write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", path=str(path), field="json", remedy="choose another place"
+            f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="choose another place"
         ) from None
 
 

@@ -20,7 +20,7 @@ def write_page(document: Mapping[str, Any], path: Path) -> None:
     Raises:
         ConfigError: It cannot be written, or jinja2 or matplotlib is not installed.
     """
-    _write(path, page(document).encode(), "html")
+    _write(path, page(document).encode(), "plot")
 
 
 def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
@@ -32,11 +32,11 @@ def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(directory, error, "png") from None
+        raise _unwritable(directory, error, "plot") from None
     written = []
     for name, (_, figure) in plots(document).items():
         path = directory / f"{name}.png"
-        _write(path, png(figure), "png")
+        _write(path, png(figure), "plot")
         written.append(path)
     return written
 
@@ -47,7 +47,7 @@ def page(document: Mapping[str, Any]) -> str:
         import jinja2
     except ImportError:
         raise ConfigError(
-            "jinja2, which fills the page, is not installed", field="html", remedy="pip install 'a1_trt[report]'"
+            "jinja2, which fills the page, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
         ) from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined

@@ -17,7 +17,7 @@ from a1_trt.cli.demo import demo
 from a1_trt.cli.deploy import deploy
 from a1_trt.cli.engine import engine
 from a1_trt.cli.eval import evaluate
-from a1_trt.cli.intensity import intensity
+from a1_trt.cli.old_spellings import Group, warn
 from a1_trt.cli.pair import pair
 from a1_trt.cli.serve import serve
 from a1_trt.cli.simulate import simulate
@@ -45,8 +45,15 @@ class _Failure(click.ClickException):
         click.echo(f"a1-trt: error{field}: {line}", file=file, err=file is None)
 
 
-class _Tree(click.Group):
+class _Tree(Group):
     """Turns the package's errors and Ctrl-C into a line and an exit status, for every command below it."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, also under the place that it had in 0.2."""
+        if cmd_name == "intensity":
+            warn("a1-trt intensity", "a1-trt bench intensity")
+            return bench.get_command(ctx, cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -73,5 +80,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, solve, serve, deploy, pair, engine, calibrate, bench, evaluate, intensity, simulate, traces):
+for command in (demo, solve, serve, deploy, pair, engine, calibrate, bench, evaluate, simulate, traces):
     main.add_command(command)

@@ -3,61 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from a1_trt.benchmarks.problems import read_problems
-from a1_trt.cli.options import calibration_problems_option, json_option, pair_option, problems_option, setting_options
-from a1_trt.cli.output import note, percent, say_json
-from a1_trt.cli.pair import problems_path
-from a1_trt.cli.progress import SolvingView
+from a1_trt.cli.bench_options import compare as compare_strategies
+from a1_trt.cli.old_spellings import Command
+from a1_trt.cli.options import pair_option, setting_options
+from a1_trt.cli.output import Output, command_line, output_options, progress
+from a1_trt.cli.problems import calibration_problems_option, choose_problems, count_option, data_option, level_option
+from a1_trt.cli.tables import percent, print_table, seconds, times
 from a1_trt.config import Pair, load_pair
-from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters, Problem
 
-N_PROBLEMS = 32
-N_BLOCKS = 4
-N_WARM_UP = 2
 _ARMS = {"a1": "a1", "target-only": "target_only", "a1-barrier": "barrier"}
-"""Strategy -> what the demo calls it."""
+"""Strategy -> its key in the document."""
+_TITLES = {"a1": "A1", "target_only": "target alone", "barrier": "A1, barrier"}
 _FIGURES = ("accuracy", "accuracy_ci95", "wall_s", "n_scored", "n_takeovers", "n_stopped", "n_failed")
 
 
-@click.command()
+@click.command(cls=Command)
 @pair_option
-@problems_option
-@click.option(
-    "--problems", "n_problems", type=click.IntRange(min=2), default=N_PROBLEMS, show_default=True, help="How many."
-)
-@click.option("--level", default="middle", show_default=True, help="Level of the problems: easy, middle or hard.")
+@data_option
+@count_option(32, least=2)
+@level_option("middle")
 @click.option("--compare", type=click.Choice(["barrier"]), help="A third arm: A1 under the barrier schedule.")
-@click.option("--blocks", type=click.IntRange(min=1), default=N_BLOCKS, show_default=True, help="Turns of each arm.")
+@click.option("--blocks", type=click.IntRange(min=1), default=4, show_default=True, help="Turns of each arm.")
 @calibration_problems_option
 @setting_options
-@json_option
+@output_options()
 def demo(
     pair: str,
-    problems_file: Path | None,
+    data: Path | None,
     n_problems: int,
     level: str,
     compare: str | None,
     blocks: int,
     allow_calibration_problems: bool,
-    as_json: bool,
+    out: Output,
     **parameters: Any,
 ) -> None:
     """Start Triton, solve held-out problems by A1 and by the target alone on its engines, and compare the two.
 
     Both get the same problems, samples, seeds and settings, all problems in flight at once. The problems are dealt out
-    into blocks in which the ways take turns, each leading in its turn, so that a machine that grows slower favours
+    into blocks in which the strategies alternate, each leading in its turn, so that a machine that grows slower favours
     none; wall times are sums over the blocks.
 
     \b
@@ -66,48 +57,16 @@ def demo(
       a1-trt demo --level hard --problems 24 --samples 8
       a1-trt demo --compare barrier --json
     """
+    from a1_trt.benchmarks import Plan
     from a1_trt.runtime.calibration import check_held_out
 
     loaded = load_pair(pair)
     settings = make_parameters(loaded.parameters(), **parameters)
-    path = problems_file or problems_path(loaded)
-    found = read_problems(path, level=level, with_answers=True)
-    if len(found) < n_problems:
-        raise InvalidRequestError(
-            f"{path} has {len(found)} problems of level {level}", field="problems", remedy="ask for fewer"
-        )
-    n_used = check_held_out(loaded, found[:n_problems], allow=allow_calibration_problems)
-    strategies = ["a1", "target-only", *([f"a1-{compare}"] if compare else [])]
-    figures = asyncio.run(_measure(loaded, found, n_problems, strategies, blocks, settings))
-    report = {
-        "pair": loaded.name,
-        "level": level,
-        "alpha": settings.alpha,
-        "n_problems": n_problems,
-        "n_calibration_problems": n_used,
-        "n_samples": settings.n_samples,
-        "seed": settings.seed,
-        "n_blocks": min(blocks, n_problems),
-        **figures,
-        "command": shlex.join(["a1-trt", *sys.argv[1:]]),
-    }
-    if as_json:
-        say_json(report)
-    else:
-        _print(report, [_ARMS[name] for name in strategies])
-
-
-async def _measure(
-    loaded: Pair, found: list[Problem], n_problems: int, strategies: list[str], blocks: int, settings: Parameters
-) -> dict[str, Any]:
-    from a1_trt.benchmarks import Comparison, Plan, machine, versions
-    from a1_trt.runtime.session import open_engines
-    from a1_trt.triton.server import TritonServer
-
-    problems, others = found[:n_problems], found[n_problems : n_problems + N_WARM_UP]
+    problems, warm_up = choose_problems(loaded, data, level, n_problems)
+    n_used = check_held_out(loaded, problems, allow=allow_calibration_problems)
     blocks = min(blocks, n_problems)
     plan = Plan(
-        strategies=tuple(strategies),
+        strategies=("a1", "target-only", *([f"a1-{compare}"] if compare else [])),
         n_samples=(settings.n_samples,),
         max_turns=(settings.max_turns,),
         blocks=blocks,
@@ -115,75 +74,79 @@ async def _measure(
         n_in_flight=-(-n_problems // blocks),
         keep_calls="none",
     )
+    document = {
+        "pair": loaded.name,
+        "level": level,
+        "alpha": settings.alpha,
+        "n_problems": n_problems,
+        "n_calibration_problems": n_used,
+        "n_samples": settings.n_samples,
+        "seed": settings.seed,
+        "n_blocks": blocks,
+        **_measure(plan, loaded, problems, warm_up, settings),
+        "command": command_line(),
+    }
+    out.deliver(document, _show)
+
+
+def _measure(
+    plan: Any, pair: Pair, problems: list[Problem], warm_up: list[Problem], settings: Parameters
+) -> dict[str, Any]:
+    from a1_trt.benchmarks import machine, versions
+    from a1_trt.triton.server import TritonServer
+
     about = {"machine": machine(), "versions": versions()}
-    with TritonServer(loaded, progress=lambda text: note(f"Triton: {text}")) as server:
-        engines = await open_engines(loaded, url=server.grpc_url)
-        try:
-            comparison = Comparison(plan, loaded, engines, problems, settings)
-            with SolvingView(strategies, n_problems) as view:
-                document = await comparison.measure(warm_up=others or problems[:1], on_progress=view.update)
-        finally:
-            for engine in engines.values():
-                await engine.aclose()
-    return {**_said(document), **about}
+    with TritonServer(pair, progress=lambda text: progress(f"Triton: {text}")) as server:
+        comparison = asyncio.run(
+            compare_strategies(plan, pair, problems, warm_up, settings, url=server.grpc_url, about=about)
+        )
+    return {**_figures(comparison), **about}
 
 
-def _said(document: dict[str, Any]) -> dict[str, Any]:
+def _figures(comparison: dict[str, Any]) -> dict[str, Any]:
     """The figures of a comparison under the names that the demo has for them."""
-    said: dict[str, Any] = {}
-    for each in document["overall"]:
-        tokens = {f"{name}_tokens": n for name, n in each["tokens"].items()}
-        said[_ARMS[each["strategy"]]] = {
-            **{name: each[name] for name in _FIGURES},
-            "sample_accuracy": each["pass_at_k"]["1"]["value"],
-            **tokens,
+    figures: dict[str, Any] = {}
+    for result in comparison["overall"]:
+        figures[_ARMS[result["strategy"]]] = {
+            **{name: result[name] for name in _FIGURES},
+            "sample_accuracy": result["pass_at_k"]["1"]["value"],
+            **{f"{name}_tokens": n for name, n in result["tokens"].items()},
         }
-    for ratio in document["ratios"]:
+    for ratio in comparison["ratios"]:
         if ratio["against"] == "target-only":
-            said |= {name: ratio[name] for name in ("accuracy_difference", "accuracy_difference_ci95", "speedup")}
+            figures |= {name: ratio[name] for name in ("accuracy_difference", "accuracy_difference_ci95", "speedup")}
         else:
-            said["async_over_barrier"] = ratio["speedup"]
-    a1 = next(each for each in document["overall"] if each["strategy"] == "a1")
-    return {**said, **{name: a1[name] for name in ("rejection_rate", "rejection_rate_ci95")}}
+            figures["async_over_barrier"] = ratio["speedup"]
+    (a1,) = (result for result in comparison["overall"] if result["strategy"] == "a1")
+    return {**figures, **{name: a1[name] for name in ("rejection_rate", "rejection_rate_ci95")}}
 
 
-def _print(report: dict[str, Any], arms: list[str]) -> None:
-    names = {"a1": "A1", "target_only": "target alone", "barrier": "A1, barrier"}
-    table = Table(title=f"{report['n_problems']} {report['level']} problems, {report['n_samples']} samples each")
-    table.add_column("")
-    for arm in arms:
-        table.add_column(names[arm], justify="right")
-    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("accuracy of the vote", lambda said: percent(said["accuracy"])),
-        ("accuracy of one sample", lambda said: percent(said["sample_accuracy"])),
-        ("rejection rate", lambda said: percent(_rate(said))),
-        ("wall time", lambda said: f"{said['wall_s']:.2f} s"),
-        ("tokens by the draft", lambda said: f"{said['draft_tokens']:,}"),
-        ("tokens by the target", lambda said: f"{said['target_tokens']:,}"),
-        ("tokens scored by the target", lambda said: f"{said['scored_tokens']:,}"),
-        ("problems that failed", lambda said: str(said["n_failed"])),
+def _show(document: dict[str, Any]) -> None:
+    arms = [name for name in _TITLES if name in document]
+    results = [document[name] for name in arms]
+    rates = [result["n_takeovers"] / result["n_scored"] if result["n_scored"] else None for result in results]
+    tokens = {"by the draft": "draft", "by the target": "target", "scored by the target": "scored"}
+    rows = [
+        ["accuracy of the vote", *(percent(result["accuracy"]) for result in results)],
+        ["accuracy of one sample", *(percent(result["sample_accuracy"]) for result in results)],
+        ["rejection rate", *map(percent, rates)],
+        ["wall time", *(seconds(result["wall_s"]) for result in results)],
+        *(
+            [f"tokens {what}", *(f"{result[f'{role}_tokens']:,}" for result in results)]
+            for what, role in tokens.items()
+        ),
+        ["problems that failed", *(result["n_failed"] for result in results)],
     ]
-    for name, cell in rows:
-        table.add_row(name, *(cell(report[arm]) for arm in arms))
-    console = Console()
-    console.print(table)
-    low, high = report["accuracy_difference_ci95"]
-    between = [f"{100 * end:+.1f}" for end in (low, high)]
-    lines = [
-        f"speed-up over the target alone    {report['speedup']:.2f} x",
-        f"accuracy, A1 minus target alone   {100 * report['accuracy_difference']:+.1f} points, "
-        f"95 % interval {between[0]} to {between[1]}",
-        f"rejection rate                    {percent(report['rejection_rate'])}, asked for {percent(report['alpha'])}",
-    ]
-    if "async_over_barrier" in report:
-        lines.append(f"barrier time over asynchronous    {report['async_over_barrier']:.2f} x")
-    lines.append(
-        f"measured in {report['n_blocks']} blocks, in which the ways took turns on the same problems and seeds,"
-    )
-    lines.append(f"on {report['machine']['processor']}, {report['machine']['cores']} cores")
-    for line in lines:
-        click.echo(line)
-
-
-def _rate(said: dict[str, Any]) -> float | None:
-    return said["n_takeovers"] / said["n_scored"] if said["n_scored"] else None
+    title = f"{document['n_problems']} {document['level']} problems, {document['n_samples']} samples each"
+    print_table(["", *(_TITLES[name] for name in arms)], rows, title=title)
+    low, high = (f"{100 * end:+.1f}" for end in document["accuracy_difference_ci95"])
+    click.echo(f"\nspeed-up over the target alone    {times(document['speedup'])}")
+    difference = f"{100 * document['accuracy_difference']:+.1f} points, 95 % interval {low} to {high}"
+    click.echo(f"accuracy, A1 minus target alone   {difference}")
+    asked = percent(document["alpha"])
+    click.echo(f"rejection rate                    {percent(document['rejection_rate'])}, asked for {asked}")
+    if "async_over_barrier" in document:
+        click.echo(f"barrier time over asynchronous    {times(document['async_over_barrier'])}")
+    machine = document["machine"]
+    click.echo(f"measured in {document['n_blocks']} blocks, in which the strategies alternate on the same problems,")
+    click.echo(f"on {machine['processor']}, {machine['cores']} cores")

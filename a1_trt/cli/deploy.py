@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import note, say_json
+from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.options import gpu_option, gpu_spec
+from a1_trt.cli.output import FOLDER, Output, json_option, note
+from a1_trt.cli.tables import number, seconds
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError, DeployError, InvalidRequestError
 from a1_trt.types import Role
 
 if TYPE_CHECKING:
     from a1_trt.triton.findings import Report
-    from a1_trt.triton.role_placement import Hosting, Profile
+    from a1_trt.triton.role_placement import Profile, RolePlacement
 
 _FAILED = DeployError.exit_code
 
 
-@click.group()
+@click.group(cls=Group)
 def deploy() -> None:
     """Write model repositories for Triton, and check them.
 
@@ -44,10 +46,8 @@ def deploy() -> None:
     show_default=True,
     help="What stands behind draft and target.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write to."
-)
-@click.option("--gpu", metavar="NAME[xN]", help="GPUs to size for; those of this machine when not given.")
+@click.option("--output", type=FOLDER, required=True, help="Folder to write to.")
+@gpu_option("to size for; those of this machine when not given")
 @click.option(
     "--for",
     "platform",
@@ -58,9 +58,7 @@ def deploy() -> None:
 )
 @click.option("--force", is_flag=True, help="Replace files that were not rendered, or were changed since.")
 @json_option
-def render(
-    pair: str, profile: Profile, output: Path, gpu: str | None, platform: Any, force: bool, as_json: bool
-) -> None:
+def render(pair: str, profile: Profile, output: Path, gpu: str | None, platform: Any, force: bool, out: Output) -> None:
     """Write the Triton model repository of PAIR, and for GPUs the files that put it into containers.
 
     cpu: this project's CPU engine. pytorch: TensorRT-LLM's LLM API behind this project's own model. tensorrt: compiled
@@ -75,16 +73,11 @@ def render(
     from a1_trt.triton.render import render as write
 
     loaded = load_pair(pair)
-    hosting, about = _hosting(loaded, profile, gpu)
-    written = write(loaded, output, profile=profile, hosting=hosting, platform=platform, force=force)
-    if as_json:
-        names = [str(path.relative_to(output)) for path in written]
-        say_json({"pair": loaded.name, "profile": profile, "output": str(output), **about, "files": names})
-        return
-    for warning in about["warnings"]:
-        note(f"warning: {warning}")
-    click.echo(f"{output}: {len(written)} files for {loaded.name}, profile {profile}")
-    click.echo(f"check it: a1-trt deploy check {output}")
+    placement, about = _placement(loaded, profile, gpu)
+    written = write(loaded, output, profile=profile, placement=placement, platform=platform, force=force)
+    names = [str(path.relative_to(output)) for path in written]
+    document = {"pair": loaded.name, "profile": profile, "output": str(output), **about, "files": names}
+    out.deliver(document, _show_rendered)
 
 
 @deploy.command()
@@ -95,7 +88,7 @@ def render(
 )
 @json_option
 @click.pass_context
-def check(context: click.Context, directory: Path, url: str | None, timeout_s: float, as_json: bool) -> None:
+def check(context: click.Context, directory: Path, url: str | None, timeout_s: float, out: Output) -> None:
     """Check the model repository in DIRECTORY, field by field; with --url, also the server that serves it.
 
     The server has to be ready, to have the tensors that are wanted of it, and to do a little work in time: a token of
@@ -110,29 +103,29 @@ def check(context: click.Context, directory: Path, url: str | None, timeout_s: f
 
     report = look(directory)
     live = _live(report, url, timeout_s) if url else None
-    if as_json:
-        say_json({**report.as_dict(), **({"live": live} if live else {})})
-    else:
-        _say(report, live)
+    document = {**report.as_dict(), **({"live": live} if live else {})}
+    out.deliver(document, lambda _: _show_report(report, live))
     context.exit(0 if report.ok else _FAILED)
 
 
-def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Role, Hosting] | None, dict[str, Any]]:
+def _placement(
+    pair: Pair, profile: Profile, gpu: str | None
+) -> tuple[Mapping[Role, RolePlacement] | None, dict[str, Any]]:
     """Which GPUs hold what, and what to say about it; nothing for a CPU."""
     if profile == "cpu":
         if gpu:
             raise InvalidRequestError("profile cpu has no GPUs", field="gpu", remedy="leave out --gpu")
         return None, {"warnings": []}
-    from a1_trt.build.plan import GpuSpec, make_plan
-    from a1_trt.triton.role_placement import Hosting, usual_hosting
+    from a1_trt.build.plan import make_plan
+    from a1_trt.triton.role_placement import RolePlacement, default_placement
 
     try:
-        plan = make_plan(pair, profile, GpuSpec.parse(gpu) if gpu else GpuSpec.detect())
+        plan = make_plan(pair, profile, gpu_spec(gpu))
     except ConfigError as error:
         if gpu:
             raise
         why = f"sizes are not planned ({error.message}): TensorRT-LLM's own are used; give --gpu"
-        return usual_hosting(pair), {"gpu": None, "warnings": [why]}
+        return default_placement(pair), {"gpu": None, "warnings": [why]}
     if not plan.fits:
         raise DeployError(
             f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing",
@@ -140,8 +133,8 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
             remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
         )
     roles: tuple[Role, Role] = ("draft", "target")
-    hosting = {
-        role: Hosting(
+    placement = {
+        role: RolePlacement(
             plan.placement[role].replicas,
             plan.sizes[role].max_batch_size,
             plan.sizes[role].max_seq_len - 1,  # a score generates one token more
@@ -151,8 +144,8 @@ def _hosting(pair: Pair, profile: Profile, gpu: str | None) -> tuple[Mapping[Rol
         )
         for role in roles
     }
-    places = {role: [list(gpus) for gpus in hosting[role].replicas] for role in roles}
-    return hosting, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
+    places = {role: [list(gpus) for gpus in placement[role].replicas] for role in roles}
+    return placement, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
 
 
 def _live(report: Report, url: str, timeout_s: float) -> dict[str, Any]:
@@ -161,30 +154,39 @@ def _live(report: Report, url: str, timeout_s: float) -> dict[str, Any]:
     from a1_trt.triton.findings import Finding
     from a1_trt.triton.probe import probe
 
-    models, canaries = [], []
+    models: list[dict[str, Any]] = []
+    canaries: list[dict[str, Any]] = []
+    over_http = url.startswith(("http://", "https://"))
     for name in report.models:
         try:
-            (said,) = probe(url, (name,), timeout_s=timeout_s)
-            models.append(asdict(said))
-            if not url.startswith(("http://", "https://")):
+            models += [asdict(model) for model in probe(url, (name,), timeout_s=timeout_s)]
+            if not over_http:
                 canaries.append(asdict(asyncio.run(run_canary(url, name, timeout_s=timeout_s))))
         except A1Error as error:
             finding = Finding(name, error.field or "", "live", error.message, error.remedy or "see the server's log")
             report.problems.append(finding)
-    if url.startswith(("http://", "https://")):
+    if over_http:
         report.warnings.append(Finding("", "url", "live", "no work was asked for over HTTP", "give a grpc:// address"))
     return {"url": url, "models": models, "canaries": canaries}
 
 
-def _say(report: Report, live: dict[str, Any] | None) -> None:
+def _show_rendered(document: dict[str, Any]) -> None:
+    for warning in document["warnings"]:
+        note(f"warning: {warning}")
+    output = document["output"]
+    click.echo(f"{output}: {len(document['files'])} files for {document['pair']}, profile {document['profile']}")
+    click.echo(f"check it: a1-trt deploy check {output}")
+
+
+def _show_report(report: Report, live: dict[str, Any] | None) -> None:
     for finding in report.warnings:
         note(f"warning: {finding}")
     for finding in report.problems:
         note(f"{finding.code}: {finding}")
-    for each in (live or {}).get("canaries", ()):
-        score = each["score_difference"]
-        more = "" if score is None else f", scores differ by at most {score:.4f}"
-        click.echo(f"{each['model']}: answered in {each['seconds']:.3f} s{more}")
+    for canary in (live or {}).get("canaries", ()):
+        score = canary["score_difference"]
+        scores = "" if score is None else f", scores differ by at most {number(score, 4)}"
+        click.echo(f"{canary['model']}: answered in {seconds(canary['seconds'], 3)}{scores}")
     n = len(report.problems)
     verdict = "nothing is wrong" if report.ok else f"{n} problem{'s' if n > 1 else ''}"
     click.echo(f"{report.directory}: profile {report.profile}, models {', '.join(report.models) or 'none'}: {verdict}")

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import note, say_json
+from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.options import gpu_option, gpu_spec
+from a1_trt.cli.output import Output, error_document, json_option, note, progress, say_json
+from a1_trt.cli.pair import size_of
+from a1_trt.cli.tables import megabytes
 from a1_trt.config import load_pair
 from a1_trt.errors import BuildError, InvalidRequestError
 from a1_trt.runtime.session import ROLES
 
 if TYPE_CHECKING:
-    from a1_trt.build.hardware import GpuSpec
-
-_GPU_HELP = "GPUs, such as h100-80g or h100-80gx2; those of this machine when not given."
+    from a1_trt.build.check import Checked
 
 
-@click.group()
+@click.group(cls=Group)
 def engine() -> None:
     """Plan and build models for an engine, and look at built ones.
 
@@ -44,11 +46,11 @@ def engine() -> None:
     show_default=True,
     help="Compiled engines (TensorRT-LLM up to 1.2.1), or its LLM API (1.2.1 and 1.3).",
 )
-@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help=_GPU_HELP)
+@gpu_option()
 @click.option("--output", type=click.Path(path_type=Path), help="Where to build; beside the pair file when not given.")
 @click.option("--script", is_flag=True, help="Print the commands alone, as a shell script.")
 @json_option
-def plan(pair: str, profile: Any, gpu_name: str | None, output: Path | None, script: bool, as_json: bool) -> None:
+def plan(pair: str, profile: Any, gpu: str | None, output: Path | None, script: bool, out: Output) -> None:
     """Show what PAIR needs on GPUs and how it would be built; runs nothing, and needs no GPU.
 
     The exit status is 0 when it fits the GPUs and 5 when it does not; then the plan says by how much, and what to
@@ -62,12 +64,9 @@ def plan(pair: str, profile: Any, gpu_name: str | None, output: Path | None, scr
     from a1_trt.build import describe
     from a1_trt.build.plan import make_plan
 
-    made = make_plan(load_pair(pair), profile, _gpus(gpu_name), output=output)
-    if as_json:
-        say_json(describe.document(made))
-    else:
-        for line in describe.script(made) if script else describe.lines(made):
-            click.echo(line)
+    made = make_plan(load_pair(pair), profile, gpu_spec(gpu), output=output)
+    lines = describe.script(made) if script else describe.lines(made)
+    out.deliver(describe.document(made), lambda _: click.echo("\n".join(lines)))
     if not made.fits:
         sys.exit(BuildError.exit_code)
 
@@ -84,16 +83,10 @@ def plan(pair: str, profile: Any, gpu_name: str | None, output: Path | None, scr
 )
 @click.option("--weights", "weight_format", default="f16", show_default=True, help="cpu: f32, f16 or int8.")
 @click.option("--force", is_flag=True, help="cpu: replace OUTPUT if it exists.")
-@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help="tensorrt, pytorch: " + _GPU_HELP)
+@gpu_option("for tensorrt and pytorch; those of this machine when not given")
 @json_option
 def build(
-    source: Path,
-    output: Path | None,
-    profile: Any,
-    weight_format: Any,
-    force: bool,
-    gpu_name: str | None,
-    as_json: bool,
+    source: Path, output: Path | None, profile: Any, weight_format: Any, force: bool, gpu: str | None, out: Output
 ) -> None:
     """Build a model for the CPU engine, or a pair for GPUs.
 
@@ -111,15 +104,15 @@ def build(
       a1-trt engine build r1-distill-qwen-1.5b_qwq-32b --profile pytorch
     """
     if profile == "cpu":
-        _build_cpu(source, output, weight_format, force, as_json)
+        _build_cpu(source, output, weight_format, force, out)
     else:
-        _build_gpu(str(source), output, profile, gpu_name, as_json)
+        _build_gpu(str(source), output, profile, gpu, out)
 
 
 @engine.command()
 @click.argument("pair")
 @json_option
-def show(pair: str, as_json: bool) -> None:
+def show(pair: str, out: Output) -> None:
     """Show the models of PAIR, or what a directory of GPU engines was built of and for.
 
     \b
@@ -128,26 +121,21 @@ def show(pair: str, as_json: bool) -> None:
       a1-trt engine show engines/mine/pytorch --json
     """
     if (Path(pair) / ".build.json").is_file():
-        _show_built(Path(pair), as_json)
+        from a1_trt.build.check import read_manifest
+
+        out.deliver(read_manifest(Path(pair)), _show_manifest)
         return
     loaded = load_pair(pair)
-    models: dict[str, dict[str, Any]] = {role: _shown(loaded.model_path(role)) for role in ROLES}
-    if as_json:
-        say_json({"pair": loaded.name, **models})
-        return
-    for role, said in models.items():
-        click.echo(f"{role}  {said['kind']}, {said['bytes'] / 1e6:.1f} MB, {said['path']}")
-        if said["manifest"]:
-            tools = ", ".join(f"{tool} {version}" for tool, version in said["manifest"].get("tools", {}).items())
-            click.echo(f"    weights {said['manifest'].get('weight_format')}, built with {tools}")
+    models: dict[str, Any] = {role: _shown(loaded.model_path(role)) for role in ROLES}
+    out.deliver({"pair": loaded.name, **models}, lambda _: _show_models(models))
 
 
 @engine.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("-p", "--pair", help="Pair to compare with; the one beside DIRECTORY when not given.")
-@click.option("--gpu", "gpu_name", metavar="NAME[xN]", help="GPUs to compare with. " + _GPU_HELP)
+@gpu_option("to compare with; those of this machine when not given")
 @json_option
-def check(directory: Path, pair: str | None, gpu_name: str | None, as_json: bool) -> None:
+def check(directory: Path, pair: str | None, gpu: str | None, out: Output) -> None:
     """Compare the GPU engines in DIRECTORY with their record, their pair and this machine.
 
     The exit status is 5 when they must not be used together.
@@ -163,37 +151,24 @@ def check(directory: Path, pair: str | None, gpu_name: str | None, as_json: bool
     beside = directory.absolute().parent / "pair.toml"
     named = load_pair(pair) if pair else load_pair(beside) if beside.is_file() else None
     try:
-        found = compare(directory, named, GpuSpec.parse(gpu_name) if gpu_name else None)
-    except BuildError as failure:
-        if not as_json:
+        report = compare(directory, named, GpuSpec.parse(gpu) if gpu else None)
+    except BuildError as error:
+        if not out.as_json:
             raise
-        say_json({"ok": False, "problems": [_problem(failure)], "not_compared": [], "manifest": None})
-        sys.exit(failure.exit_code)
-    if as_json:
-        problems = [_problem(error) for error in found.problems]
-        manifest = found.manifest
-        say_json({"ok": found.ok, "problems": problems, "not_compared": found.not_compared, "manifest": manifest})
-    else:
-        for error in found.problems:
-            click.echo(f"wrong [{error.field}]: {error}")
-        click.echo(f"{directory}: {'may be used' if found.ok else 'must not be used'}")
-        if found.not_compared:
-            note(f"not compared here: {', '.join(found.not_compared)}")
-    if not found.ok:
+        say_json({"ok": False, "problems": [error_document(error)], "not_compared": [], "manifest": None})
+        sys.exit(error.exit_code)
+    document = {
+        "ok": report.ok,
+        "problems": [error_document(error) for error in report.problems],
+        "not_compared": report.not_compared,
+        "manifest": report.manifest,
+    }
+    out.deliver(document, lambda _: _show_check(directory, report))
+    if not report.ok:
         sys.exit(BuildError.exit_code)
 
 
-def _gpus(name: str | None) -> GpuSpec:
-    from a1_trt.build.hardware import GpuSpec
-
-    return GpuSpec.parse(name) if name else GpuSpec.detect()
-
-
-def _problem(error: BuildError) -> dict[str, Any]:
-    return {"code": error.code, "field": error.field, "message": error.message, "remedy": error.remedy}
-
-
-def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: bool, as_json: bool) -> None:
+def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: bool, out: Output) -> None:
     from a1_trt.build.convert import build_openvino
 
     if output is None:
@@ -202,71 +177,84 @@ def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: boo
         )
     manifests = {}
     for name, checkpoint, directory in _steps(source, output):
-        note(f"building {directory} of {checkpoint}")
+        progress(f"building {directory} of {checkpoint}")
         manifests[name] = build_openvino(checkpoint, directory, weight_format=weight_format, force=force)
-    if as_json:
-        say_json({"output": str(output), "built": manifests})
-        return
-    for name, manifest in manifests.items():
-        size = sum(manifest["bytes"].values()) / 1e6
-        click.echo(f"{name}: {size:.1f} MB of {manifest['weight_format']} weights in {manifest['seconds']} s")
-    click.echo(f"name it in a pair file: model = {str(output.resolve())!r}")
+    out.deliver({"output": str(output), "built": manifests}, _show_built)
 
 
-def _build_gpu(pair: str, output: Path | None, profile: Any, gpu_name: str | None, as_json: bool) -> None:
-    from a1_trt.build.hardware import GpuSpec
+def _build_gpu(pair: str, output: Path | None, profile: Any, gpu: str | None, out: Output) -> None:
     from a1_trt.build.manifest import installed_version
     from a1_trt.build.plan import make_plan
     from a1_trt.build.run import run
     from a1_trt.cli.progress import StepsView
 
-    here = GpuSpec.detect()
-    made = make_plan(load_pair(pair), profile, GpuSpec.parse(gpu_name) if gpu_name else here, output=output)
+    here = gpu_spec(None)
+    made = make_plan(load_pair(pair), profile, gpu_spec(gpu) if gpu else here, output=output)
     for text in made.warnings:
         note(f"note: {text}")
     for kind in (signal.SIGTERM, signal.SIGHUP):  # a container that stops, a connection that is lost: as Ctrl-C
         signal.signal(kind, signal.default_int_handler)
     with StepsView(len(made.steps)) as view:
-        manifest = run(made, here, installed_version(), lambda now: view.update(now.n_done, now.step.title, now.state))
-    if as_json:
-        say_json({"output": str(made.output), "manifest": manifest})
-        return
-    click.echo(f"{made.output}: built in {manifest['seconds']} s")
-    click.echo(f"next: a1-trt deploy render {pair} --profile {profile} --output repository")
+        manifest = run(made, here, installed_version(), lambda now: view.step(now.n_done, now.step.title, now.state))
+    document = {"output": str(made.output), "manifest": manifest}
+    lines = (
+        f"{made.output}: built in {manifest['seconds']} s",
+        f"next: a1-trt deploy render {pair} --profile {profile} --output repository",
+    )
+    out.deliver(document, lambda _: click.echo("\n".join(lines)))
 
 
 def _steps(source: Path, output: Path) -> list[tuple[str, Path, Path]]:
-    """What is to be built: name, checkpoint, directory."""
+    """Name, checkpoint and directory of each model to build."""
     if source.is_dir() and not (source / "pair.toml").is_file():
         return [(output.name, source, output)]
     loaded = load_pair(source)
     return [(role, loaded.model_path(role), output / role) for role in ROLES]
 
 
-def _show_built(directory: Path, as_json: bool) -> None:
-    from a1_trt.build.check import read_manifest
+def _shown(path: Path) -> dict[str, Any]:
+    manifest = path / "manifest.json"
+    if path.is_file():
+        kind = "GGUF"
+    else:
+        kind = "OpenVINO" if (path / "openvino_model.xml").is_file() else "Hugging Face checkpoint, not built"
+    return {
+        "path": str(path),
+        "kind": kind,
+        "bytes": size_of(path),
+        "manifest": json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None,
+    }
 
-    manifest = read_manifest(directory)
-    if as_json:
-        say_json(manifest)
-        return
+
+def _show_models(models: Mapping[str, dict[str, Any]]) -> None:
+    for role, model in models.items():
+        click.echo(f"{role}  {model['kind']}, {megabytes(model['bytes'])}, {model['path']}")
+        if model["manifest"]:
+            tools = ", ".join(f"{tool} {version}" for tool, version in model["manifest"].get("tools", {}).items())
+            click.echo(f"    weights {model['manifest'].get('weight_format')}, built with {tools}")
+
+
+def _show_check(directory: Path, report: Checked) -> None:
+    for error in report.problems:
+        click.echo(f"wrong [{error.field}]: {error}")
+    click.echo(f"{directory}: {'may be used' if report.ok else 'must not be used'}")
+    if report.not_compared:
+        note(f"not compared here: {', '.join(report.not_compared)}")
+
+
+def _show_built(document: dict[str, Any]) -> None:
+    for name, manifest in document["built"].items():
+        size = megabytes(sum(manifest["bytes"].values()))
+        click.echo(f"{name}: {size} of {manifest['weight_format']} weights in {manifest['seconds']} s")
+    click.echo(f"name it in a pair file: model = {str(Path(document['output']).resolve())!r}")
+
+
+def _show_manifest(manifest: dict[str, Any]) -> None:
     gpu = manifest["gpu"]
     click.echo(f"{manifest['pair']}: {manifest['profile']}, TensorRT-LLM {manifest['tensorrt_llm']}")
     click.echo(f"built {manifest['started']} in {manifest['seconds']} s for {gpu['count']} x {gpu['name']}")
     for role in ROLES:
-        size = sum(said["bytes"] for name, said in manifest["files"].items() if name.startswith(f"{role}/"))
+        size = megabytes(sum(file["bytes"] for name, file in manifest["files"].items() if name.startswith(f"{role}/")))
         gpus = "; ".join(", ".join(map(str, replica)) for replica in manifest["placement"][role])
-        click.echo(f"  {role}: GPU {gpus}, weights {manifest['quantization'][role]}, {size / 1e6:.1f} MB in {role}/")
+        click.echo(f"  {role}: GPU {gpus}, weights {manifest['quantization'][role]}, {size} in {role}/")
     click.echo(f"  at most {manifest['max_scoring_requests']} scores at once, by {manifest['scoring']}")
-
-
-def _shown(path: Path) -> dict[str, Any]:
-    if path.is_file():
-        return {"path": str(path), "kind": "GGUF", "bytes": path.stat().st_size, "manifest": None}
-    manifest = path / "manifest.json"
-    return {
-        "path": str(path),
-        "kind": "OpenVINO" if (path / "openvino_model.xml").is_file() else "Hugging Face checkpoint, not built",
-        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        "manifest": json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None,
-    }

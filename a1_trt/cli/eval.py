@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import shlex
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from a1_trt.cli.options import calibration_problems_option, json_option, parameter_options
-from a1_trt.cli.output import note, percent, say_json
+from a1_trt.cli.options import parameter_options
+from a1_trt.cli.output import FOLDER, Output, command_line, json_option, note
+from a1_trt.cli.problems import calibration_problems_option
 from a1_trt.cli.progress import SolvingView
+from a1_trt.cli.tables import interval, percent, print_table, seconds
 from a1_trt.config import Pair, load_pair
 from a1_trt.requests import make_parameters
 from a1_trt.types import Parameters
@@ -36,9 +34,7 @@ _MOVING = ("aci", "two-level")
 @click.option(
     "--data", required=True, help="JSON lines with problem and answer, or a data set of the Hugging Face hub."
 )
-@click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the results."
-)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the results.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many problems.")
 @click.option(
     "--subset",
@@ -65,7 +61,7 @@ def evaluate(
     deadline_s: float | None,
     choices_seed: int,
     allow_calibration_problems: bool,
-    as_json: bool,
+    out: Output,
     **parameters: Any,
 ) -> None:
     """Solve a data set with PAIR, grade it, and keep every sample with its full trace.
@@ -103,10 +99,7 @@ def evaluate(
             summary = summarise(folder.lines, n_total=n_total, alpha=settings.alpha, starts=folder.starts)
             summary = _described(summary, asked, dataset, n_used)
             folder.write("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    if as_json:
-        say_json(summary)
-    else:
-        _show(summary)
+    out.deliver(summary, _show)
 
 
 async def _solve(
@@ -127,8 +120,7 @@ async def _solve(
     done = {line["problem_key"] for line in folder.lines}
     if done:
         note(f"{len(folder.lines)} problems are done already")
-    said = pair.conformal
-    fixed = said.controller not in _MOVING and not said.exact_budget
+    fixed = pair.conformal.controller not in _MOVING and not pair.conformal.exact_budget
     async with AsyncClient(url or with_own_past(pair, folder.path, done)) as client:
         evaluation = Evaluation(
             client,
@@ -141,7 +133,7 @@ async def _solve(
             alpha=settings.alpha if fixed else None,
         )
         with SolvingView(["evaluating"], len(evaluation.todo)) as view:
-            await evaluation.run(lambda n_done, n_total, outcome: view.update("evaluating", n_done, n_total, outcome))
+            await evaluation.run(lambda n_done, n_total, outcome: view.solved("evaluating", n_done, n_total, outcome))
 
 
 def _asked_for(
@@ -166,7 +158,7 @@ def _about(concurrency: int, limit: int | None) -> dict[str, Any]:
 
     return {
         "started_at": time.time(),
-        "command": shlex.join(["a1-trt", *sys.argv[1:]]),
+        "command": command_line(),
         "commit": commit(),
         "machine": machine(),
         "versions": versions(),
@@ -188,30 +180,23 @@ def _described(summary: Mapping[str, Any], asked: Mapping[str, Any], dataset: Da
 
 
 def _show(summary: Mapping[str, Any]) -> None:
-    table = Table(title=f"{summary['data']}: {summary['n_done']} of {summary['n_problems']} problems", box=None)
-    for name in ("", "n", "accuracy of the vote", "pass@1", "rejection rate"):
-        table.add_column(name, justify="left" if not name else "right")
-    table.add_row(
-        "all",
-        str(summary["n_done"]),
-        _figure(summary["accuracy"]),
-        _figure(summary["pass_at_k"].get("1")),
-        _figure(summary["rejection_rate"]),
-    )
-    for name, rows in summary["groups"].items():
-        for value, row in rows.items():
-            figures = (row["accuracy"], row["pass_at_1"], row["rejection_rate"])
-            table.add_row(f"{name} {value}", str(row["n_problems"]), *map(_figure, figures))
-    console = Console()
-    console.print(table)
-    for text in _lines(summary):
-        console.print(text, highlight=False, markup=False)
+    whole = (summary["accuracy"], summary["pass_at_k"].get("1"), summary["rejection_rate"])
+    rows = [["all", summary["n_done"], *map(_figure, whole)]]
+    for name, groups in summary["groups"].items():
+        for value, group in groups.items():
+            figures = (group["accuracy"], group["pass_at_1"], group["rejection_rate"])
+            rows.append([f"{name} {value}", group["n_problems"], *map(_figure, figures)])
+    title = f"{summary['data']}: {summary['n_done']} of {summary['n_problems']} problems"
+    print_table(("", "n", "accuracy of the vote", "pass@1", "rejection rate"), rows, title=title)
+    for line in _lines(summary):
+        click.echo(line)
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
     passed = ", ".join(f"{k}: {_figure(row)}" for k, row in summary["pass_at_k"].items())
     latency, tokens = summary["latency_s"], summary["tokens"]
     lines = [
+        "",
         f"pass@k            {passed or '-'}",
         f"any sample right  {_figure(summary['any_right'])} (the published rule, of {summary['n_samples']} samples)",
         *(f"rejected {name:<9}{_figure(row)}" for name, row in summary["rejection_rate_by_turn"].items()),
@@ -219,7 +204,7 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     if latency["p50"] is not None:
         lines.append(
-            "latency           " + ", ".join(f"{name} {latency[name]:.2f} s" for name in ("p50", "p95", "p99"))
+            "latency           " + ", ".join(f"{name} {seconds(latency[name])}" for name in ("p50", "p95", "p99"))
         )
     return [*lines, *(f"note: {text}" for text in summary["notes"])]
 
@@ -227,5 +212,5 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
 def _figure(row: Mapping[str, Any] | None) -> str:
     if row is None or row["value"] is None:
         return "-"
-    ends = "" if row["low"] is None else f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-    return f"{percent(row['value'])}{ends}"
+    ends = "" if row["low"] is None else f" {interval(row['low'], row['high'], 1, 100.0)}"
+    return percent(row["value"]) + ends

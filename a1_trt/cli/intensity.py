@@ -1,44 +1,42 @@
-"""a1-trt intensity measure | report"""
+"""a1-trt bench intensity measure | report"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from a1_trt.cli.bench_options import measured, workload_options
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import note, say_json
+from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.options import listed
+from a1_trt.cli.output import FILE, Output, output_options
+from a1_trt.cli.tables import number, print_table
 from a1_trt.config import load_pair
-from a1_trt.errors import ConfigError
+from a1_trt.errors import ConfigError, InvalidRequestError
 
 _KIND = "a1-trt intensity"
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def intensity() -> None:
     """What the time of a run goes into: computing, memory, waiting at barriers.
 
     \b
     Examples:
-      a1-trt intensity measure reference --samples 1,4,16 --problems 8 --json intensity.json
-      a1-trt intensity report intensity.json --html intensity.html
+      a1-trt bench intensity measure reference --samples 1,4,16 --problems 8 --output intensity.json
+      a1-trt bench intensity report intensity.json --plot intensity.html
     """
 
 
-@intensity.command()
+@intensity.command(json_took_file=True)
 @click.argument("pair")
 @click.option(
     "--strategies", default="a1,sync-threshold", show_default=True, metavar="NAME,...", help="What to measure."
 )
 @workload_options
-def measure(pair: str, strategies: str, **given: Any) -> None:
+def measure(pair: str, strategies: str, resume: bool, keep_calls: str, out: Output, **options: Any) -> None:
     """Solve problems by several strategies and account for the time: r = T_c / (T_m + T_s).
 
     T_s is measured; how the time in the engines divides into T_c and T_m is estimated from the models' dimensions and
@@ -46,93 +44,69 @@ def measure(pair: str, strategies: str, **given: Any) -> None:
 
     \b
     Examples:
-      a1-trt intensity measure reference --samples 1,2,4,8,16,32,64 --problems 8 --json samples.json
-      a1-trt intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --json turns.json
+      a1-trt bench intensity measure reference --samples 1,2,4,8,16,32,64 --problems 8 --output samples.json
+      a1-trt bench intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --output turns.json
     """
-    from a1_trt.benchmarks.document import write_document
     from a1_trt.benchmarks.intensities import intensities, joined
     from a1_trt.benchmarks.processor import processor
 
-    output: Path | None = given.pop("output")
-    loaded, machine = load_pair(pair), processor()
-    names = tuple(name.strip() for name in strategies.split(",") if name.strip())
-    if given["resume"]:
+    if resume:
         raise ConfigError("intensity measures in one go", field="resume", remedy="leave it out")
-    document = measured(pair, names, {**given, "output": None, "keep_calls": "all"})
-    accounts = intensities(document, loaded, machine)
+    machine = processor()
+    document = measured(pair, listed(strategies), **options, keep_calls="all")
+    accounts = intensities(document, load_pair(pair), machine)
     about = {key: document[key] for key in ("pair", "plan", "parameters", "machine", "versions", "commit", "command")}
-    said = {
-        "kind": _KIND,
-        **about,
-        "processor": asdict(machine),
-        "joined": joined(accounts),
-        "accounts": accounts,
-    }
-    if output is None:
-        _show(said)
-    elif str(output) == "-":
-        say_json(said)
-    else:
-        write_document(output, said)
-        _show(said)
+    account = {"kind": _KIND, **about, "processor": asdict(machine), "joined": joined(accounts), "accounts": accounts}
+    out.deliver(account, _show)
 
 
 @intensity.command()
-@click.argument("file", type=_FILE)
-@click.option("--html", type=_FILE, help="Write a page with the plots.")
-@click.option("--png", type=_FILE, help="Write the plots as PNG.")
-@json_option
-def report(file: Path, html: Path | None, png: Path | None, as_json: bool) -> None:
-    """Show what 'intensity measure' found.
+@click.argument("file", type=FILE)
+@output_options(document=False, plot=True)
+def report(file: Path, out: Output) -> None:
+    """Show what 'bench intensity measure' found.
 
     \b
     Examples:
-      a1-trt intensity report intensity.json
-      a1-trt intensity report intensity.json --html intensity.html --png intensity.png
+      a1-trt bench intensity report intensity.json
+      a1-trt bench intensity report intensity.json --plot intensity.html --plot intensity.png
     """
-    document = _read(file)
-    if as_json:
-        say_json({key: document[key] for key in ("pair", "processor", "joined")})
-    elif html is None and png is None:
-        _show(document)
-    if html is None and png is None:
-        return
     from a1_trt.benchmarks.intensity_plots import intensity_figure
-    from a1_trt.plotting import write_figure
 
-    for path in (html, png):
-        if path is not None:
-            write_figure(intensity_figure(document), path, f"Asynchronous arithmetic intensity, {document['pair']}")
-            note(f"wrote {path}")
+    document = _read(file)
+    title = f"Asynchronous arithmetic intensity, {document['pair']}"
+    out.draw(lambda: {"intensity": (title, intensity_figure(document))})
+    out.deliver({key: document[key] for key in ("pair", "processor", "joined")}, _show)
 
 
 def _show(document: dict[str, Any]) -> None:
-    table = Table("strategy", "samples", "turns", "T_c", "T_m", "T_s", "r", "range over blocks")
-    for row in document["joined"]:
-        ends = row["r_range"]
-        table.add_row(
+    rows = [
+        [
             row["strategy"],
-            str(row["n_samples"]),
-            str(row["max_turns"]),
-            *(f"{row[key]:.1f}" for key in ("t_c_s", "t_m_s", "t_s_s")),
-            "-" if row["r"] is None else f"{row['r']:.3f}",
-            "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}",
-        )
-    console = Console()
-    console.print(table)
-    console.print("sample-seconds; T_s measured, T_c : T_m estimated by the roofline", highlight=False)
+            row["n_samples"],
+            row["max_turns"],
+            *(number(row[key], 1) for key in ("t_c_s", "t_m_s", "t_s_s")),
+            number(row["r"]),
+            "" if row["r_range"] is None else f"{row['r_range'][0]:.3f} to {row['r_range'][1]:.3f}",
+        ]
+        for row in document["joined"]
+    ]
+    print_table(("strategy", "samples", "turns", "T_c", "T_m", "T_s", "r", "range over blocks"), rows)
+    click.echo("sample-seconds; T_s measured, T_c : T_m estimated by the roofline")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    from a1_trt.files import read_document
+
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_document(path, "file")
+    except InvalidRequestError:
         document = None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
         raise ConfigError(
-            f"{path} is no result of 'intensity measure'",
+            f"{path} is not a result of 'bench intensity measure'",
             path=str(path),
             field="file",
-            remedy="make one with 'a1-trt intensity measure PAIR --json FILE'",
+            remedy="make one with 'a1-trt bench intensity measure PAIR --output FILE'",
         )
     return document

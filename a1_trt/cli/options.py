@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from a1_trt.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from a1_trt.build.hardware import GpuSpec
+
+_N = TypeVar("_N", int, float)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DEFAULT_PAIR = "reference"
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 pair_option = click.option(
     "-p", "--pair", default=DEFAULT_PAIR, show_default=True, metavar="PAIR", help="Name or file of a pair."
 )
 
-problems_option = click.option(
-    "--problems-file",
-    type=click.Path(path_type=Path),
-    help="JSON lines with problem, id, answer and level; the pair's own when not given.",
-)
 
-calibration_problems_option = click.option(
-    "--allow-calibration-problems", is_flag=True, help="Go on when the pair was calibrated on some of the problems."
-)
+def gpu_option(more: str = "those of this machine when not given") -> Callable[[_F], _F]:
+    """`--gpu`."""
+    return click.option("--gpu", metavar="NAME[xN]", help=f"GPUs, such as h100-80g or h100-80gx2; {more}.")
+
+
+def gpu_spec(name: str | None) -> GpuSpec:
+    """The GPUs of `--gpu`, or those of this machine.
+
+    Raises:
+        ConfigError: There are no such GPUs, or none here.
+    """
+    from a1_trt.build.hardware import GpuSpec
+
+    return GpuSpec.parse(name) if name else GpuSpec.detect()
+
+
+def listed(names: str) -> tuple[str, ...]:
+    """The words of an option that takes several, by commas.
+
+    Example:
+        >>> listed("a1, target-only,")
+        ('a1', 'target-only')
+    """
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def numbers(text: str | None, field: str, kind: Callable[[str], _N], example: str) -> tuple[_N, ...]:
+    """The numbers of an option that takes several, by commas; none where it is not given.
+
+    Raises:
+        InvalidRequestError: A word is not such a number.
+    """
+    try:
+        return tuple(kind(word) for word in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise InvalidRequestError(
+            f"{field} is {text!r}", field=field, remedy=f"give numbers, such as {example}"
+        ) from None
+
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
 _SIZES = (

@@ -9,15 +9,17 @@ from typing import Any
 
 import click
 
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import say_json
+from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.output import Output, error_document, json_option, say_json
+from a1_trt.cli.problems import problems_path
+from a1_trt.cli.tables import print_table
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError
 from a1_trt.locations import list_pairs
 from a1_trt.runtime.session import ROLES
 
 
-@click.group()
+@click.group(cls=Group)
 def pair() -> None:
     """Look at pair files: which draft and target work together, and how.
 
@@ -30,7 +32,7 @@ def pair() -> None:
 
 @pair.command("list")
 @json_option
-def list_(as_json: bool) -> None:
+def list_(out: Output) -> None:
     """List the pairs that can be named.
 
     \b
@@ -38,18 +40,14 @@ def list_(as_json: bool) -> None:
       a1-trt pair list
       a1-trt pair list --json
     """
-    found = {name: (path, _description(path)) for name, path in list_pairs().items()}
-    if as_json:
-        say_json({name: {"path": str(path), "description": text} for name, (path, text) in found.items()})
-        return
-    for name, (path, text) in found.items():
-        click.echo(f"{name}  {path}\n    {text}")
+    pairs = {name: {"path": str(path), "description": _description(path)} for name, path in list_pairs().items()}
+    out.deliver(pairs, _show_list)
 
 
 @pair.command()
 @click.argument("name")
 @json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, out: Output) -> None:
     """Print all settings of a pair, with defaults and environment applied.
 
     \b
@@ -59,18 +57,14 @@ def show(name: str, as_json: bool) -> None:
     """
     loaded = load_pair(name)
     settings = loaded.model_dump(mode="json", by_alias=True)
-    if as_json:
-        say_json({**settings, "path": str(loaded.path), "fingerprint": loaded.fingerprint()})
-        return
-    click.echo(f"# {loaded.path}")
-    for key, value in _flat(settings):
-        click.echo(f"{key} = {value!r}")
+    about = {"path": str(loaded.path), "fingerprint": loaded.fingerprint()}
+    out.deliver({**settings, **about}, lambda _: _show_settings(loaded, settings))
 
 
 @pair.command()
 @click.argument("file")
 @json_option
-def check(file: str, as_json: bool) -> None:
+def check(file: str, out: Output) -> None:
     """Check a pair file and that its models are there; the exit status is 2 where something is wrong.
 
     \b
@@ -81,35 +75,28 @@ def check(file: str, as_json: bool) -> None:
     try:
         implied = _implied(load_pair(file))
     except A1Error as error:
-        if not as_json:
+        if not out.as_json:
             raise
-        said = {"code": error.code, "field": error.field, "message": error.message, "remedy": error.remedy}
-        say_json({"ok": False, "error": said})
+        say_json({"ok": False, "error": error_document(error)})
         sys.exit(error.exit_code)
-    if as_json:
-        say_json({"ok": True, **implied})
-        return
-    click.echo(f"{implied['path']} is right")
-    for key, value in _flat({key: value for key, value in implied.items() if key != "path"}):
-        click.echo(f"  {key}: {value}")
+    out.deliver({"ok": True, **implied}, lambda _: _show_implied(implied))
 
 
 def _implied(loaded: Pair) -> dict[str, Any]:
     """What a pair file comes to; an error where a file that it names is missing."""
     models: dict[str, dict[str, Any]] = {}
     for role in ROLES:
-        said = loaded.role(role)
-        models[role] = {"engine": said.engine, "max_in_flight": said.max_in_flight, "kv_cache_gb": said.kv_cache_gb}
-        if said.engine != "simulated":
+        config = loaded.role(role)
+        models[role] = {name: getattr(config, name) for name in ("engine", "max_in_flight", "kv_cache_gb")}
+        if config.engine != "simulated":
             path = loaded.model_path(role)
-            models[role] |= {"path": str(path), "bytes": _size(path)}
-    problems = None if loaded.problems is None else _problems(loaded)
+            models[role] |= {"path": str(path), "bytes": size_of(path)}
     return {
         "name": loaded.name,
         "path": str(loaded.path),
         "fingerprint": loaded.fingerprint(),
         "models": models,
-        "problems": problems,
+        "problems": None if loaded.problems is None else _problems(loaded),
         "parameters": asdict(loaded.parameters()),
         "score": loaded.conformal.score,
         "category": loaded.conformal.category,
@@ -129,22 +116,6 @@ def _problems(loaded: Pair) -> str:
     return str(path)
 
 
-def problems_path(loaded: Pair) -> Path:
-    """Where a pair's held-out problems are.
-
-    Raises:
-        ConfigError: The pair names none.
-    """
-    if loaded.problems is None or loaded.path is None:
-        raise ConfigError(
-            f"the pair {loaded.name} names no problems",
-            path=str(loaded.path),
-            field="problems",
-            remedy="set problems in the pair file, or give --problems-file",
-        )
-    return loaded.path.resolve().parent / loaded.problems
-
-
 def _description(path: Path) -> str:
     try:
         return load_pair(path).description
@@ -152,14 +123,32 @@ def _description(path: Path) -> str:
         return f"wrong: {error}"
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a directory."""
     files = [path] if path.is_file() else path.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def _show_list(pairs: dict[str, Any]) -> None:
+    rows = [(name, pair["description"]) for name, pair in pairs.items()]
+    print_table(("pair", "description"), rows, prose="description", shorten=True)
+
+
+def _show_settings(pair: Pair, settings: dict[str, Any]) -> None:
+    click.echo(f"# {pair.path}")
+    for key, value in _flat(settings):
+        click.echo(f"{key} = {value!r}")
+
+
+def _show_implied(implied: dict[str, Any]) -> None:
+    click.echo(f"{implied.pop('path')} is right")
+    for key, value in _flat(implied):
+        click.echo(f"  {key}: {value}")
+
+
 def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Nested settings as dotted keys."""
-    found: list[tuple[str, Any]] = []
+    rows: list[tuple[str, Any]] = []
     for key, value in settings.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return found
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return rows

@@ -3,66 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from a1_trt.benchmarks.problems import read_problems
-from a1_trt.cli.options import DEFAULT_PAIR, problems_option
-from a1_trt.cli.output import note, say_json
-from a1_trt.cli.pair import problems_path
+from a1_trt.cli.old_spellings import Command
+from a1_trt.cli.options import listed, numbers, pair_option
+from a1_trt.cli.output import Output, output_options, progress
+from a1_trt.cli.problems import count_option, data_option, read_problems
+from a1_trt.cli.tables import number, print_table
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import InvalidRequestError
 from a1_trt.types import Problem
 
 
-@click.command()
+@click.command(cls=Command, json_took_file=True)
 @click.option(
     "--url", required=True, metavar="HOST:PORT", help="The server; its gRPC or HTTP port, as --protocol says."
 )
 @click.option("-m", "--model", "models", default="a1", show_default=True, help="a1, draft, target; several by commas.")
-@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option(
+    "--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True, help="How to ask it."
+)
 @click.option("--concurrency", metavar="N,N,...", help="Requests in flight, one measurement each.  [default: 1,2,4]")
 @click.option("--request-rate", metavar="R,R,...", help="Instead: arrivals a second, one measurement each.")
 @click.option("-n", "--samples", "n_samples", type=int, help="Samples a problem, for a1.")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="For draft and target.")
-@click.option("-p", "--pair", default=DEFAULT_PAIR, show_default=True, help="Whose problems and tokenizers to use.")
-@problems_option
-@click.option("--problems", "n_problems", type=click.IntRange(1, 10_000), default=16, show_default=True)
+@pair_option
+@data_option
+@count_option(16)
 @click.option(
     "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="Seconds."
 )
 @click.option("--timeout", "timeout_s", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
 @click.option("--perf-analyzer", type=click.Path(path_type=Path), help="The program; the one on PATH when not given.")
-@click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here; - prints it.")
+@output_options()
 def perf(
     url: str,
     models: str,
-    protocol: str,
+    protocol: Any,
     concurrency: str | None,
     request_rate: str | None,
     n_samples: int | None,
     max_tokens: int,
     pair: str,
-    problems_file: Path | None,
+    data: Path | None,
     n_problems: int,
     interval_s: float,
     timeout_s: float,
     perf_analyzer: Path | None,
-    output: Path | None,
+    out: Output,
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
     \b
     Examples:
       a1-trt bench perf --url localhost:8001 --concurrency 1,2,4,8
-      a1-trt bench perf --url localhost:8001 -m draft,target --request-rate 10,20 --json perf.json
+      a1-trt bench perf --url localhost:8001 -m draft,target --request-rate 10,20 --output perf.json
       a1-trt bench perf --url localhost:8000 --protocol http -m target
     """
     from a1_trt.benchmarks import machine, versions
-    from a1_trt.benchmarks.document import write_document
     from a1_trt.benchmarks.perf import Sweep, find_perf_analyzer, measure
 
     binary = find_perf_analyzer(perf_analyzer)
@@ -70,42 +70,36 @@ def perf(
         raise InvalidRequestError(
             "both --concurrency and --request-rate are given", field="concurrency", remedy="give one"
         )
-    values = _numbers(request_rate or concurrency or "1,2,4", "request_rate" if request_rate else "concurrency")
+    mode: Any = "request_rate" if request_rate else "concurrency"
+    values = numbers(request_rate or concurrency or "1,2,4", mode, float, "1,2,4")
     loaded = load_pair(pair)
-    problems = read_problems(problems_file or problems_path(loaded))[:n_problems]
+    problems = read_problems(loaded, data)[:n_problems]
     measurements: list[dict[str, Any]] = []
-    for model in models.split(","):
+    for model in listed(models):
         sweep = Sweep(
             model=_model(model),
-            protocol=cast("Any", protocol),
-            mode="request_rate" if request_rate else "concurrency",
+            protocol=protocol,
+            mode=mode,
             values=values,
             interval_s=interval_s,
             timeout_s=timeout_s,
         )
         inputs = _inputs(loaded, sweep.model, problems, n_samples, max_tokens)
-        for measured in measure(binary, sweep, url, inputs):
-            measurements.append(measured)
-            note(f"{model} {sweep.mode} {measured['value']:g}: {measured['requests_per_s']:.2f} requests/s")
-    said = {"machine": machine(), "versions": versions(), "pair": loaded.name, "url": url, "measurements": measurements}
-    if output is None:
-        _show(measurements)
-    elif str(output) == "-":
-        say_json(said)
-    else:
-        write_document(output, said)
+        for row in measure(binary, sweep, url, inputs):
+            measurements.append(row)
+            progress(f"{model} {sweep.mode} {row['value']:g}: {row['requests_per_s']:.2f} requests/s")
+    about = {"machine": machine(), "versions": versions(), "pair": loaded.name, "url": url}
+    out.deliver({**about, "measurements": measurements}, _show)
 
 
-def _inputs(
-    loaded: Pair, model: str, problems: list[Problem], n_samples: int | None, max_tokens: int
-) -> dict[str, Any]:
+def _inputs(pair: Pair, model: str, problems: list[Problem], n_samples: int | None, max_tokens: int) -> dict[str, Any]:
     from a1_trt.benchmarks.perf import a1_inputs, engine_inputs, prompts_of
 
     if model == "a1":
         return a1_inputs(problems, {"n_samples": n_samples})
     from a1_trt.backends.openvino import OpenVinoTokenizer
 
-    tokenizer = OpenVinoTokenizer.load(loaded.model_path("draft" if model == "draft" else "target"))
+    tokenizer = OpenVinoTokenizer.load(pair.model_path("draft" if model == "draft" else "target"))
     return engine_inputs(prompts_of(problems, tokenizer), max_tokens=max_tokens)
 
 
@@ -115,23 +109,16 @@ def _model(name: str) -> Any:
     return name
 
 
-def _numbers(text: str, field: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InvalidRequestError(f"{field} is {text!r}", field=field, remedy="give numbers, such as 1,2,4") from None
-
-
-def _show(measurements: list[dict[str, Any]]) -> None:
-    table = Table("model", "protocol", "load", "requests/s", "p50 ms", "p95 ms", "p99 ms", "requests")
-    for each in measurements:
-        latency = each["latency_ms"]
-        table.add_row(
-            each["model"],
-            each["protocol"],
-            f"{each['mode'].replace('_', ' ')} {each['value']:g}",
-            f"{each['requests_per_s']:.2f}",
-            *(f"{latency[key]:.1f}" for key in ("p50", "p95", "p99")),
-            str(each["n_requests"]) + ("" if each["stable"] else " (windows differ)"),
-        )
-    Console().print(table)
+def _show(document: dict[str, Any]) -> None:
+    rows = [
+        [
+            row["model"],
+            row["protocol"],
+            f"{row['mode'].replace('_', ' ')} {row['value']:g}",
+            number(row["requests_per_s"], 2),
+            *(number(row["latency_ms"][name], 1) for name in ("p50", "p95", "p99")),
+            f"{row['n_requests']:,}{'' if row['stable'] else ' (windows differ)'}",
+        ]
+        for row in document["measurements"]
+    ]
+    print_table(("model", "protocol", "load", "requests/s", "p50 ms", "p95 ms", "p99 ms", "requests"), rows)

@@ -1,11 +1,8 @@
-"""How far many problems have come: bars that move on a terminal, a line now and then elsewhere."""
+"""How far many problems, steps or samples have come: bars on standard error, on a terminal only."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,88 +15,63 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from a1_trt.cli.output import is_live, note, percent
+from a1_trt.cli.output import is_live, note
+from a1_trt.cli.tables import percent
 from a1_trt.types import Result
 
-_LINE_EVERY_S = 5.0
 
-
-class _View:
-    """Bars on standard error while a block of code runs; on a terminal only."""
-
+class _View(Progress):
     def __init__(self, *columns: ProgressColumn) -> None:
-        self._live = is_live()
-        self._bars = Progress(*columns, console=Console(stderr=True), disable=not self._live)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+        first = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+        super().__init__(*first, *columns, console=Console(stderr=True), disable=not is_live())
 
 
 class SolvingView(_View):
-    """Shows problems as they are solved, by one or several ways, on standard error.
+    """Shows problems as they are solved, by one or several strategies, while a block of code runs.
 
     Args:
-        arms: Names of the ways.
+        arms: Names of the strategies.
         n_problems: Problems of each.
     """
 
     def __init__(self, arms: Iterable[str], n_problems: int) -> None:
-        super().__init__(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._tasks = {arm: self._bars.add_task(arm, total=n_problems, said="", start=False) for arm in arms}
-        self._said = {arm: [0, 0] for arm in self._tasks}
-        self._started_s = self._last_line_s = time.monotonic()
+        super().__init__(TextColumn("{task.fields[rejected]}"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._arms = {arm: self.add_task(arm, total=n_problems, rejected="", start=False) for arm in arms}
+        self._n_takeovers = dict.fromkeys(self._arms, 0)
+        self._n_scored = dict.fromkeys(self._arms, 0)
 
-    def update(self, arm: str, n_done: int, n_total: int, outcome: object) -> None:
+    def solved(self, arm: str, n_done: int, n_total: int, outcome: object) -> None:
         """One more problem is done."""
-        said = self._said[arm]
         if isinstance(outcome, Result):
-            said[0] += outcome.usage.n_takeovers
-            said[1] += outcome.usage.n_scored
-        rate = f"rejected {percent(said[0] / said[1])}" if said[1] else ""
-        self._bars.start_task(self._tasks[arm])
-        self._bars.update(self._tasks[arm], completed=n_done, said=rate)
-        now_s = time.monotonic()
-        if not self._live and (n_done == n_total or now_s - self._last_line_s > _LINE_EVERY_S):
-            self._last_line_s = now_s
-            left_s = (now_s - self._started_s) / n_done * (n_total - n_done)
-            left = f"about {left_s:.0f} s left" if n_done < n_total else ""
-            note(" ".join(filter(None, (f"{arm}: {n_done} of {n_total} problems", rate, left))))
+            self._n_takeovers[arm] += outcome.usage.n_takeovers
+            self._n_scored[arm] += outcome.usage.n_scored
+        n_scored = self._n_scored[arm]
+        rejected = f"rejected {percent(self._n_takeovers[arm] / n_scored)}" if n_scored else ""
+        self.start_task(self._arms[arm])
+        self.update(self._arms[arm], completed=n_done, rejected=rejected)
 
 
 class StepsView(_View):
-    """Shows the steps of a build, on standard error.
+    """Shows the steps of a build; where there is no terminal, a line for each: they are few, and take long.
 
     Args:
         n_steps: How many there are.
     """
 
     def __init__(self, n_steps: int) -> None:
-        super().__init__(TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(TimeElapsedColumn())
         self._n_steps = n_steps
-        self._task = self._bars.add_task("starting", total=n_steps)
+        self._steps = self.add_task("starting", total=n_steps)
 
-    def update(self, n_done: int, step: str, state: str) -> None:
+    def step(self, n_done: int, title: str, state: str) -> None:
         """A step begins, was done before, or is done now."""
-        self._bars.update(self._task, completed=n_done, description=step)
-        if not self._live:
-            note(f"[{n_done}/{self._n_steps}] {step} {state}")
+        self.update(self._steps, completed=n_done, description=title)
+        if self.disable:
+            note(f"[{n_done}/{self._n_steps}] {title} {state}")
 
 
 class CountView(_View):
-    """Shows how many of something are done, on standard error.
+    """Shows how many of something are done.
 
     Args:
         what: What is counted, in the plural.
@@ -107,40 +79,14 @@ class CountView(_View):
     """
 
     def __init__(self, what: str, n_total: int | None = None) -> None:
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._what = what
-        self._task = self._bars.add_task(what, total=n_total)
-        self._n_done = 0
-        self._last_line_s = time.monotonic()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.update(self._task, completed=self._n_done, refresh=True)
-        super().__exit__(kind, error, trace)
+        super().__init__(TimeElapsedColumn(), TimeRemainingColumn())
+        self._count = self.add_task(what, total=n_total)
 
     def step(self) -> None:
-        """One more is done; cheap enough for millions."""
-        self._n_done += 1
-        if not self._n_done % 256:
-            self._show()
+        """One more is done."""
+        if not self.disable:
+            self.advance(self._count)
 
     def show(self, n_done: int, n_total: int) -> None:
         """So many are done, of so many."""
-        self._n_done = n_done
-        self._bars.update(self._task, total=n_total)
-        self._show()
-
-    def _show(self) -> None:
-        self._bars.update(self._task, completed=self._n_done)
-        now_s = time.monotonic()
-        if not self._live and now_s - self._last_line_s > _LINE_EVERY_S:
-            self._last_line_s = now_s
-            total = self._bars.tasks[self._task].total
-            note(f"{self._n_done:,}{f' of {total:,.0f}' if total else ''} {self._what}")
+        self.update(self._count, completed=n_done, total=n_total)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import note, say_json
+from a1_trt.cli.output import FILE, Output, json_option, note, say_json
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 
@@ -28,7 +27,7 @@ _LABELS = {"grpc_url": "gRPC", "http_url": "HTTP", "metrics_url": "metrics", "op
 @click.option("--http-port", type=int, default=8000, show_default=True, help="Port of HTTP; 0 is any free one.")
 @click.option("--metrics-port", type=int, default=8002, show_default=True, help="Port of /metrics; 0 is any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 lets other machines in.")
-@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Keep Triton's log here.")
+@click.option("--log-file", type=FILE, help="Keep Triton's log here.")
 @click.option("--openai", is_flag=True, help="Also serve an OpenAI-compatible endpoint.")
 @click.option("--openai-only", is_flag=True, help="Serve that alone, with PAIR in this process or at --url.")
 @click.option("--openai-port", type=int, default=9000, show_default=True, help="Its port; 0 is any free one.")
@@ -51,7 +50,7 @@ def serve(
     url: str | None,
     max_problems: int,
     api_key_file: Path | None,
-    as_json: bool,
+    out: Output,
 ) -> None:
     """Serve PAIR with a Triton Inference Server until Ctrl-C, and to OpenAI clients if that is wanted.
 
@@ -76,7 +75,7 @@ def serve(
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     if settings is not None and openai_only:
-        _serve_openai(loaded, settings, {"pair": loaded.name}, url, as_json)
+        _serve_openai(loaded, settings, {"pair": loaded.name}, url, out.as_json)
     else:
         server = TritonServer(
             loaded,
@@ -87,7 +86,7 @@ def serve(
             log_path=log_file,
             progress=lambda text: note(f"{loaded.name}: {text}"),
         )
-        _serve_triton(loaded, server, settings, as_json)
+        _serve_triton(loaded, server, settings, out.as_json)
     note("stopped")
 
 
@@ -97,7 +96,7 @@ def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{error.name}, which the endpoint is built on, is not installed",
-            field="openai", remedy="pip install 'a1_trt[openai]'",
+            field="openai", remedy="pip install 'a1_trt[openai]'"
         ) from None  # fmt: skip
     settings = Settings(host, port, api_key_file, max_problems)
     if settings.is_open:
@@ -108,7 +107,7 @@ def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int
 def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, as_json: bool) -> None:
     with server:
         grpc_url = f"grpc://{server.grpc_url}"
-        said = {
+        addresses = {
             "pair": pair.name,
             "grpc_url": grpc_url,
             "http_url": server.http_url,
@@ -116,12 +115,12 @@ def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, a
             "pid": server.pid,
         }
         if settings is not None:
-            _serve_openai(pair, settings, said, grpc_url, as_json, is_over=lambda: server.pid is None)
+            _serve_openai(pair, settings, addresses, grpc_url, as_json, is_over=lambda: server.pid is None)
             if server.pid is None:
                 server.wait()  # says why it has ended
             note("stopping")
             return
-        _tell(said, as_json)
+        _tell(addresses, as_json)
         try:
             server.wait()
         except KeyboardInterrupt:
@@ -129,7 +128,7 @@ def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, a
 
 
 def _serve_openai(
-    pair: Pair, settings: Settings, said: Mapping[str, Any], url: str | None, as_json: bool, **more: Any
+    pair: Pair, settings: Settings, addresses: Mapping[str, Any], url: str | None, as_json: bool, **more: Any
 ) -> None:
     from a1_trt.openai_server.serving import serve as serve_endpoint
 
@@ -139,21 +138,21 @@ def _serve_openai(
             pair,
             settings,
             url=url,
-            metrics_url=said.get("metrics_url"),
-            on_ready=lambda openai_url: _tell({**said, "openai_url": openai_url}, as_json),
+            metrics_url=addresses.get("metrics_url"),
+            on_ready=lambda openai_url: _tell({**addresses, "openai_url": openai_url}, as_json),
             **more,
         )
     )
 
 
-def _tell(said: Mapping[str, Any], as_json: bool) -> None:
+def _tell(addresses: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        say_json(said, indent=None)
+        say_json(addresses, indent=None)
         return
-    click.echo(f"serving {said['pair']}; Ctrl-C stops it")
+    click.echo(f"serving {addresses['pair']}; Ctrl-C stops it")
     for name, label in _LABELS.items():
-        if name in said:
-            click.echo(f"  {label:<8} {said[name]}")
+        if name in addresses:
+            click.echo(f"  {label:<8} {addresses[name]}")
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from a1_trt.cli.options import gpu_option
+
 if TYPE_CHECKING:
     from a1_trt.simulate.config import Request
     from a1_trt.types import Role
@@ -19,7 +21,7 @@ strategy_option = click.option(
     "--strategy", default="a1", show_default=True, metavar="NAME", help="See docs/simulation.md."
 )
 _WORKLOAD = (
-    click.option("--gpu", metavar="NAMExN", help="GPUs, such as H100x8."),
+    gpu_option("not needed with --engines"),
     click.option("--trace", type=click.Path(path_type=Path), help="A published trace: its decisions are replayed."),
     click.option("--problems", "n_problems", type=int, help="Problems; the trace's own, or 32."),
     click.option("--samples", "n_samples", type=int, help="Samples of each; the trace's or the pair's own."),
@@ -54,7 +56,7 @@ def workload_options(function: _F) -> _F:
     return function
 
 
-def make_request(pair: str, given: dict[str, Any], split: str | None = None) -> Request:
+def make_request(pair: str, options: dict[str, Any], split: str | None = None) -> Request:
     """What the options say."""
     from a1_trt.simulate.config import Request
     from a1_trt.simulate.engines import read_engines
@@ -64,25 +66,25 @@ def make_request(pair: str, given: dict[str, Any], split: str | None = None) -> 
     from a1_trt.simulate.sweep import split_layout
     from a1_trt.simulate.traces import CHARS_PER_TOKEN
 
-    in_flight: dict[Role, int] = {role: given[f"{role}_in_flight"] for role in ROLES if given[f"{role}_in_flight"]}
-    engines, coupled = read_engines(given["engines"]) if given["engines"] else (None, False)
+    in_flight: dict[Role, int] = {role: options[f"{role}_in_flight"] for role in ROLES if options[f"{role}_in_flight"]}
+    engines, coupled = read_engines(options["engines"]) if options["engines"] else (None, False)
     request = Request(
         pair,
-        gpu=given["gpu"],
-        strategy=given["strategy"],
-        trace=given["trace"],
-        n_problems=given["n_problems"],
-        n_samples=given["n_samples"],
-        seed=given["seed"],
-        parameters={name: given.get(name) for name in _PARAMETERS},
+        gpu=options["gpu"],
+        strategy=options["strategy"],
+        trace=options["trace"],
+        n_problems=options["n_problems"],
+        n_samples=options["n_samples"],
+        seed=options["seed"],
+        parameters={name: options.get(name) for name in _PARAMETERS},
         in_flight=in_flight,
-        concurrency=given["concurrency"],
-        load_per_min=given.get("load_per_min"),
-        controller=given["controller"],
-        lengths=lengths_of(given["lengths"]),
-        chars_per_token=CHARS_PER_TOKEN if given["chars_per_token"] is None else given["chars_per_token"],
-        assumptions=pairs_of(given["assumptions"], "set"),
-        speculation=Speculation(given["speculative_tokens"], given["acceptance"]),
+        concurrency=options["concurrency"],
+        load_per_min=options.get("load_per_min"),
+        controller=options["controller"],
+        lengths=lengths_of(options["lengths"]),
+        chars_per_token=CHARS_PER_TOKEN if options["chars_per_token"] is None else options["chars_per_token"],
+        assumptions=pairs_of(options["assumptions"], "set"),
+        speculation=Speculation(options["speculative_tokens"], options["acceptance"]),
         engines=engines,
         coupled=coupled,
     )

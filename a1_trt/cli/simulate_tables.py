@@ -2,166 +2,138 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from a1_trt.cli.output import percent
+from a1_trt.cli.tables import number, percent, print_table, seconds, signed_percent, times
 from a1_trt.simulate.report import layout_words
 
 
-def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
-def _layout(said: Mapping[str, Any] | None) -> str:
-    return "fitted engines" if said is None else layout_words(said)
-
-
-def _times(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} x"
-
-
-def say_run(document: dict[str, Any]) -> None:
+def show_run(document: dict[str, Any]) -> None:
     """One run."""
     latency, tokens = document["problem_latency_s"] or {}, document["tokens"]
     rows = [
         ("layout", _layout(document["layout"])),
-        ("makespan", f"{document['makespan_s']:.1f} s"),
-        ("lower bound", f"{document['lower_bound_s']:.1f} s ({percent(document['lower_bound_share'])})"),
-        ("problems a minute", f"{document['problems_per_min'] or 0:.2f}"),
-        ("latency of a problem p50, p95", f"{latency.get('p50', 0):.1f} s, {latency.get('p95', 0):.1f} s"),
+        ("makespan", seconds(document["makespan_s"], 1)),
+        ("lower bound", f"{seconds(document['lower_bound_s'], 1)} ({percent(document['lower_bound_share'])})"),
+        ("problems a minute", number(document["problems_per_min"], 2)),
+        ("latency of a problem p50, p95", ", ".join(seconds(latency.get(name), 1) for name in ("p50", "p95"))),
         *((f"utilisation of the {role}", percent(document["utilisation"][role])) for role in ("draft", "target")),
         ("rejection rate", percent(document["rejection_rate"])),
-        ("tokens draft, target, scored", f"{tokens['draft']:,}, {tokens['target']:,}, {tokens['scored']:,}"),
-        ("simulated in", f"{document['wall_s']:.2f} s, {document['events']:,} events"),
+        ("tokens draft, target, scored", ", ".join(f"{tokens[name]:,}" for name in ("draft", "target", "scored"))),
+        ("simulated in", f"{seconds(document['wall_s'])}, {document['events']:,} events"),
     ]
     title = f"{document['strategy']}, {document['problems']} x {document['samples']} samples, simulated"
-    _print(title, ("", document["pair"]), rows)
+    print_table(("", document["pair"]), rows, title=title)
 
 
-def say_sweep(document: dict[str, Any]) -> None:
+def show_sweep(document: dict[str, Any]) -> None:
     """All points."""
-    names = list(document["axes"])
+    axes = list(document["axes"])
     rows = [
         [
-            *(str(point["at"][name]) for name in names),
-            f"{point['makespan_s']:.1f} s",
-            _times(point.get("speedup")),
-            *(percent(point["utilisation"][role]) for role in ("draft", "target")),
+            *(point["at"][name] for name in axes),
+            seconds(point["makespan_s"], 1),
+            times(point.get("speedup")),
+            *_busy(point),
             percent(point["rejection_rate"]),
         ]
         for point in document["points"]
     ]
-    columns = [*names, "makespan", "over target-only", "draft busy", "target busy", "rejected"]
-    _print("simulated", columns, rows)
+    columns = [*axes, "makespan", "over target-only", "draft busy", "target busy", "rejected"]
+    print_table(columns, rows, title="simulated")
 
 
-def say_plan(document: dict[str, Any]) -> None:
+def show_plan(document: dict[str, Any]) -> None:
     """The best layout, the runners-up and the sensitivity."""
-    goal, key = document["goal"], f"latency_p{document['goal']['percentile']}_s"
-    found = [document["best"], *document["runners_up"]] if document["best"] else [document["nearest"]]
+    goal, best = document["goal"], document["best"]
+    percentile = f"p{goal['percentile']}"
+    layouts = [best, *document["runners_up"]] if best else [document["nearest"]]
     rows = [
         [
             _layout(row["layout"]),
             f"{row['cost_per_hour']:g}",
             f"{row['alpha']:g}",
-            f"{row[key]:.1f} s",
-            *(percent(row["utilisation"][role]) for role in ("draft", "target")),
+            seconds(row[f"latency_{percentile}_s"], 1),
+            *_busy(row),
             "yes" if row["meets"] else "no",
         ]
-        for row in found
+        for row in layouts
     ]
     title = f"{goal['load_per_min']:g} problems a minute within {goal['latency_s']:g} s, simulated"
-    title += "" if document["best"] else ": no layout meets it; the nearest one"
-    _print(title, ("layout", "cost", "alpha", f"p{goal['percentile']}", "draft busy", "target busy", "meets"), rows)
-    if document["sensitivity"]:
-        rows = [
-            [row["change"], f"{row[key]:.1f} s", "yes" if row["meets"] else "no"] for row in document["sensitivity"]
-        ]
-        _print("the best layout, if", ("", f"p{goal['percentile']}", "meets"), rows)
-
-
-def say_fit(document: dict[str, Any]) -> None:
-    """Constants and errors."""
-    constants = [
-        [
-            role,
-            *(f"{1e6 * said[name]:.1f} us" for name in ("overhead_s", "decode_s", "prefill_s", "call_s")),
-            f"{said['slowdown']:.2f}",
-        ]
-        for role, said in document["constants"].items()
+    title += "" if best else ": no layout meets it; the nearest one"
+    columns = ("layout", "cost", "alpha", percentile, "draft busy", "target busy", "meets")
+    print_table(columns, rows, title=title, prose="layout")
+    changes = [
+        (row["change"], seconds(row[f"latency_{percentile}_s"], 1), "yes" if row["meets"] else "no")
+        for row in document["sensitivity"] or ()
     ]
-    _print("fitted", ("", "an iteration", "a token", "a prefilled token", "a call", "slowdown"), constants)
-    rows = [
-        [
-            f"{run['strategy']} {run['repeat'] + 1}",
-            "no" if run["held_out"] else "yes",
-            f"{run['makespan_s']['recorded']:.2f} s",
-            f"{run['makespan_s']['simulated']:.2f} s",
-            f"{100 * run['makespan_s']['error']:+.1f} %",
-        ]
+    if changes:
+        print_table(("the best layout, if", percentile, "meets"), changes, title=" ")
+
+
+def show_fit(document: dict[str, Any]) -> None:
+    """Constants and errors."""
+    names = ("overhead_s", "decode_s", "prefill_s", "call_s")
+    constants = [
+        (role, *(number(1e6 * values[name], 1, " us") for name in names), number(values["slowdown"], 2))
+        for role, values in document["constants"].items()
+    ]
+    columns = ("fitted", "an iteration", "a token", "a prefilled token", "a call", "slowdown")
+    print_table(columns, constants)
+    runs = [
+        (f"{run['strategy']} {run['repeat'] + 1}", "no" if run["held_out"] else "yes", *_compared(run["makespan_s"]))
         for run in document["runs"]
     ]
-    _print("makespans", ("run", "seen", "recorded", "simulated", "error"), rows)
+    print_table(("makespan of", "seen", *_COMPARED), runs, title=" ")
     calls = [
-        [f"{run['strategy']}, {name}", *_compared(said)]
+        (f"{run['strategy']}, {name}", *_compared(values, 3))
         for run in document["calls"]
-        for name, said in run["call_s"].items()
+        for name, values in run["call_s"].items()
     ]
     if calls:
-        _print("calls of problems that were not seen", ("", "recorded", "simulated", "error"), calls)
-    ratios = [
-        [
-            " / ".join(item["strategies"]),
-            f"{item['recorded']:.2f}",
-            f"{item['simulated']:.2f}",
-            f"{100 * item['error']:+.1f} %",
-        ]
-        for item in document["ratios"]
-    ]
+        print_table(("calls of problems that were not seen", *_COMPARED), calls, title=" ")
+    ratios = [(" / ".join(ratio["strategies"]), *_compared(ratio, 2, "")) for ratio in document["ratios"]]
     if ratios:
-        _print("ratios", ("makespans of", "recorded", "simulated", "error"), ratios)
+        print_table(("ratio of the makespans of", *_COMPARED), ratios, title=" ")
 
 
-def _compared(said: Mapping[str, float]) -> tuple[str, str, str]:
-    return f"{said['recorded']:.3f} s", f"{said['simulated']:.3f} s", f"{100 * said['error']:+.1f} %"
-
-
-def say_gain(document: dict[str, Any]) -> None:
+def show_gain(document: dict[str, Any]) -> None:
     """What the barrier between problems costs."""
     simulated = document["simulated"]
     rows = [
-        ["with the barrier", f"{document['barrier_s']:.0f} s", f"{simulated['barrier_s']:.0f} s"],
-        ["without", f"{document['list_s']:.0f} s", f"{simulated['list_s']:.0f} s"],
-        ["gain", _times(document["gain"]), _times(simulated["gain"])],
+        ("with the barrier", seconds(document["barrier_s"], 0), seconds(simulated["barrier_s"], 0)),
+        ("without", seconds(document["list_s"], 0), seconds(simulated["list_s"], 0)),
+        ("gain", times(document["gain"]), times(simulated["gain"])),
     ]
     title = f"{document['samples']} samples of {document['problems']} problems in {document['slots']} slots"
-    _print(title, ("", "list scheduling", "simulator"), rows)
+    print_table(("", "list scheduling", "simulator"), rows, title=title)
 
 
-def say_paper(document: dict[str, Any]) -> None:
+def show_paper(document: dict[str, Any]) -> None:
     """The table of the paper beside the simulation."""
     rows = []
     for row in document["rows"]:
+        paper = f"{row['paper']['marginal']:g} x, {row['paper']['conditional']:g} x"
         for name, speedup in row["speedup"].items():
-            rows.append(
-                [
-                    row["dataset"] if name == "published" else "",
-                    name,
-                    *(_times(speedup[base]) for base in speedup),
-                    f"{row['paper']['marginal']:g} x, {row['paper']['conditional']:g} x" if name == "published" else "",
-                ]
-            )
-    bases = list(document["rows"][0]["speedup"]["a1"])
-    _print(
-        "speed-up, simulated", ("", "", *(f"over {base}" for base in bases), "the paper: marginal, conditional"), rows
-    )
+            first = name == "published"
+            rows.append((row["dataset"] if first else "", name, *map(times, speedup.values()), paper if first else ""))
+    bases = document["rows"][0]["speedup"]["a1"]
+    columns = ("", "rule", *(f"over {base}" for base in bases), "the paper: marginal, conditional")
+    print_table(columns, rows, title="speed-up, simulated")
+
+
+_COMPARED = ("recorded", "simulated", "error")
+
+
+def _compared(values: Mapping[str, float], digits: int = 2, unit: str = " s") -> tuple[str, str, str]:
+    recorded, simulated = (number(values[name], digits, unit) for name in ("recorded", "simulated"))
+    return recorded, simulated, signed_percent(values["error"])
+
+
+def _busy(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(percent(row["utilisation"][role]) for role in ("draft", "target"))
+
+
+def _layout(layout: Mapping[str, Any] | None) -> str:
+    return "fitted engines" if layout is None else layout_words(layout)

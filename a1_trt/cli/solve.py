@@ -7,17 +7,10 @@ from typing import Any
 
 import click
 
-from a1_trt.cli.options import json_option, pair_option, parameter_options
-from a1_trt.cli.output import note, percent, say_json
-from a1_trt.types import (
-    Event,
-    ProblemFinished,
-    Result,
-    SampleFinished,
-    SegmentScored,
-    SegmentUnscored,
-    SegmentWritten,
-)
+from a1_trt.cli.options import pair_option, parameter_options
+from a1_trt.cli.output import Output, json_option, note, say_json
+from a1_trt.cli.tables import percent, seconds
+from a1_trt.types import Event, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentUnscored, SegmentWritten
 
 
 @click.command()
@@ -29,13 +22,7 @@ from a1_trt.types import (
 @parameter_options
 @json_option
 def solve(
-    problem: str,
-    pair: str,
-    url: str | None,
-    live: bool,
-    deadline_s: float | None,
-    as_json: bool,
-    **parameters: Any,
+    problem: str, pair: str, url: str | None, live: bool, deadline_s: float | None, out: Output, **parameters: Any
 ) -> None:
     """Solve PROBLEM, or what standard input holds when PROBLEM is "-".
 
@@ -54,17 +41,14 @@ def solve(
             for event in client.stream(text, deadline_s=deadline_s, **parameters):
                 if isinstance(event, ProblemFinished):
                     _warn(event.result)
-                if as_json:
+                if out.as_json:
                     say_json(event_to_dict(event), indent=None)
                 else:
                     _tell(event)
             return
         result = client.solve(text, deadline_s=deadline_s, **parameters)
     _warn(result)
-    if as_json:
-        say_json(result_to_dict(result))
-    else:
-        _summary(result)
+    out.deliver(result_to_dict(result), lambda _: _summary(result))
 
 
 def _tell(event: Event) -> None:
@@ -98,4 +82,4 @@ def _summary(result: Result) -> None:
     click.echo(
         f"tokens          draft {usage.draft_tokens}, target {usage.target_tokens}, scored {usage.scored_tokens}"
     )
-    click.echo(f"time            {result.wall_s:.2f} s")
+    click.echo(f"time            {seconds(result.wall_s)}")

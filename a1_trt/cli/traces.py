@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from a1_trt.cli.options import json_option
-from a1_trt.cli.output import note, say_json
+from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.output import FILE, FOLDER, Output, json_option, note, output_options
 from a1_trt.cli.progress import CountView
+from a1_trt.cli.tables import interval, number, print_table
 from a1_trt.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from a1_trt.core.conformal import ControllerSettings
-    from a1_trt.offline import Order, Replay
+    from a1_trt.offline import Order
 
-_file = click.argument("trace", type=click.Path(path_type=Path, dir_okay=False))
-_alpha = click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
+_trace = click.argument("trace", type=FILE)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of draws, order and resampling.")
 _answers = click.option(
     "--answers",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="JSON lines with problem, answer and, where known, level and subject, in the order of the questions.",
 )
 _drawn = click.option(
@@ -29,12 +29,9 @@ _drawn = click.option(
     metavar="SEED:N",
     help="The questions are Python's random.Random(SEED).sample of N of these rows, as the published code draws them.",
 )
-_plot = click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Also draw it: a .png, .svg or .html file."
-)
 
 
-@click.group()
+@click.group(cls=Group)
 def traces() -> None:
     """Replay recorded scores through any controller, and ask what a score is worth. No model runs.
 
@@ -49,7 +46,7 @@ def traces() -> None:
 
 
 @traces.command("replay")
-@_file
+@_trace
 @click.option(
     "--controller",
     "controllers",
@@ -59,7 +56,7 @@ def traces() -> None:
     metavar="NAME",
     help="A controller; give it several times to compare, or 'all'.",
 )
-@_alpha
+@click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
 @click.option(
     "--order", default="served", show_default=True, metavar="NAME", help="served, permuted, interleaved or shuffled."
 )
@@ -71,8 +68,7 @@ def traces() -> None:
 @_seed
 @_answers
 @_drawn
-@_plot
-@json_option
+@output_options(plot=True)
 def replay_command(
     trace: Path,
     controllers: tuple[str, ...],
@@ -82,8 +78,7 @@ def replay_command(
     seed: int,
     answers: Path | None,
     answers_drawn: str | None,
-    plot: Path | None,
-    as_json: bool,
+    out: Output,
 ) -> None:
     """Let controllers decide on the scores of TRACE again, and report the rate that each of them keeps.
 
@@ -101,38 +96,33 @@ def replay_command(
     """
     from a1_trt.core.conformal import CONTROLLERS, ControllerSettings
     from a1_trt.offline import read_recording, replay, report, with_groups
+    from a1_trt.offline.plots import replay_figure
 
     recording = read_recording(trace)
     if answers:
         recording = with_groups(recording, answers, _draw_rule(answers_drawn))
     settings = ControllerSettings() if horizon is None else _over(horizon, recording.samples_a_problem)
-    names = [each for name in controllers for each in (CONTROLLERS if name == "all" else [name])]
+    names = [name for chosen in controllers for name in (CONTROLLERS if chosen == "all" else [chosen])]
     if "all" in controllers and recording.calibration_scores is None:
         names = [name for name in names if name not in ("published", "static")]
         note(f"{recording.name} has no calibration scores: published and static are left out")
-    done = [
+    replays = [
         replay(recording, name, alpha, order=cast("Order", order), seed=seed, settings=settings)
         for name in dict.fromkeys(names)
     ]
-    documents = [report(each) for each in done]
-    if plot:
-        _draw(done, plot)
-    if as_json:
-        say_json(documents[0] if len(documents) == 1 else {"trace": recording.name, "replays": documents})
-        return
-    _say_rates(documents)
+    reports = [report(result) for result in replays]
+    out.draw(lambda: {"rates": (f"Takeover rates on {recording.name}", replay_figure(replays))})
+    document = reports[0] if len(reports) == 1 else {"trace": recording.name, "replays": reports}
+    out.deliver(document, lambda _: _show_rates(reports))
 
 
 @traces.command("quality")
-@_file
+@_trace
 @_answers
 @_drawn
 @_seed
-@_plot
-@json_option
-def quality_command(
-    trace: Path, answers: Path | None, answers_drawn: str | None, seed: int, plot: Path | None, as_json: bool
-) -> None:
+@output_options(plot=True)
+def quality_command(trace: Path, answers: Path | None, answers_drawn: str | None, seed: int, out: Output) -> None:
     """Ask whether the score of TRACE tells chains that end right from chains that end wrong.
 
     AUROC is that of a low first-turn score for a right answer; 0.5 is chance. Within problems it compares chains of one
@@ -145,38 +135,29 @@ def quality_command(
       a1-trt traces quality run.jsonl --plot quality.html --json
     """
     from a1_trt.offline import quality, read_recording, with_answers
+    from a1_trt.offline.plots import quality_figure
 
     recording = read_recording(trace)
     if answers:
         recording = with_answers(recording, answers, _draw_rule(answers_drawn))
     document = quality(recording, seed=seed)
-    if plot:
-        from a1_trt.offline.plots import quality_figure
-        from a1_trt.plotting import write_figure
-
-        write_figure(quality_figure(document), plot, f"What the score of {recording.name} tells")
-        note(f"wrote {plot}")
-    if as_json:
-        say_json(document)
-        return
-    _say_quality(document)
+    out.draw(lambda: {"quality": (f"What the score of {recording.name} tells", quality_figure(document))})
+    out.deliver(document, _show_quality)
 
 
 @traces.command("report")
 @click.option(
     "--trace",
     "files",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     multiple=True,
     help="A trace or records; give it several times. All .npz of ../shared/traces if not given.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to."
-)
+@click.option("-o", "--output", type=FOLDER, required=True, help="Folder to write to.")
 @click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each replay.")
 @click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of each change.")
 @json_option
-def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_seeds: int, as_json: bool) -> None:
+def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_seeds: int, out: Output) -> None:
     """Replay traces through all controllers, rates, orders and seeds, and through simulated changes of the scores.
 
     Writes a JSON file, tables in Markdown and plots for each trace. Says which controller keeps what is asked of it:
@@ -198,102 +179,98 @@ def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_se
         if studied["left_out"]:
             note(f"{recording.name} has no calibration scores: {', '.join(studied['left_out'])} are left out")
         written[path.name] = [str(file) for file in write_study(studied, recording, output)]
-    if as_json:
-        say_json({"written": written})
-        return
-    for names in written.values():
-        for name in names:
-            click.echo(name)
+    lines = [name for names in written.values() for name in names]
+    out.deliver({"written": written}, lambda _: click.echo("\n".join(lines)))
 
 
 def _shared_traces() -> list[Path]:
-    found = sorted(Path("../shared/traces").glob("*.npz"))
-    if not found:
+    paths = sorted(Path("../shared/traces").glob("*.npz"))
+    if not paths:
         raise InvalidRequestError(
             "there is no .npz file in ../shared/traces", field="trace", remedy="name a file with --trace"
         )
-    return found
+    return paths
 
 
-def _draw_rule(said: str | None) -> tuple[int, int] | None:
-    if said is None:
+def _draw_rule(text: str | None) -> tuple[int, int] | None:
+    if text is None:
         return None
-    seed, _, count = said.partition(":")
+    seed, _, count = text.partition(":")
     if not (seed.isdecimal() and count.isdecimal()):
         raise InvalidRequestError(
-            f"answers_drawn is {said!r}", field="answers_drawn", remedy="give SEED:N, such as 42:100"
+            f"answers_drawn is {text!r}", field="answers_drawn", remedy="give SEED:N, such as 42:100"
         )
     return int(seed), int(count)
 
 
-def _draw(done: list[Replay], path: Path) -> None:
-    from a1_trt.offline.plots import replay_figure
-    from a1_trt.plotting import write_figure
-
-    write_figure(replay_figure(done), path, f"Takeover rates on {done[0].recording.name}")
-    note(f"wrote {path}")
-
-
-def _say_rates(documents: list[dict[str, Any]]) -> None:
-    first = documents[0]
-    click.echo(
+def _show_rates(reports: list[dict[str, Any]]) -> None:
+    first = reports[0]
+    errors = ("category_error_max", "window_error_max", "problem_rate_sd", "selectivity", "selectivity_local")
+    rows = [
+        [
+            report["controller"],
+            number(report["overall_rate"]),
+            interval(report["overall_low"], report["overall_high"]),
+            *(number(report[name]) for name in errors),
+            report["n_forced"],
+            number(1e6 * report["seconds_per_decision"], 1),
+        ]
+        for report in reports
+    ]
+    title = (
         f"{first['trace']}: {first['n']} scores of {first['n_problems']} problems (worth {first['effective_n']:.0f} "
         f"independent ones), {first['n_unscored']} segments without; alpha {first['alpha']}, {first['order']}"
     )
-    head = ("rate", "95 %", "turns", "window", "problems", "AUC", "local", "forced", "us")
-    click.echo(f"{'controller':<13}" + "".join(f"{name:>{14 if name == '95 %' else 9}}" for name in head))
-    for row in documents:
-        interval = _interval(row["overall_low"], row["overall_high"])
-        numbers = [f"{row[key]:.3f}" for key in ("category_error_max", "window_error_max", "problem_rate_sd")]
-        areas = ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("selectivity", "selectivity_local")]
-        rest = [*numbers, *areas, str(row["n_forced"]), f"{1e6 * row['seconds_per_decision']:.1f}"]
-        click.echo(
-            f"{row['controller']:<13}{row['overall_rate']:>9.3f}{interval:>14}" + "".join(f"{one:>9}" for one in rest)
-        )
-    if len(documents) == 1:
-        _say_categories(first)
-    for row in documents:
-        for alarm in row["alarms"]:
-            band = _interval(alarm["low"], alarm["high"])
-            click.echo(f"alarm: {row['controller']}, {alarm['where']}: rate {alarm['rate']:.3f} outside {band}")
+    columns = ("controller", "rate", "95 %", "turns", "window", "problems", "AUC", "local", "forced", "us")
+    print_table(columns, rows, title=title)
+    if len(reports) == 1:
+        _show_categories(first)
+    for report in reports:
+        for alarm in report["alarms"]:
+            band = interval(alarm["low"], alarm["high"])
+            click.echo(f"alarm: {report['controller']}, {alarm['where']}: rate {alarm['rate']:.3f} outside {band}")
 
 
-def _say_categories(row: dict[str, Any]) -> None:
-    groups = {"": row["category_rates"], **{f"{name} ": rows for name, rows in row["group_rates"].items()}}
-    click.echo(f"\n{'category':<16}{'rate':>7}{'95 %':>15}{'n':>8}{'problems':>10}{'worth':>8}")
-    for prefix, rows in groups.items():
-        for name, each in rows.items():
-            worth = each["count"] / max(1.0, each["design_effect"])
-            interval = _interval(each["low"], each["high"])
-            numbers = f"{each['count']:>8}{each['n_problems']:>10}{worth:>8.0f}"
-            click.echo(f"{prefix + name:<16}{each['rate']:>7.3f}{interval:>15}{numbers}")
+def _show_categories(report: dict[str, Any]) -> None:
+    groups = {"": report["category_rates"], **{f"{name} ": rows for name, rows in report["group_rates"].items()}}
+    rows = [
+        [
+            prefix + name,
+            number(row["rate"]),
+            interval(row["low"], row["high"]),
+            row["count"],
+            row["n_problems"],
+            number(row["count"] / max(1.0, row["design_effect"]), 0),
+        ]
+        for prefix, categories in groups.items()
+        for name, row in categories.items()
+    ]
+    click.echo()
+    print_table(("category", "rate", "95 %", "n", "problems", "worth"), rows)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
-
-
-def _say_quality(document: dict[str, Any]) -> None:
+def _show_quality(document: dict[str, Any]) -> None:
     good = document["rate_good"]
     click.echo(
         f"{document['trace']}: {document['n_samples']} samples of {document['n_problems']} problems (worth "
         f"{document['effective_n']:.0f} independent ones)\n"
-        f"{document['outcome']}: {good['value']:.3f} {_interval(good['low'], good['high'])} ({document['note']})\n"
+        f"{document['outcome']}: {number(good['value'])} {interval(good['low'], good['high'])} ({document['note']})\n"
     )
-    click.echo(f"{'AUROC of a low first-turn score':<44}{'value':>8}{'95 %':>15}")
-    for score, rows in document["scores"].items():
-        for name, area in rows.items():
-            value = "-" if area["value"] is None else f"{area['value']:.3f}"
-            click.echo(
-                f"{score + ', ' + name.replace('_', ' '):<44}{value:>8}{_interval(area['low'], area['high']):>15}"
-            )
-    rows = {f"p within {row['width']:g} of the level": row for row in document["near_threshold"] or []}
+    areas = [
+        [f"{score}, {name.replace('_', ' ')}", number(area["value"]), interval(area["low"], area["high"])]
+        for score, rows in document["scores"].items()
+        for name, area in rows.items()
+    ]
+    print_table(("AUROC of a low first-turn score", "value", "95 %"), areas)
+    effects = {f"p within {row['width']:g} of the level": row for row in document["near_threshold"] or []}
     if document["takeover_effect_within_problem"]:
-        rows["within problem, mean over problems"] = document["takeover_effect_within_problem"]
-    click.echo(f"\n{'taken over minus kept, first turn':<44}{'diff.':>8}{'95 %':>15}")
-    for name, row in rows.items():
-        value = "-" if row["difference"] is None else f"{row['difference']:+.3f}"
-        click.echo(f"{name:<44}{value:>8}{_interval(row['low'], row['high']):>15}")
+        effects["within problem, mean over problems"] = document["takeover_effect_within_problem"]
+    click.echo()
+    differences = [
+        [name, "-" if row["difference"] is None else f"{row['difference']:+.3f}", interval(row["low"], row["high"])]
+        for name, row in effects.items()
+    ]
+    print_table(("taken over minus kept, first turn", "diff.", "95 %"), differences)
 
 
 def _over(horizon: float, samples: float) -> ControllerSettings:

@@ -21,7 +21,7 @@ from a1_trt.openai_server.answer import Envelope, a1_of, choices_of, message_of
 from a1_trt.openai_server.backend import Backend
 from a1_trt.openai_server.chat import MAX_BODY_BYTES, Wish, read_wish
 from a1_trt.openai_server.failures import Refused, failure_of
-from a1_trt.openai_server.request_metrics import Stopwatch, Watch
+from a1_trt.openai_server.request_metrics import RequestMetrics, Stopwatch
 from a1_trt.openai_server.stream import DONE, Narrator, server_sent, usage_with
 from a1_trt.types import Event, ProblemFinished, Result, SampleEnd, SampleFinished
 
@@ -45,7 +45,7 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     """
     app = FastAPI(title="a1_trt", version=a1_trt.__version__, docs_url=None, redoc_url=None, openapi_url=None)
     chat = _Chat(backend, gate)
-    _add_service_routes(app, backend, chat.watch)
+    _add_service_routes(app, backend, chat.metrics)
     created = int(time.time())
     model = {"id": backend.pair.name, "object": "model", "created": created, "owned_by": "a1_trt"}
 
@@ -68,7 +68,7 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     @app.exception_handler(Refused)
     @app.exception_handler(A1Error)
     async def failed(_: Request, error: Exception) -> Response:
-        return _failure(error, chat.watch.retry_after_s)
+        return _failure(error, chat.metrics.retry_after_s)
 
     @app.exception_handler(HTTPException)
     async def no_such_route(_: Request, error: HTTPException) -> Response:
@@ -77,7 +77,7 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     return app
 
 
-def _add_service_routes(app: FastAPI, backend: Backend, watch: Watch) -> None:
+def _add_service_routes(app: FastAPI, backend: Backend, request_metrics: RequestMetrics) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
@@ -97,7 +97,7 @@ def _add_service_routes(app: FastAPI, backend: Backend, watch: Watch) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return PlainTextResponse(watch.text() + await backend.metrics(), media_type=_PROMETHEUS)
+        return PlainTextResponse(request_metrics.text() + await backend.metrics(), media_type=_PROMETHEUS)
 
 
 class _Chat:
@@ -108,7 +108,7 @@ class _Chat:
         self._gate = gate
         self._defaults = backend.pair.parameters()
         self._fingerprint = f"a1_{backend.pair.fingerprint()}"
-        self.watch = Watch(backend.pair.name, backend.pair.conformal.alpha)
+        self.metrics = RequestMetrics(backend.pair.name, backend.pair.conformal.alpha)
 
     async def answer(self, request: Request) -> Response:
         """A response to a request; its work ends with its caller."""
@@ -116,14 +116,14 @@ class _Chat:
             self._gate.check_key(request.headers.get("authorization"))
             wish = read_wish(await _body(request), self._defaults, self._backend.pair.name)
         except (A1Error, Refused) as error:
-            self.watch.failed(error)
+            self.metrics.failed(error)
             raise
         if wish.stream:
             return await _until_gone(request, self._streamed(wish))
         return await _until_gone(request, self._whole(wish))
 
     async def _whole(self, wish: Wish) -> Response:
-        with self.watch.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
+        with self.metrics.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
             result = await self._result(wish, stopwatch)
             choices = choices_of(result, wish)
             return JSONResponse(
@@ -155,7 +155,7 @@ class _Chat:
     async def _chunks(self, wish: Wish) -> AsyncGenerator[bytes, None]:
         narrator = Narrator(self._envelope(), wish, usage_with(self._backend.count_tokens, wish))
         opened = False
-        with self.watch.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
+        with self.metrics.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
             async with aclosing(self._events(wish, stopwatch)) as events:
                 async for event in events:
                     if not opened and _is_failed_sample(event):

@@ -10,14 +10,14 @@ from itertools import count
 from typing import Any, Literal, Protocol, Self, get_args
 
 import httpx
+from prometheus_client import CollectorRegistry, generate_latest
 
 from a1_trt.client import AsyncClient, Overrides
 from a1_trt.config import Pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, EngineTimeout, InvalidRequestError
-from a1_trt.openai_server.registry import Registry
+from a1_trt.openai_server.session_collector import SessionCollector
 from a1_trt.runtime.session import ROLES, Session, ledgers_of, open_engines
-from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.probe import probe
 from a1_trt.types import Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
 
@@ -146,8 +146,8 @@ class LocalBackend(_Solving):
     def __init__(self, session: Session) -> None:
         super().__init__(session.pair, AsyncClient(session), session.engines)
         self._session = session
-        self._registry = Registry()
-        self._exporter = Exporter(self._registry)
+        self._registry = CollectorRegistry()
+        self._registry.register(SessionCollector(session.snapshot))
 
     async def readiness(self) -> dict[str, Any]:
         """See `Backend`. A session that is open has read its calibration."""
@@ -159,8 +159,7 @@ class LocalBackend(_Solving):
 
     async def metrics(self) -> str:
         """See `Backend`."""
-        self._exporter.update(self._session.snapshot())
-        return self._registry.text()
+        return generate_latest(self._registry).decode()
 
     async def aclose(self) -> None:
         """See `Backend`."""

@@ -1,4 +1,4 @@
-"""What the endpoint measures of its requests."""
+"""Counts and times of the requests to the endpoint."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from a1_trt.errors import DeadlineExceeded
 from a1_trt.openai_server.failures import failure_of
-from a1_trt.openai_server.registry import Registry
 from a1_trt.types import Event, SampleFinished
 
 _BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
-_REASONS = ("disconnect", "deadline")
 _MOST_RETRY_S = 60
+_E2E = "a1_e2e_request_latency_seconds"
+_FIRST_TOKEN = "a1_time_to_first_token_seconds"  # noqa: S105  not a password
+_FIRST_ANSWER = "a1_time_to_first_answer_seconds"
 _TIMES = {
-    "a1_e2e_request_latency_seconds": "Time from a request to its whole response",
-    "a1_time_to_first_token_seconds": "Time from a streamed request to its first reasoning or content",
-    "a1_time_to_first_answer_seconds": "Time from a request to the first sample with an answer",
+    _E2E: "Time from a request to its whole response",
+    _FIRST_TOKEN: "Time from a streamed request to its first reasoning or content",
+    _FIRST_ANSWER: "Time from a request to the first sample with an answer",
 }
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second metric a counter, of no use
 
 
-class Watch:
+class RequestMetrics:
     """Counts requests, and times them.
 
     Args:
@@ -32,84 +42,81 @@ class Watch:
     """
 
     def __init__(self, model: str, alpha: float) -> None:
-        self._registry = Registry()
-        self._label = {"model_name": model}
-        kinds = self._registry.MetricFamily
-        self._errors_of = kinds("a1_request_errors_total", "Requests that failed, by code", kinds.COUNTER)
-        self._errors: dict[str, Any] = {}
-        self._success = self._one("a1_request_success_total", "Requests answered", kinds.COUNTER)
-        cancelled = kinds("a1_cancelled_samples_total", "Samples asked for and given up, by reason", kinds.COUNTER)
-        self._cancelled: dict[str, Any] = {
-            reason: cancelled.Metric(labels={**self._label, "reason": reason}) for reason in _REASONS
+        registry = CollectorRegistry()
+        names = ("model_name",)
+        self._registry = registry
+        self._model = model
+        self._errors = Counter(
+            "a1_request_errors", "Requests that failed, by code", (*names, "code"), registry=registry
+        )
+        self._success = Counter("a1_request_success", "Requests answered", names, registry=registry).labels(model)
+        self._cancelled = Counter(
+            "a1_cancelled_samples", "Samples asked for and given up, by reason", (*names, "reason"), registry=registry
+        )
+        for reason in ("disconnect", "deadline"):
+            self._cancelled.labels(model, reason)
+        self._running = Gauge("a1_num_requests_running", "Requests at work", names, registry=registry).labels(model)
+        Gauge("a1_alpha_target", "Rejection rate of the pair", names, registry=registry).labels(model).set(alpha)
+        self._times = {
+            name: Histogram(name, description, names, buckets=_BOUNDS_S, registry=registry).labels(model)
+            for name, description in _TIMES.items()
         }
-        self._running = self._one("a1_num_requests_running", "Requests at work", kinds.GAUGE)
-        self._one("a1_alpha_target", "Rejection rate of the pair", kinds.GAUGE).set(alpha)
-        self._times: dict[str, Any] = {
-            name: kinds(name, said, kinds.HISTOGRAM).Metric(labels=self._label, buckets=_BOUNDS_S)
-            for name, said in _TIMES.items()
-        }
-
-    def _one(self, name: str, said: str, kind: Any) -> Any:
-        return self._registry.MetricFamily(name, said, kind).Metric(labels=self._label)
 
     @property
     def retry_after_s(self) -> int:
         """When to come back: after the mean time of a request, but within a minute, seconds."""
-        mean_s: float = self._times["a1_e2e_request_latency_seconds"].mean
-        return max(1, min(_MOST_RETRY_S, math.ceil(mean_s)))
+        total_s, n_requests = (
+            self._registry.get_sample_value(f"{_E2E}_{part}", {"model_name": self._model}) or 0.0
+            for part in ("sum", "count")
+        )
+        return max(1, min(_MOST_RETRY_S, math.ceil(total_s / max(1, n_requests))))
 
     @contextmanager
     def request(self, n_samples: int) -> Iterator[Stopwatch]:
         """Watch one request for that many samples; what leaves the block says how it ended."""
         stopwatch = Stopwatch(self._times)
-        self._running.increment(1)
-        try:
-            yield stopwatch
-        except Exception as error:
-            self.failed(error)
-            if isinstance(error, DeadlineExceeded):
-                self._cancelled["deadline"].increment(n_samples)
-            raise
-        except BaseException:  # cancelled, or a generator closed: its caller has gone
-            self._cancelled["disconnect"].increment(n_samples)
-            raise
-        else:
-            self._success.increment(1)
+        with self._running.track_inprogress():
+            try:
+                yield stopwatch
+            except Exception as error:
+                self.failed(error)
+                if isinstance(error, DeadlineExceeded):
+                    self._cancelled.labels(self._model, "deadline").inc(n_samples)
+                raise
+            except BaseException:  # cancelled, or a generator closed: its caller has gone
+                self._cancelled.labels(self._model, "disconnect").inc(n_samples)
+                raise
+            self._success.inc()
             stopwatch.done()
-        finally:
-            self._running.increment(-1)
 
     def failed(self, error: Exception) -> None:
         """Count a request that failed."""
-        code = failure_of(error).code
-        if code not in self._errors:
-            self._errors[code] = self._errors_of.Metric(labels={**self._label, "code": code})
-        self._errors[code].increment(1)
+        self._errors.labels(self._model, failure_of(error).code).inc()
 
     def text(self) -> str:
-        """The metrics as Prometheus' text."""
-        return self._registry.text()
+        """The metrics in Prometheus' text format, version 0.0.4."""
+        return generate_latest(self._registry).decode()
 
 
 class Stopwatch:
     """The times of one request."""
 
-    def __init__(self, times: dict[str, Any]) -> None:
+    def __init__(self, times: dict[str, Histogram]) -> None:
         self._times = dict(times)
         self._started_s = time.monotonic()
 
     def first_token(self) -> None:
         """Something readable goes out; only the first one counts."""
-        self._stop("a1_time_to_first_token_seconds")
+        self._stop(_FIRST_TOKEN)
 
     def saw(self, event: Event) -> None:
         """Something happened."""
         if isinstance(event, SampleFinished) and event.answer is not None:
-            self._stop("a1_time_to_first_answer_seconds")
+            self._stop(_FIRST_ANSWER)
 
     def done(self) -> None:
         """The response is complete."""
-        self._stop("a1_e2e_request_latency_seconds")
+        self._stop(_E2E)
 
     def _stop(self, name: str) -> None:
         metric = self._times.pop(name, None)

@@ -110,7 +110,7 @@ def read_runs(path: Path) -> list[RecordedRun]:
             runs.append(RecordedRun(strategy, repeat, recorded, _slots(above), _is_open(above)))
     if not runs:
         raise InvalidRequestError(
-            f"{path} holds no calls", field="run", remedy="record a run with 'a1-trt bench compare ... --json FILE'"
+            f"{path} holds no calls", field="run", remedy="record a run with 'a1-trt bench compare ... --output FILE'"
         )
     if sum(len(run.calls) for run in runs) > MAX_CALLS:
         raise InvalidRequestError(f"{path} holds more than {MAX_CALLS} calls", field="run", remedy="record less")

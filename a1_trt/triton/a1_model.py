@@ -18,7 +18,7 @@ from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.requests import check_problem, make_parameters
 from a1_trt.runtime.session import ROLES, Session, open_engines, open_session
 from a1_trt.triton.exporter import Exporter
-from a1_trt.triton.request_loop import Exchange, Exchanges, model_parameters
+from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
 from a1_trt.triton.tensors import A1_INPUTS
 from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
@@ -52,7 +52,7 @@ class A1Model:
         self._pair = pair
         self._models = models or {}
         self._engines = engines
-        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
         self._session: Session | None = None
@@ -67,25 +67,25 @@ class A1Model:
             TritonModelException: The pair file is wrong, or an engine cannot be loaded; the message is the line of an
                 `A1Error`.
         """
-        said = model_parameters(model_config)
-        copies = {role: said[f"{role}_models"].split(",") for role in ROLES if said.get(f"{role}_models")}
+        parameters = model_parameters(model_config)
+        copies = {role: parameters[f"{role}_models"].split(",") for role in ROLES if parameters.get(f"{role}_models")}
         try:
-            pair = _limited(load_pair(said["pair"]), said)
-            engines = asyncio.run(open_engines(pair)) if said.get("engines") == "inside" else None
+            pair = _limited(load_pair(parameters["pair"]), parameters)
+            engines = asyncio.run(open_engines(pair)) if parameters.get("engines") == "inside" else None
             return cls(pair, pb, copies, engines)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
 
     def start(self, requests: list[Any]) -> None:
         """Start to work on requests."""
-        self._exchanges.start(requests)
+        self._loop.start(requests)
 
     def close(self) -> None:
         """Stop all work and close the session."""
-        self._exchanges.close(self._aclose)
+        self._loop.close(self._aclose)
 
-    async def _work(self, exchange: Exchange) -> None:
-        problem, parameters, options = _read(exchange, self._pair)
+    async def _work(self, request: TritonRequest) -> None:
+        problem, parameters, options = _read(request, self._pair)
         trajectories = bool(options.get("return_trajectories"))
         session = await self._opened()
         async with aclosing(session.stream(problem, parameters)) as events:
@@ -93,10 +93,10 @@ class A1Model:
                 if isinstance(event, ProblemFinished):
                     # Before the answer: who reads /metrics after it finds this problem counted.
                     self._export()
-                    said = json.dumps(event_to_dict(event, trajectories=trajectories))
-                    exchange.send(_outputs(event.result, said), final=True)
+                    document = json.dumps(event_to_dict(event, trajectories=trajectories))
+                    request.send(_outputs(event.result, document), final=True)
                 elif options.get("stream"):
-                    exchange.send({"event": json.dumps(event_to_dict(event))}, final=False)
+                    request.send({"event": json.dumps(event_to_dict(event))}, final=False)
 
     async def _opened(self) -> Session:
         if self._opening is None:
@@ -123,11 +123,11 @@ class A1Model:
             await engine.aclose()
 
 
-def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:
+def _limited(pair: Pair, parameters: Mapping[str, str]) -> Pair:
     """The pair, with contexts no longer than those that its engines are built for."""
     changed: dict[str, Any] = {}
     for role in ROLES:
-        built = said.get(f"{role}_context_tokens")
+        built = parameters.get(f"{role}_context_tokens")
         if built:
             limit = min(int(built), pair.role(role).max_context_tokens or int(built))
             changed[role] = pair.role(role).model_copy(update={"max_context_tokens": limit})
@@ -135,21 +135,21 @@ def _limited(pair: Pair, said: Mapping[str, str]) -> Pair:
 
 
 def _own_url(pair: Pair) -> str:
-    said = os.environ.get(GRPC_URL) or pair.serving.url
-    return said.removeprefix("grpc://") if "://" not in said or said.startswith("grpc://") else "127.0.0.1:8001"
+    url = os.environ.get(GRPC_URL) or pair.serving.url
+    return url.removeprefix("grpc://") if "://" not in url or url.startswith("grpc://") else "127.0.0.1:8001"
 
 
-def _read(exchange: Exchange, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
+def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
     """The problem, how to solve it, and how to answer."""
     known = [tensor.name for tensor in A1_INPUTS]
-    for name in exchange.parameters:
+    for name in request.parameters:
         if name not in _RESERVED:
             raise InvalidRequestError(f"{name} is not an input", field=name, remedy=f"choose from {', '.join(known)}")
-    said = exchange.read(A1_INPUTS)
-    options = {name: said.pop(name, False) for name in ("stream", "return_trajectories")}
-    text = said.pop("problem", None)
-    name = exchange.id or str(exchange.parameters.get("id", "")) or hashlib.sha256(str(text).encode()).hexdigest()[:12]
-    return check_problem(text, id=name), make_parameters(pair.parameters(), **said), options
+    inputs = request.read(A1_INPUTS)
+    options = {name: inputs.pop(name, False) for name in ("stream", "return_trajectories")}
+    text = inputs.pop("problem", None)
+    name = request.id or str(request.parameters.get("id", "")) or hashlib.sha256(str(text).encode()).hexdigest()[:12]
+    return check_problem(text, id=name), make_parameters(pair.parameters(), **inputs), options
 
 
 def _outputs(result: Result, event: str) -> dict[str, Any]:

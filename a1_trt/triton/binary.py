@@ -85,7 +85,7 @@ def find_binary() -> Binary:
     named = os.environ.get(VARIABLE)
     if named and not os.access(named, os.X_OK):
         raise DeployError(
-            f"{VARIABLE} names {named}, which is no executable",
+            f"{VARIABLE} names {named}, which is not an executable file",
             field=VARIABLE,
             remedy="name a tritonserver, or unset it",
         )

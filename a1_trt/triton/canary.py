@@ -6,13 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from typing import TypeVar
 
 from a1_trt.backends.triton import TritonEngine
-from a1_trt.errors import A1Error, EngineError, EngineTimeout, ScoreShapeError, from_wire
+from a1_trt.client import AsyncClient
+from a1_trt.errors import EngineTimeout, ScoreShapeError
 from a1_trt.types import Role
 
 TOLERANCE = 0.1
@@ -122,30 +120,5 @@ async def _in_time(work: Awaitable[_T], model: str, timeout_s: float) -> _T:
 
 async def _solve(address: str) -> None:
     """One sample of one turn of one token."""
-    request = service_pb2.ModelInferRequest(model_name="a1")
-    text = b"1 + 1 = "
-    _add(request, "problem", "BYTES", len(text).to_bytes(4, "little") + text)
-    for name, value in (("n_samples", 1), ("max_turns", 1), ("draft_tokens", 1), ("target_tokens", 1)):
-        _add(request, name, "INT32", value.to_bytes(4, "little"))
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        call = stub.ModelStreamInfer(iter([request]))
-        try:
-            async for answer in call:
-                if answer.error_message:
-                    raise _error(answer.error_message)
-                return
-        except grpc.RpcError as error:
-            raise _error(error.details() or str(error.code())) from None
-        finally:
-            call.cancel()
-    raise EngineError("a1 ended its stream without an answer", field="a1", remedy="see the server's log")
-
-
-def _add(request: Any, name: str, datatype: str, raw: bytes) -> None:
-    request.inputs.add(name=name, datatype=datatype, shape=(1,))
-    request.raw_input_contents.append(raw)
-
-
-def _error(text: str) -> A1Error:
-    return from_wire(text) or EngineError(f"a1 failed: {text}", field="a1", remedy="see the server's log")
+    async with AsyncClient(f"grpc://{address}") as client:
+        await client.solve("1 + 1 = ", n_samples=1, max_turns=1, draft_tokens=1, target_tokens=1)

@@ -1,132 +1,108 @@
-"""Files that put a rendered repository into containers: for one machine (Compose), or for a cluster (Kubernetes)."""
+"""Files that put a rendered repository into containers: for one machine (Compose), or for a cluster (Kubernetes).
+
+Kubernetes: a scheduler without a GPU, and a set of pods for each role, one a copy of its model. Copies have names that
+stay (`target-0.target`), so that the scheduler can send each sample to the copy that holds its text; a service that
+spreads calls would send every turn somewhere else.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
-
-import yaml
+from string import Template
+from typing import Literal
 
 from a1_trt.config import Pair
 from a1_trt.errors import DeployError
-from a1_trt.triton.dashboard import dashboard
-from a1_trt.triton.kubernetes import PORTS, manifests, server_command
-from a1_trt.triton.role_placement import Hosting, Profile
+from a1_trt.triton.role_placement import Profile, RolePlacement
+from a1_trt.triton.tensorrt_llm import TEMPLATES
 from a1_trt.types import Role
 
 Platform = Literal["compose", "kubernetes"]
-PLATFORMS: tuple[Platform, ...] = ("compose", "kubernetes")
-TRITON_TAG = "26.04-trtllm-python-py3"
-"""NVIDIA's container with TensorRT-LLM 1.2.1; see the version matrix in docs/triton.md."""
-USER = 10001
-_HEADER = "# Written by 'a1-trt deploy render'; render again instead of editing.\n"
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
+"""As the templates have them."""
+_ORCHESTRATOR = "TRTLLM_ORCHESTRATOR"
+"""A server with a model on several GPUs starts its workers itself."""
+_MEMORY = {"draft": "128Gi", "target": "256Gi"}
+
+
+class _Text(Template):
+    delimiter = "@"  # Docker, Compose and Grafana have a use for $
 
 
 def container_files(
-    pair: Pair, profile: Profile, hosting: Mapping[Role, Hosting], platform: Platform
+    pair: Pair, profile: Profile, placement: Mapping[Role, RolePlacement], platform: Platform
 ) -> dict[str, str]:
-    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml.
+    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml: path -> text.
 
     Args:
         pair: A pair that was read from a file.
         profile: "pytorch" or "tensorrt".
-        hosting: Role -> GPUs.
+        placement: Role -> GPUs.
         platform: What the containers are for.
+
+    Raises:
+        DeployError: Compose would take the pair's path for a variable.
     """
     assert pair.path is not None  # noqa: S101  render refuses others
     directory = str(pair.path.resolve().parent)
-    name = image_name(pair, profile)
-    found = {
-        "Dockerfile": _dockerfile(pair, profile, hosting, platform),
+    project = f"a1-trt-{re.sub(r'[^a-z0-9]+', '-', pair.name.lower()).strip('-')}"
+    values = {
+        "pair": pair.name,
+        "profile": profile,
+        "project": project,
+        "image": f"{project}:{profile}",
+        "directory": _quoted(directory),
+    }
+    n_copies = 1 if platform == "kubernetes" else None
+    models = ["a1", *(model for role, place in placement.items() for model in list(place.models(role))[:n_copies])]
+    files = {
+        "Dockerfile": _filled("Dockerfile", values, copies="\n".join(f"COPY {name} /models/{name}" for name in models)),
         ".dockerignore": "compose.yaml\nkubernetes.yaml\ndashboard.json\n",
-        "dashboard.json": json.dumps(dashboard(pair.name), indent=1) + "\n",
+        "dashboard.json": _filled("dashboard.json", values, pair=json.dumps(pair.name)[1:-1]),
     }
-    if platform == "compose":
-        return found | {"compose.yaml": _yaml(_compose(name, directory, profile, hosting))}
-    documents = manifests(name, directory, hosting, user=USER, orchestrated=profile == "tensorrt")
-    return found | {"kubernetes.yaml": _yaml(*documents)}
+    if platform == "kubernetes":
+        return files | {"kubernetes.yaml": _kubernetes(values, placement, orchestrated=profile == "tensorrt")}
+    if "$" in directory:
+        raise DeployError(f"the path {directory} has a $ in it", field="pair", remedy="move the pair file elsewhere")
+    gpus = sorted({gpu for place in placement.values() for replica in place.replicas for gpu in replica})
+    shared = profile == "tensorrt" and any(len(gpus) > 1 for place in placement.values() for gpus in place.replicas)
+    orchestrator = f'{_ORCHESTRATOR}: "1"' if shared else ""
+    text = _filled("compose.yaml", values, gpus=json.dumps([str(gpu) for gpu in gpus]), orchestrator=orchestrator)
+    return files | {"compose.yaml": text}
 
 
-def image_name(pair: Pair, profile: Profile) -> str:
-    """The image's name: lower case, as containers want it."""
-    return f"a1-trt-{re.sub(r'[^a-z0-9]+', '-', pair.name.lower()).strip('-')}:{profile}"
-
-
-def _dockerfile(pair: Pair, profile: Profile, hosting: Mapping[Role, Hosting], platform: Platform) -> str:
-    copies = 1 if platform == "kubernetes" else None
-    models = ["a1", *(model for role, host in hosting.items() for model in list(host.models(role))[:copies])]
-    lines = [
-        f"# {pair.name}, profile {profile}. Put the wheel of a1_trt beside this file first:",
-        "#   pip wheel --no-deps --wheel-dir . a1_trt",
-        "#   docker build --tag " + image_name(pair, profile) + " .",
-        f"ARG TRITON={TRITON_TAG}",
-        "FROM nvcr.io/nvidia/tritonserver:${TRITON}",
-        "COPY *.whl /tmp/wheels/",
-        "RUN python3 -m pip install --no-cache-dir /tmp/wheels/*.whl && rm -r /tmp/wheels \\",
-        f" && useradd --uid {USER} --create-home a1 && install --directory --owner={USER} /cache",
-        "ENV HF_HOME=/cache PYTHONUNBUFFERED=1",
-        *(f"COPY {model} /models/{model}" for model in models),
-        f"USER {USER}:{USER}",
-        f"EXPOSE {' '.join(str(port) for port in PORTS.values())}",
-        "# Ready only when every model is loaded, scores of the target checked.",
-        "HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \\",
-        '  CMD ["python3", "-c", "import urllib.request as r; '
-        f"r.urlopen('http://127.0.0.1:{PORTS['http']}/v2/health/ready', timeout=4)\"]",
-        "CMD " + json.dumps(server_command()),
-    ]
-    return _HEADER + "\n".join(lines) + "\n"
-
-
-def _compose(image: str, directory: str, profile: Profile, hosting: Mapping[Role, Hosting]) -> dict[str, Any]:
-    gpus = sorted({gpu for host in hosting.values() for replica in host.replicas for gpu in replica})
-    environment = {"A1_TRT_GRPC_URL": f"127.0.0.1:{PORTS['grpc']}", "HF_TOKEN": "${HF_TOKEN:-}"}
-    if profile == "tensorrt" and any(len(replica) > 1 for host in hosting.values() for replica in host.replicas):
-        # Models of several GPUs each in one server: it starts their workers itself.
-        environment["TRTLLM_ORCHESTRATOR"] = "1"
-    service = {
-        "build": ".",
-        "image": image,
-        "user": f"{USER}:{USER}",
-        # To this machine only: Triton has no authentication.
-        "ports": [f"127.0.0.1:{port}:{port}" for port in PORTS.values()],
-        "environment": environment,
-        "volumes": [
-            {"type": "bind", "source": directory, "target": directory, "read_only": True},
-            {"type": "volume", "source": "cache", "target": "/cache"},
-        ],
-        "shm_size": "8gb",
-        "ulimits": {"memlock": -1, "stack": 67108864},
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "restart": "unless-stopped",
-        "stop_grace_period": "30s",
-        "deploy": {
-            "resources": {
-                "reservations": {
-                    "devices": [{"driver": "nvidia", "device_ids": [str(gpu) for gpu in gpus], "capabilities": ["gpu"]}]
-                }
-            }
-        },
+def _kubernetes(values: Mapping[str, str], placement: Mapping[Role, RolePlacement], *, orchestrated: bool) -> str:
+    addresses = {
+        f"{role}_addresses": _quoted(
+            json.dumps([f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(len(place.replicas))])
+        )
+        for role, place in placement.items()
     }
-    return {"name": image.split(":")[0], "services": {"triton": service}, "volumes": {"cache": {}}}
+    parts = [_filled("kubernetes.yaml", values, **addresses)]
+    for role, place in placement.items():
+        n_gpus = len(place.replicas[0])
+        environment = [{"name": _ORCHESTRATOR, "value": "1"}] if orchestrated and n_gpus > 1 else []
+        parts.append(
+            _filled(
+                "kubernetes-role.yaml",
+                values,
+                role=role,
+                replicas=str(len(place.replicas)),
+                gpus=str(n_gpus),
+                memory=_MEMORY[role],
+                environment=json.dumps(environment),
+            )
+        )
+    return "".join(parts)
 
 
-def _yaml(*documents: Mapping[str, Any]) -> str:
-    for document in documents:
-        _check_text(document)
-    return _HEADER + yaml.safe_dump_all(documents, sort_keys=False, width=120, explicit_start=len(documents) > 1)
+def _filled(name: str, values: Mapping[str, str], **more: str) -> str:
+    text = _Text((TEMPLATES / name).read_text(encoding="utf-8")).substitute(values, **more)
+    return re.sub(r"^ +\n", "", text, flags=re.MULTILINE)  # a value that is empty takes its line with it
 
 
-def _check_text(value: Any) -> None:
-    """Refuse a path that Compose would take for a variable."""
-    if isinstance(value, Mapping):
-        source = value.get("source")
-        if isinstance(source, str) and "$" in source:
-            raise DeployError(f"the path {source} has a $ in it", field="pair", remedy="move the pair file elsewhere")
-        for each in value.values():
-            _check_text(each)
-    elif isinstance(value, list):
-        for each in value:
-            _check_text(each)
+def _quoted(text: str) -> str:
+    """A YAML string; JSON's are."""
+    return json.dumps(text, ensure_ascii=False)

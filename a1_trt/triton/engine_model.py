@@ -6,29 +6,24 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from a1_trt.config import Pair, load_pair
-from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, ConfigError, EngineOverloaded, InvalidRequestError
-from a1_trt.triton.request_loop import Exchange, Exchanges, model_parameters
+from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
 from a1_trt.triton.tensors import ENGINE_INPUTS
 from a1_trt.types import Role
+
+if TYPE_CHECKING:  # each needs packages that the other does not
+    from a1_trt.backends.openvino import OpenVinoEngine
+    from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
 
 MAX_REQUESTS = 1024
 _POLL_S = 0.1
 _REQUESTS = "Requests that wait or run in an engine, by role"
 _CANCELLED = "Requests that were cut short since the start, by role"
-
-
-class LocalEngine(Engine, Protocol):
-    """An engine of this process."""
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that wait or run in it."""
 
 
 class EngineModel:
@@ -40,10 +35,10 @@ class EngineModel:
         pb: Triton's module `triton_python_backend_utils`.
     """
 
-    def __init__(self, engine: LocalEngine, role: Role, pb: Any) -> None:
+    def __init__(self, engine: OpenVinoEngine | TensorRtLlmEngine, role: Role, pb: Any) -> None:
         self._engine = engine
         self._role: Role = role
-        self._exchanges = Exchanges(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
         kind = pb.MetricFamily.GAUGE
         self._families = (
             pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=kind),
@@ -62,17 +57,18 @@ class EngineModel:
         Raises:
             TritonModelException: It cannot be loaded; the message is the line of an `A1Error`.
         """
-        said = model_parameters(arguments["model_config"])
-        role: Role = "draft" if said["role"] == "draft" else "target"
+        parameters = model_parameters(arguments["model_config"])
+        role: Role = "draft" if parameters["role"] == "draft" else "target"
         version = Path(arguments["model_repository"]) / arguments["model_version"]
+        engine: OpenVinoEngine | TensorRtLlmEngine
         try:
-            pair = load_pair(said["pair"])
-            if said.get("engine") == "tensorrt_llm":
-                if said.get("gpu_device_ids"):
+            pair = load_pair(parameters["pair"])
+            if parameters.get("engine") == "tensorrt_llm":
+                if parameters.get("gpu_device_ids"):
                     # Before CUDA is loaded: this process is the model's own, and the GPUs it sees are the engine's.
-                    os.environ["CUDA_VISIBLE_DEVICES"] = said["gpu_device_ids"]
+                    os.environ["CUDA_VISIBLE_DEVICES"] = parameters["gpu_device_ids"]
                 engine = asyncio.run(
-                    _on_gpus(pair, role, _settings(version / "settings.json"), int(said.get("n_scores", "1")))
+                    _on_gpus(pair, role, _settings(version / "settings.json"), int(parameters.get("n_scores", "1")))
                 )
             else:
                 engine = _on_cpu(pair, role)
@@ -82,50 +78,49 @@ class EngineModel:
 
     def start(self, requests: list[Any]) -> None:
         """Start to work on requests."""
-        self._exchanges.start(requests)
+        self._loop.start(requests)
 
     def close(self) -> None:
         """Stop all work and free the engine."""
-        self._exchanges.close(self._engine.aclose)
+        self._loop.close(self._engine.aclose)
 
     def _export(self) -> bool:
         n_requests = self._engine.in_flight
         self._requests.set(n_requests)
-        self._cancelled.set(self._exchanges.n_cancelled)
+        self._cancelled.set(self._loop.n_cancelled)
         return n_requests == 0
 
-    async def _work(self, exchange: Exchange) -> None:
-        said = exchange.read(ENGINE_INPUTS)
-        if said.get("stop"):
-            self._exchanges.stop(exchange.id)
-            exchange.send(_generated(0, ()), final=True)
+    async def _work(self, request: TritonRequest) -> None:
+        inputs = request.read(ENGINE_INPUTS)
+        if inputs.get("stop"):
+            self._loop.stop(request.id)
+            request.send(_generated(0, ()), final=True)
             return
-        if len(self._exchanges) > MAX_REQUESTS:
+        if len(self._loop) > MAX_REQUESTS:
             raise EngineOverloaded(f"the {self._role} model works on {MAX_REQUESTS} requests", role=self._role)
-        _check(said)
-        prompt = _prompt(said)
-        if "draft_input_ids" in said:
-            values = await self._engine.score(prompt, said["draft_input_ids"])
-            exchange.send(_scored(len(prompt), values), final=True)
+        _check(inputs)
+        prompt = _prompt(inputs)
+        if "draft_input_ids" in inputs:
+            values = await self._engine.score(prompt, inputs["draft_input_ids"])
+            request.send(_scored(len(prompt), values), final=True)
             return
-        temperature = 0.0 if said.get("runtime_top_k") == 1 else said.get("temperature", 1.0)
+        temperature = 0.0 if inputs.get("runtime_top_k") == 1 else inputs.get("temperature", 1.0)
         generation = await self._engine.generate(
             prompt,
-            max_tokens=said["request_output_len"],
+            max_tokens=inputs["request_output_len"],
             temperature=temperature,
-            seed=said.get("seed", 0),
+            seed=inputs.get("seed", 0),
         )
-        exchange.send(_generated(len(prompt), generation.token_ids), final=True)
+        request.send(_generated(len(prompt), generation.token_ids), final=True)
 
 
-# Adapters are imported where they are wanted: each needs packages that the others do not.
-def _on_cpu(pair: Pair, role: Role) -> LocalEngine:
+def _on_cpu(pair: Pair, role: Role) -> OpenVinoEngine:
     from a1_trt.backends.openvino import OpenVinoEngine
 
     return OpenVinoEngine.for_pair(pair, role)
 
 
-async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> LocalEngine:
+async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> TensorRtLlmEngine:
     """TensorRT-LLM's LLM API, with the settings beside the model where there are any, else with the pair's own."""
     from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
 
@@ -146,33 +141,22 @@ def _settings(path: Path) -> dict[str, Any] | None:
         ) from None
 
 
-def _check(said: dict[str, Any]) -> None:
+def _check(inputs: dict[str, Any]) -> None:
     """Refuse what the engine cannot do, rather than leave it out silently."""
-    if said.get("streaming"):
-        raise InvalidRequestError("streaming is on", field="streaming", remedy="leave it out: responses come whole")
-    if said.get("runtime_top_k", 0) not in (0, 1):
-        raise InvalidRequestError(
-            f"runtime_top_k is {said['runtime_top_k']}", field="runtime_top_k", remedy="give 1 for greedy, or none"
-        )
-    if said.get("runtime_top_p", 0.0) not in (0.0, 1.0):
-        raise InvalidRequestError(
-            f"runtime_top_p is {said['runtime_top_p']}", field="runtime_top_p", remedy="leave it out"
-        )
-    if not 0.0 <= said.get("temperature", 1.0) <= 5.0:
-        raise InvalidRequestError(
-            f"temperature is {said['temperature']}", field="temperature", remedy="choose a value from 0 to 5"
-        )
-    if said["request_output_len"] < 1:
-        raise InvalidRequestError(
-            f"request_output_len is {said['request_output_len']}",
-            field="request_output_len",
-            remedy="ask for 1 or more",
-        )
+    for name, is_wrong, remedy in (
+        ("streaming", bool(inputs.get("streaming")), "leave it out: responses come whole"),
+        ("runtime_top_k", inputs.get("runtime_top_k", 0) not in (0, 1), "give 1 for greedy, or none"),
+        ("runtime_top_p", inputs.get("runtime_top_p", 0.0) not in (0.0, 1.0), "leave it out"),
+        ("temperature", not 0.0 <= inputs.get("temperature", 1.0) <= 5.0, "choose a value from 0 to 5"),
+        ("request_output_len", inputs["request_output_len"] < 1, "ask for 1 or more"),
+    ):
+        if is_wrong:
+            raise InvalidRequestError(f"{name} is {inputs[name]}", field=name, remedy=remedy)
 
 
-def _prompt(said: dict[str, Any]) -> list[int]:
-    ids: list[int] = said.get("input_ids", [])
-    length = said["input_lengths"]
+def _prompt(inputs: dict[str, Any]) -> list[int]:
+    ids: list[int] = inputs.get("input_ids", [])
+    length = inputs["input_lengths"]
     if not 1 <= length <= len(ids):
         raise InvalidRequestError(
             f"input_lengths is {length} and input_ids has {len(ids)} elements",

@@ -1,8 +1,9 @@
-"""The session's counters as custom metrics of Triton's Python backend."""
+"""A session's counters as metric families, and on Triton's /metrics as custom metrics of its Python backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from a1_trt.runtime.metrics import N_BINS, Metrics
@@ -16,24 +17,74 @@ _START = {
     "scoring_available": True,
 }
 
-_COUNTERS = {
-    "a1_segments_total": "Segments written, by role",
-    "a1_tokens_total": "Tokens, by role and kind: generated or scored",
-    "a1_scored_total": "Segments scored by the target",
-    "a1_takeovers_total": "Scored segments that the target took over",
-    "a1_forced_total": "Decisions in which a hard limit overruled the controller, by limit",
-    "a1_unscored_total": "Segments that could not be scored and were dropped, by reason",
-    "a1_stopped_samples_total": "Samples stopped because the vote could not change any more",
-    "a1_problems_total": "Problems solved",
-}
-_GAUGES = {
-    "a1_rejection_rate": "Share of scored segments that the target took over",
-    "a1_calls_in_flight": "Calls in flight, by role",
-    "a1_calls_waiting": "Calls that wait for a free place, by role",
-    "a1_calibration_size": "Scores in the calibration set",
-    "a1_scoring_available": "0 while too many segments go unscored for problems to be solved, else 1",
-}
-_P_VALUE = "P-values of scored segments, each counted in the middle of its tenth"
+_AVAILABLE = "0 while too many segments go unscored for problems to be solved, else 1"
+
+Snapshot = Mapping[str, Any]
+"""What `a1_trt.runtime.session.Session.snapshot` returns."""
+Reading = tuple[dict[str, str], float]
+"""Labels, and the value that has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The metrics of one name.
+
+    Args:
+        name: Its name; a counter's ends in _total, any other one is a gauge.
+        read: Its metrics in a snapshot.
+        description: What it is.
+    """
+
+    name: str
+    read: Callable[[Snapshot], Iterable[Reading]]
+    description: str
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether it only grows."""
+        return self.name.endswith("_total")
+
+
+def _one(key: str) -> Callable[[Snapshot], Iterable[Reading]]:
+    return lambda snapshot: [({}, float(snapshot[key]))] if snapshot[key] is not None else []
+
+
+def _by(label: str, key: str) -> Callable[[Snapshot], Iterable[Reading]]:
+    return lambda snapshot: [({label: name}, value) for name, value in snapshot[key].items()]
+
+
+def _tokens(snapshot: Snapshot) -> Iterable[Reading]:
+    yield from (({"role": role, "kind": "generated"}, count) for role, count in snapshot["tokens"].items())
+    yield {"role": "target", "kind": "scored"}, snapshot["scored_tokens"]
+
+
+def _stopped(snapshot: Snapshot) -> Iterable[Reading]:
+    yield {}, snapshot["samples"]["stopped"]
+
+
+FAMILIES = (
+    Family("a1_segments_total", _by("role", "segments"), "Segments written, by role"),
+    Family("a1_tokens_total", _tokens, "Tokens, by role and kind: generated or scored"),
+    Family("a1_scored_total", _one("scored"), "Segments scored by the target"),
+    Family("a1_takeovers_total", _one("takeovers"), "Scored segments that the target took over"),
+    Family(
+        "a1_forced_total", _by("limit", "forced"), "Decisions in which a hard limit overruled the controller, by limit"
+    ),
+    Family(
+        "a1_unscored_total", _by("reason", "unscored"), "Segments that could not be scored and were dropped, by reason"
+    ),
+    Family("a1_stopped_samples_total", _stopped, "Samples stopped because the vote could not change any more"),
+    Family("a1_problems_total", _one("problems"), "Problems solved"),
+    Family("a1_rejection_rate", _one("rejection_rate"), "Share of scored segments that the target took over"),
+    Family("a1_calls_in_flight", _by("role", "calls_in_flight"), "Calls in flight, by role"),
+    Family("a1_calls_waiting", _by("role", "calls_waiting"), "Calls that wait for a free place, by role"),
+    Family("a1_calibration_size", _one("calibration_size"), "Scores in the calibration set"),
+    Family("a1_scoring_available", _one("scoring_available"), _AVAILABLE),
+)
+P_VALUE = "a1_p_value"
+P_VALUE_DESCRIPTION = "P-values of scored segments, each counted in the middle of its tenth"
+P_VALUE_BOUNDS = [(index + 1) / N_BINS for index in range(N_BINS)]
+"""Upper bounds of the buckets, without the last one, up to infinity."""
 
 
 class Exporter:
@@ -44,62 +95,38 @@ class Exporter:
     """
 
     def __init__(self, pb: Any) -> None:
-        kinds = pb.MetricFamily
+        make = pb.MetricFamily
         self._families = {
-            name: pb.MetricFamily(name=name, description=said, kind=kind)
-            for kind, names in ((kinds.COUNTER, _COUNTERS), (kinds.GAUGE, _GAUGES))
-            for name, said in names.items()
+            one.name: make(
+                name=one.name, description=one.description, kind=make.COUNTER if one.is_counter else make.GAUGE
+            )
+            for one in FAMILIES
         }
-        self._histogram = pb.MetricFamily(name="a1_p_value", description=_P_VALUE, kind=kinds.HISTOGRAM)
-        # The last bucket, up to infinity, is Triton's own.
-        bounds = [(index + 1) / N_BINS for index in range(N_BINS)]
-        self._p_values = self._histogram.Metric(labels={}, buckets=bounds)
+        self._histogram = make(name=P_VALUE, description=P_VALUE_DESCRIPTION, kind=make.HISTOGRAM)
+        self._p_values = self._histogram.Metric(labels={}, buckets=P_VALUE_BOUNDS)
         self._metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
         self._values: dict[Any, float] = {}
         self._seen = [0] * N_BINS
         self.update(_START)
 
-    def update(self, snapshot: Mapping[str, Any]) -> None:
-        """Bring the metrics to a snapshot of `a1_trt.runtime.session.Session.snapshot`."""
-        for role in ("draft", "target"):
-            self._count("a1_segments_total", snapshot["segments"][role], role=role)
-            self._count("a1_tokens_total", snapshot["tokens"][role], role=role, kind="generated")
-            self._set("a1_calls_in_flight", snapshot["calls_in_flight"][role], role=role)
-            self._set("a1_calls_waiting", snapshot["calls_waiting"][role], role=role)
-        self._count("a1_tokens_total", snapshot["scored_tokens"], role="target", kind="scored")
-        self._count("a1_scored_total", snapshot["scored"])
-        self._count("a1_takeovers_total", snapshot["takeovers"])
-        for limit, count in snapshot["forced"].items():
-            self._count("a1_forced_total", count, limit=limit)
-        for reason, count in snapshot["unscored"].items():
-            self._count("a1_unscored_total", count, reason=reason)
-        self._set("a1_scoring_available", float(snapshot["scoring_available"]))
-        self._count("a1_stopped_samples_total", snapshot["samples"]["stopped"])
-        self._count("a1_problems_total", snapshot["problems"])
-        self._set("a1_calibration_size", snapshot["calibration_size"])
-        if snapshot["rejection_rate"] is not None:
-            self._set("a1_rejection_rate", snapshot["rejection_rate"])
-        self._observe(snapshot["p_value_counts"])
-
-    def _count(self, name: str, total: float, **labels: str) -> None:
-        """Triton's counters only go up by a difference."""
-        self._told(name, labels, total, lambda metric, before: metric.increment(total - before))
-
-    def _set(self, name: str, value: float, **labels: str) -> None:
-        self._told(name, labels, value, lambda metric, _: metric.set(value))
-
-    def _told(self, name: str, labels: dict[str, str], value: float, tell: Callable[[Any, float], object]) -> None:
-        """Tell Triton of a value, unless it knows it: each time costs a message between two processes."""
-        key = (name, tuple(labels.items()))
-        if key not in self._metrics:
-            self._metrics[key] = self._families[name].Metric(labels=labels)
-        elif self._values[key] == value:
-            return
-        tell(self._metrics[key], self._values.get(key, 0.0))
-        self._values[key] = value
-
-    def _observe(self, counts: list[int]) -> None:
-        for index, count in enumerate(counts):
+    def update(self, snapshot: Snapshot) -> None:
+        """Bring the metrics to a snapshot."""
+        for family in FAMILIES:
+            for labels, value in family.read(snapshot):
+                self._update_one(family, labels, value)
+        for index, count in enumerate(snapshot["p_value_counts"]):
             for _ in range(count - self._seen[index]):
                 self._p_values.observe((index + 0.5) / N_BINS)
-        self._seen = list(counts)
+        self._seen = list(snapshot["p_value_counts"])
+
+    def _update_one(self, family: Family, labels: dict[str, str], value: float) -> None:
+        key = (family.name, tuple(labels.items()))
+        if key not in self._metrics:
+            self._metrics[key] = self._families[family.name].Metric(labels=labels)
+        elif self._values[key] == value:
+            return  # each update costs a message between two processes
+        if family.is_counter:  # Triton's only go up by a difference
+            self._metrics[key].increment(value - self._values.get(key, 0.0))
+        else:
+            self._metrics[key].set(value)
+        self._values[key] = value

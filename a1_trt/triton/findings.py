@@ -17,7 +17,7 @@ class Finding:
         field: The tensor, parameter, file or key.
         code: Its kind: missing, extra, dtype, dims, reshape, optional, ragged, placeholder, parse, value, reuse,
             instances, address, file, changed, or live for what a running server does.
-        message: What is wrong.
+        message: The field, what it is, and what it would be when rendered.
         remedy: What to do.
     """
 

@@ -1,9 +1,14 @@
-"""The text of a model's config.pbtxt."""
+"""Model configurations as protobuf messages, and their text."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 from a1_trt.errors import DeployError
 from a1_trt.triton.tensors import Tensor
@@ -11,73 +16,105 @@ from a1_trt.triton.tensors import Tensor
 HEADER = "# Written by 'a1-trt deploy render'; change the pair file instead.\n"
 
 
-def config_text(
+def model_config(
     name: str,
     *,
-    backend: str,
     max_batch_size: int,
-    policy: str,
+    decoupled: bool,
     inputs: Iterable[Tensor],
     outputs: Iterable[Tensor],
     parameters: Mapping[str, str],
-) -> str:
-    """A config.pbtxt with one instance.
+) -> Any:
+    """The ModelConfig of one of this project's models: Python backend, one instance.
 
     Args:
         name: The model's name.
-        backend: Its backend.
         max_batch_size: Largest batch; 0 where requests have no batch dimension.
-        policy: What is particular about the model, as text.
+        decoupled: Whether a request may have any number of responses.
         inputs: Its inputs; likewise `outputs`.
         outputs: Its outputs.
-        parameters: Name -> text of its parameters.
+        parameters: Name -> text.
+    """
+    config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=max_batch_size)
+    config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+    if decoupled:
+        config.model_transaction_policy.decoupled = True
+    for tensor in inputs:
+        _fill(config.input.add(optional=tensor.optional, allow_ragged_batch=tensor.ragged), tensor)
+    for tensor in outputs:
+        _fill(config.output.add(), tensor)
+    set_parameters(config, parameters)
+    return config
+
+
+def set_parameters(config: Any, parameters: Mapping[str, str]) -> None:
+    """Set parameters of a model.
 
     Raises:
-        DeployError: A parameter's text has a control character.
+        DeployError: A text has a control character.
+    """
+    for key, value in parameters.items():
+        if any(ord(character) < 32 for character in value):
+            raise DeployError(f"{key} {value!r} has a control character", field=key, remedy="move the file elsewhere")
+        config.parameters[key].string_value = value
+
+
+def to_text(config: Any, note: str = "") -> str:
+    """The text of a config.pbtxt: plain fields first, then a line for each tensor and each parameter.
+
+    Args:
+        config: A ModelConfig.
+        note: A comment below the header, such as why a field is as it is.
 
     Example:
-        >>> print(config_text("m", backend="python", max_batch_size=0, policy="", inputs=[Tensor("x", "INT32")],
-        ...     outputs=[], parameters={"pair": "p"}))
+        >>> config = model_config("m", max_batch_size=0, decoupled=True, inputs=[Tensor("x", "INT32")], outputs=[],
+        ...     parameters={"pair": "p"})
+        >>> print(to_text(config, "One instance."))
         # Written by 'a1-trt deploy render'; change the pair file instead.
+        # One instance.
         name: "m"
         backend: "python"
-        max_batch_size: 0
-        input [ { name: "x" data_type: TYPE_INT32 dims: [ 1 ] } ]
-        instance_group [ { count: 1 kind: KIND_CPU } ]
+        input { name: "x" data_type: TYPE_INT32 dims: [1] }
+        instance_group { count: 1 kind: KIND_CPU }
         parameters { key: "pair" value { string_value: "p" } }
+        model_transaction_policy { decoupled: true }
         <BLANKLINE>
     """
-    parts = [
-        HEADER,
-        f'name: "{name}"\nbackend: "{backend}"\nmax_batch_size: {max_batch_size}\n',
-        policy,
-        *(_tensor("input", tensor) for tensor in inputs),
-        *(_tensor("output", tensor) for tensor in outputs),
-        "instance_group [ { count: 1 kind: KIND_CPU } ]\n",
-        *(_parameter(key, value) for key, value in parameters.items()),
-    ]
-    return "".join(parts)
+    out = io.StringIO()
+    out.write(HEADER + (f"# {note}\n" if note else ""))
+    for field, value in sorted(config.ListFields(), key=lambda item: item[0].message_type is not None):
+        for item in _items(field, value):
+            text_format.PrintField(field, item, out, as_utf8=True, as_one_line=True, use_short_repeated_primitives=True)
+            out.seek(out.tell() - 1)  # each field ends in a space
+            out.write("\n")
+    return out.getvalue()
 
 
-def _tensor(kind: str, tensor: Tensor) -> str:
-    dims = ", ".join(str(size) for size in tensor.dims)
-    lines = [f'name: "{tensor.name}"', f"data_type: TYPE_{tensor.data_type}", f"dims: [ {dims} ]"]
+def parse(text: str) -> Any:
+    """The ModelConfig of a config.pbtxt.
+
+    Raises:
+        ParseError: It is not valid protobuf text, or has an unknown field.
+    """
+    config = model_config_pb2.ModelConfig()
+    config.CopyFrom(_parsed(text))
+    return config
+
+
+@lru_cache(maxsize=64)  # a repository has the same configuration for each copy of a model
+def _parsed(text: str) -> Any:
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def _fill(target: Any, tensor: Tensor) -> None:
+    target.name = tensor.name
+    target.data_type = model_config_pb2.DataType.Value(f"TYPE_{tensor.data_type}")
+    target.dims.extend(tensor.dims)
     if tensor.scalar:
-        lines.append("reshape: { shape: [ ] }")
-    if tensor.optional:
-        lines.append("optional: true")
-    if tensor.ragged:
-        lines.append("allow_ragged_batch: true")
-    return f"{kind} [ {{ {' '.join(lines)} }} ]\n"
+        target.reshape.SetInParent()
 
 
-def _parameter(key: str, value: str) -> str:
-    # JSON's escapes are valid in protobuf text for everything it writes here: quotes, backslashes and control
-    # characters; other characters stay as they are.
-    return f'parameters {{ key: "{key}" value {{ string_value: {_quoted(key, value)} }} }}\n'
-
-
-def _quoted(key: str, value: str) -> str:
-    if any(ord(character) < 32 for character in value):
-        raise DeployError(f"{key} {value!r} has a control character", field=key, remedy="move the file elsewhere")
-    return json.dumps(value, ensure_ascii=False)
+def _items(field: Any, value: Any) -> list[Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return [value.GetEntryClass()(key=key, value=value[key]) for key in sorted(value)]
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

@@ -32,8 +32,8 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
             held.append(_bind(host, name, wanted[name]))
             chosen[name] = held[-1].getsockname()[1]
     finally:
-        for each in held:
-            each.close()
+        for listener in held:
+            listener.close()
     return chosen
 
 

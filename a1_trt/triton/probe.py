@@ -84,10 +84,10 @@ def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] 
     remedy = "serve the repository that 'a1-trt deploy render' writes"
     if served is None:
         raise DeployError(f"model {model} has no {kind} {wanted.name}", model=model, field=wanted.name, remedy=remedy)
-    said = (served["data_type"], tuple(int(size) for size in served["dims"]))
-    if said != (f"TYPE_{wanted.data_type}", wanted.dims):
+    shape = (served["data_type"], tuple(int(size) for size in served["dims"]))
+    if shape != (f"TYPE_{wanted.data_type}", wanted.dims):
         raise DeployError(
-            f"{kind} {wanted.name} of model {model} is {said[0]} {list(said[1])}, "
+            f"{kind} {wanted.name} of model {model} is {shape[0]} {list(shape[1])}, "
             f"not TYPE_{wanted.data_type} {list(wanted.dims)}",
             model=model,
             field=wanted.name,
@@ -102,13 +102,13 @@ def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
             ready = stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready
             if not ready:
                 raise _not_ready(url, model)
-            said = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s).config
+            config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s).config
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
                 raise _not_ready(url, model) from None
             raise _silent(url, error.details()) from None
-    found: dict[str, Any] = MessageToDict(said, preserving_proto_field_name=True)
-    return found
+    document: dict[str, Any] = MessageToDict(config, preserving_proto_field_name=True)
+    return document
 
 
 def _config_over_http(url: str, model: str, timeout_s: float) -> dict[str, Any]:
@@ -116,15 +116,15 @@ def _config_over_http(url: str, model: str, timeout_s: float) -> dict[str, Any]:
         # Straight to the server: a proxy of the environment does not know it.
         with httpx.Client(timeout=timeout_s, trust_env=False) as http:
             ready = http.get(f"{url}/v2/models/{model}/ready")
-            said = http.get(f"{url}/v2/models/{model}/config")
+            config = http.get(f"{url}/v2/models/{model}/config")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _silent(url, str(error)) from None
-    if ready.status_code in _OWN_STATUS or said.status_code in _OWN_STATUS:
+    if ready.status_code in _OWN_STATUS or config.status_code in _OWN_STATUS:
         raise _not_ready(url, model)
-    if ready.status_code != 200 or said.status_code != 200:
-        raise _silent(url, f"HTTP status {said.status_code}")
-    found: dict[str, Any] = said.json()
-    return found
+    if ready.status_code != 200 or config.status_code != 200:
+        raise _silent(url, f"HTTP status {config.status_code}")
+    document: dict[str, Any] = config.json()
+    return document
 
 
 def _not_ready(url: str, model: str) -> DeployError:

@@ -18,7 +18,7 @@ MANIFEST = "rendered.json"
 _MOST_BYTES = 1 << 22
 
 
-def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, str], force: bool = False) -> list[Path]:
+def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, Any], force: bool = False) -> list[Path]:
     """Write files and a manifest of them.
 
     A directory that is not there appears complete at once. In one that is, each file is replaced at once, and files of
@@ -55,17 +55,10 @@ def read_manifest(output: Path) -> dict[str, Any]:
     """What was written about a directory; empty where there is no readable manifest."""
     try:
         raw = (output / MANIFEST).read_bytes()
-        said = json.loads(raw) if len(raw) <= _MOST_BYTES else {}
+        manifest = json.loads(raw) if len(raw) <= _MOST_BYTES else {}
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
-
-
-def changed(output: Path) -> list[str]:
-    """Files that are missing or differ from what was rendered."""
-    return [
-        name for name, digest in read_manifest(output).get("files", {}).items() if _on_disk(output / name) != digest
-    ]
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
 
 
 def _create(texts: Mapping[str, str], output: Path) -> None:
@@ -102,8 +95,8 @@ def _update(texts: Mapping[str, str], output: Path, *, force: bool) -> None:
 
 def _is_ours(path: Path, rendered: str | None, text: str) -> bool:
     """Whether a file may be replaced: it is not there, the same, or as it was rendered."""
-    found = _on_disk(path)
-    if found is None or found in (rendered, _digest(text.encode())):
+    current = _on_disk(path)
+    if current is None or current in (rendered, _digest(text.encode())):
         return True
     # A rendering from before there were manifests says so in the configuration.
     config = path if path.name == "config.pbtxt" else path.parent.parent / "config.pbtxt"

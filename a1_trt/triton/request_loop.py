@@ -27,7 +27,7 @@ _SHUTDOWN_S = 5.0
 _STOPPING_S = 0.005
 
 
-class Exchange:
+class TritonRequest:
     """One request and its responses.
 
     Args:
@@ -44,9 +44,9 @@ class Exchange:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The request's parameters: what an HTTP caller wrote that is no tensor."""
-        found: dict[str, Any] = json.loads(self._request.parameters() or "{}")
-        return found
+        """The request's parameters: fields of an HTTP request that are not tensors."""
+        parameters: dict[str, Any] = json.loads(self._request.parameters() or "{}")
+        return parameters
 
     def is_cancelled(self) -> bool:
         """Whether the client has gone or cancelled its call."""
@@ -59,12 +59,12 @@ class Exchange:
         Raises:
             InvalidRequestError: A text is not UTF-8, or a tensor holds more than one request of a batch.
         """
-        found = {}
+        values = {}
         for tensor in tensors:
             given = self._pb.get_input_tensor_by_name(self._request, tensor.name)
             if given is not None:
-                found[tensor.name] = _value(tensor, given.as_numpy())
-        return found
+                values[tensor.name] = _value(tensor, given.as_numpy())
+        return values
 
     def send(self, outputs: Mapping[str, Any], *, final: bool) -> None:
         """Send the outputs that the caller wants of `outputs`: name -> array, text or number."""
@@ -89,14 +89,14 @@ class Exchange:
             self._request = self._sender = None
 
 
-class Exchanges:
+class RequestLoop:
     """The requests a model works on, each in a task of its own.
 
     Args:
         pb: Triton's module.
         work: Answers one request; whatever it raises becomes the request's error.
         poll_s: How often to look for requests that were cancelled, seconds. A look costs some 20 us a request.
-        on_poll: Called as often while there is work, and after it until it says True: all is at rest.
+        on_poll: Polled every `poll_s` while there is work, and after it until it returns True (idle).
 
     Attributes:
         n_cancelled: Requests that were cut short.
@@ -105,7 +105,7 @@ class Exchanges:
     def __init__(
         self,
         pb: Any,
-        work: Callable[[Exchange], Awaitable[None]],
+        work: Callable[[TritonRequest], Awaitable[None]],
         *,
         poll_s: float,
         on_poll: Callable[[], bool],
@@ -115,7 +115,7 @@ class Exchanges:
         self._poll_s = poll_s
         self._on_poll = on_poll
         self.n_cancelled = 0
-        self._running: dict[asyncio.Task[None], Exchange] = {}
+        self._running: dict[asyncio.Task[None], TritonRequest] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,18 +126,18 @@ class Exchanges:
     def start(self, requests: Sequence[Any]) -> None:
         """Start to work on requests."""
         self._loop = asyncio.get_running_loop()
-        for request in requests:
-            exchange = Exchange(request, self._pb)
-            task = asyncio.create_task(self._answer(exchange))
-            self._running[task] = exchange
+        for native in requests:
+            request = TritonRequest(native, self._pb)
+            task = asyncio.create_task(self._answer(request))
+            self._running[task] = request
             task.add_done_callback(self._forget)
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
 
     def stop(self, request_id: str) -> None:
         """Cancel the requests of that id, other than the one that asks for it."""
-        for task, exchange in list(self._running.items()):
-            if exchange.id == request_id and task is not asyncio.current_task():
+        for task, request in list(self._running.items()):
+            if request.id == request_id and task is not asyncio.current_task():
                 self._cancel(task)
 
     def close(self, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -162,23 +162,23 @@ class Exchanges:
             time.sleep(_STOPPING_S)
         loop.run_until_complete(asyncio.wait_for(shut_down(), _SHUTDOWN_S))
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, request: TritonRequest) -> None:
         try:
-            await self._work(exchange)
+            await self._work(request)
         except A1Error as error:
-            exchange.fail(error)
+            request.fail(error)
         except asyncio.CancelledError:
-            exchange.fail(Cancelled("the request was cancelled"))
+            request.fail(Cancelled("the request was cancelled"))
         except Exception:  # noqa: BLE001
             # The caller gets a line of text, the log the traceback; the server goes on serving others.
-            _log.exception("request %s failed", exchange.id)
-            exchange.fail(EngineError("the model failed", remedy="see the server's log"))
+            _log.exception("request %s failed", request.id)
+            request.fail(EngineError("the model failed", remedy="see the server's log"))
 
     async def _watch(self) -> None:
         while not self._on_poll() or self._running:
             await asyncio.sleep(self._poll_s)
-            for task, exchange in list(self._running.items()):
-                if exchange.is_cancelled():
+            for task, request in list(self._running.items()):
+                if request.is_cancelled():
                     self._cancel(task)
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
@@ -189,16 +189,16 @@ class Exchanges:
             task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        exchange = self._running.pop(task)
+        request = self._running.pop(task)
         self._stopped.discard(task)
         if task.cancelled():  # before it began; a request without a last response would stay with Triton for ever
-            exchange.fail(Cancelled("the request was cancelled"))
+            request.fail(Cancelled("the request was cancelled"))
 
 
 def model_parameters(model_config: str) -> dict[str, str]:
     """The parameters of a model's config.pbtxt, of the JSON that Triton makes of it."""
-    said = json.loads(model_config).get("parameters", {})
-    return {key: value["string_value"] for key, value in said.items()}
+    parameters = json.loads(model_config).get("parameters", {})
+    return {key: value["string_value"] for key, value in parameters.items()}
 
 
 def _code(error: A1Error) -> str:

@@ -1,10 +1,10 @@
-"""How a role is served: on which GPUs, and with which settings."""
+"""Which GPUs serve a role, and with which settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Self
 
 from a1_trt.config import Pair
 from a1_trt.types import Role
@@ -14,7 +14,7 @@ PROFILES: tuple[Profile, ...] = ("cpu", "pytorch", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True)
-class Hosting:
+class RolePlacement:
     """How one role is served on GPUs.
 
     Args:
@@ -26,7 +26,7 @@ class Hosting:
         parameters: Parameters of the `tensorrt_llm` model that differ from their usual text (profile "tensorrt").
 
     Example:
-        >>> Hosting(((0,), (1,)), 16).models("target")
+        >>> RolePlacement(((0,), (1,)), 16).models("target")
         {'target': (0,), 'target_2': (1,)}
     """
 
@@ -37,23 +37,40 @@ class Hosting:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The placement that `as_dict` made.
+
+        Raises:
+            TypeError: It is of something else.
+        """
+        replicas = tuple(tuple(gpus) for gpus in document.get("replicas", ()))
+        if not replicas or not all(gpus and all(isinstance(gpu, int) for gpu in gpus) for gpus in replicas):
+            raise TypeError("replicas are not numbers of GPUs")
+        return cls(**{**document, "replicas": replicas})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
     def models(self, role: Role) -> dict[str, tuple[int, ...]]:
         """Name of the Triton model of each copy -> its GPUs."""
         return {role if index == 0 else f"{role}_{index + 1}": gpus for index, gpus in enumerate(self.replicas)}
 
-    def alone(self) -> Hosting:
+    def alone(self) -> RolePlacement:
         """One copy that sees no GPUs but its own, as in a container of its own."""
         return replace(self, replicas=(tuple(range(len(self.replicas[0]))),))
 
 
-def usual_hosting(pair: Pair) -> dict[Role, Hosting]:
-    """Hosting without a plan: what the pair says, on GPUs of its own for each copy; sizes are TensorRT-LLM's own."""
-    found: dict[Role, Hosting] = {}
+def default_placement(pair: Pair) -> dict[Role, RolePlacement]:
+    """Placement without a plan: GPUs of its own for each copy that the pair asks for; sizes are TensorRT-LLM's own."""
+    placement: dict[Role, RolePlacement] = {}
     first = 0
     for role in ("draft", "target"):
-        said = pair.role(role)
-        size = (said.gpu.tensor_parallel or 1) * said.gpu.pipeline_parallel
-        spots = range(first, first + size * said.gpu.replicas, size)
-        first += size * said.gpu.replicas
-        found[role] = Hosting(tuple(tuple(range(spot, spot + size)) for spot in spots), said.max_in_flight)
-    return found
+        config = pair.role(role)
+        size = (config.gpu.tensor_parallel or 1) * config.gpu.pipeline_parallel
+        starts = range(first, first + size * config.gpu.replicas, size)
+        first += size * config.gpu.replicas
+        replicas = tuple(tuple(range(start, start + size)) for start in starts)
+        placement[role] = RolePlacement(replicas, config.max_in_flight)
+    return placement

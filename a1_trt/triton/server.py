@@ -1,4 +1,4 @@
-"""A Triton server of one's own: started, watched, and stopped so that nothing of it is left."""
+"""Run tritonserver as a child process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import httpx
 
@@ -120,7 +120,7 @@ class TritonServer:
         self.grpc_url = f"{near}:{ports['grpc_port']}"
         self.http_url = f"http://{near}:{ports['http_port']}"
         self.metrics_url = f"http://{near}:{ports['metrics_port']}/metrics"
-        with _opened(self.log_path) as log:
+        with _log_file(self.log_path) as log:
             self._process = subprocess.Popen(  # noqa: S603  the arguments are ours
                 [str(binary.path), *self._options(repository, ports)],
                 env={**binary.environment(), "A1_TRT_GRPC_URL": self.grpc_url},
@@ -138,7 +138,7 @@ class TritonServer:
             DeployError: It died, or is not ready in time; with the reason out of its log.
         """
         deadline_s = time.monotonic() + self._timeout_s
-        said = ""
+        told = ""
         while not self._is_ready():
             log = self._log()
             if self.pid is None or _STUB_DIED in log:
@@ -147,9 +147,9 @@ class TritonServer:
                 raise self._wrong(f"the server is not ready after {self._timeout_s:.0f} s", log)
             missing = sorted(set(MODELS) - set(_LOADED.findall(log)))
             now = f"loading {', '.join(missing)}" if missing else "starting"
-            if now != said:
+            if now != told:
                 self._progress(now)
-                said = now
+                told = now
             time.sleep(_POLL_S)
         self._progress("ready")
 
@@ -184,7 +184,7 @@ class TritonServer:
             atexit.unregister(self.stop)
 
     def _options(self, repository: Path, ports: dict[str, int]) -> list[str]:
-        said = {
+        options = {
             "model-repository": repository,
             "backend-directory": f"{self._directory}/backends",
             "backend-config": f"python,shm-region-prefix-name={self._shm_prefix}",
@@ -199,7 +199,7 @@ class TritonServer:
             "metrics-address": self._host,
             **{name.replace("_", "-"): port for name, port in ports.items()},
         }
-        return [f"--{name}" if value is None else f"--{name}={value}" for name, value in said.items()]
+        return [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
 
     def _is_ready(self) -> bool:
         if self.pid is None:
@@ -214,11 +214,11 @@ class TritonServer:
 
     def _death(self, log: str) -> DeployError:
         """Why the server died: the error of one of its models where there is one."""
-        for found in _FAILED.finditer(log):
+        for failure in _FAILED.finditer(log):
             # Behind the message the log has the place in the code, as escaped lines.
-            typed = from_wire(found.group().partition("\\n")[0].rstrip('"'))
+            typed = from_wire(failure.group().partition("\\n")[0].rstrip('"'))
             if typed is not None:
-                return DeployError(typed.message, model=found["model"], field=typed.field, remedy=typed.remedy)
+                return DeployError(typed.message, model=failure["model"], field=typed.field, remedy=typed.remedy)
         return self._wrong("the server died", log)
 
     def _wrong(self, what: str, log: str) -> DeployError:
@@ -257,17 +257,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
             time.sleep(_KILL_POLL_S)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A file descriptor to write the log to."""
+def _log_file(path: Path) -> IO[bytes]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        return path.open("wb")
     except OSError as error:
         raise DeployError(
             f"the log {path} cannot be written: {error.strerror}", field="log_path", remedy="give another path"
         ) from None
-    try:
-        yield handle
-    finally:
-        os.close(handle)

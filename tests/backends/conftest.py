@@ -60,7 +60,7 @@ def openvino() -> Iterator[Subject]:
 
     with asyncio.Runner() as runner:
         engine = load()
-        vocabulary = engine._vocabulary
+        vocabulary = engine._checks.vocabulary
         yield Subject(engine, runner.run, lambda: asyncio.to_thread(load), lambda: engine.in_flight, vocabulary)
         runner.run(engine.aclose())
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer, context_length
 from a1_trt.backends.openvino.batcher import Batcher
-from a1_trt.backends.openvino.pipeline import Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Setup
 from a1_trt.backends.openvino.process import PipelineProcess
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError, ContextLengthError, EngineError, EngineUnavailable
@@ -278,9 +278,9 @@ def tight_batcher(n_blocks: int) -> Batcher:
     return Batcher.load(Setup(MODEL, "draft", max_in_flight=16, n_blocks=n_blocks))
 
 
-def request(max_tokens: int) -> Wish:
+def request(max_tokens: int) -> GenerateRequest:
     """Echoes the prompt."""
-    return Wish(max_tokens, echo=True)
+    return GenerateRequest(max_tokens, echo=True)
 
 
 @pytest.mark.parametrize(("n_prompt", "max_tokens"), [(200, 5), (100, 60)])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from a1_trt.backends.openvino import OpenVinoEngine
-from a1_trt.backends.openvino.pipeline import Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Setup
 from a1_trt.backends.openvino.process import PipelineProcess
 from a1_trt.errors import ConfigError, ContextLengthError, EngineUnavailable
 from tests.backends.conftest import REFERENCE
@@ -43,8 +43,8 @@ def alive(pid: int) -> bool:
 
 def test_requests_run_together_and_errors_keep_their_type(pipeline):
     async def main():
-        good = [pipeline.run([5, 6, 7], Wish(4, seed=seed, temperature=0.8)) for seed in range(3)]
-        outcomes = await asyncio.gather(*good, pipeline.run([5] * 3000, Wish(4)), return_exceptions=True)
+        good = [pipeline.run([5, 6, 7], GenerateRequest(4, seed=seed, temperature=0.8)) for seed in range(3)]
+        outcomes = await asyncio.gather(*good, pipeline.run([5] * 3000, GenerateRequest(4)), return_exceptions=True)
         assert [len(each.token_ids) for each in outcomes[:3]] == [4, 4, 4]
         assert isinstance(outcomes[3], ContextLengthError)
         assert pipeline.in_flight == 0
@@ -54,13 +54,15 @@ def test_requests_run_together_and_errors_keep_their_type(pipeline):
 
 def test_a_cancelled_request_frees_its_place(pipeline):
     async def main():
-        task = asyncio.create_task(pipeline.run([5, 6, 7], Wish(1900)))
+        task = asyncio.create_task(pipeline.run([5, 6, 7], GenerateRequest(1900)))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert pipeline.in_flight == 0
-        output = await asyncio.wait_for(pipeline.run([5] * 1800, Wish(2)), 20)  # more than fits beside the first one
+        output = await asyncio.wait_for(
+            pipeline.run([5] * 1800, GenerateRequest(2)), 20
+        )  # more than fits beside the first one
         assert len(output.token_ids) == 2
 
     asyncio.run(main())
@@ -71,7 +73,7 @@ def test_no_thread_is_pinned():
     pipeline = PipelineProcess.start(replace(SETUP, threads=1))
 
     async def main():
-        task = asyncio.create_task(pipeline.run([5, 6, 7], Wish(400)))
+        task = asyncio.create_task(pipeline.run([5, 6, 7], GenerateRequest(400)))
         seen = set()
         while not task.done():  # a thread is pinned only while it works
             for each in Path(f"/proc/{pipeline._worker.pid}/task").iterdir():
@@ -88,13 +90,13 @@ def test_no_thread_is_pinned():
 
 def test_a_process_that_dies_fails_its_requests(pipeline):
     async def main():
-        task = asyncio.create_task(pipeline.run([5, 6, 7], Wish(1900)))
+        task = asyncio.create_task(pipeline.run([5, 6, 7], GenerateRequest(1900)))
         await asyncio.sleep(0.05)
         os.kill(pipeline._worker.pid, signal.SIGKILL)
         with pytest.raises(EngineUnavailable, match="status -9"):
             await asyncio.wait_for(task, 20)
         with pytest.raises(EngineUnavailable):
-            await pipeline.run([5, 6, 7], Wish(4))
+            await pipeline.run([5, 6, 7], GenerateRequest(4))
 
     asyncio.run(main())
 

@@ -206,7 +206,7 @@ def test_copies_of_a_controller_share_what_requests_share(a1: Any) -> None:
     controller = a1.A1Controller(scheduler(), PARAMETERS, lambda *_: None)
     for copied in (controller.clone(), copy.deepcopy(controller), Wrapper(controller).clone().inner):
         assert copied is not controller
-        assert copied._desk is controller._desk
+        assert copied._bridge is controller._bridge
         assert copied.task_collections is not controller.task_collections
 
 

@@ -197,7 +197,7 @@ def test_logits_of_prompts_never_need_more_memory_than_is_set_aside(model: Path)
             texts = [engine.generate(TOKENS[i:90], max_tokens=4, temperature=0.0, seed=0) for i in range(20)]
             outcomes = await asyncio.gather(*scores, *texts)
             assert [len(values) for values in outcomes[:20]] == [135 - i for i in range(20)]
-            assert engine._room.free_bytes == engine._room.n_bytes
+            assert engine._logits_memory.free_bytes == engine._logits_memory.n_bytes
 
     with installed.tensorrt_llm(gpu_logits_bytes=room) as world:
         asyncio.run(scenario())

@@ -181,7 +181,7 @@ def test_problems_that_calibrated_the_pair_are_refused(calibrated: Path, data: P
 
 @pytest.mark.parametrize("words", [["bench", "run"], ["bench", "compare"], ["demo", "--level", "easy", "--pair"]])
 def test_so_do_the_other_commands_that_measure(words: list[str], calibrated: Path, data: Path) -> None:
-    given = ["--problems-file", str(data), "--problems", "2"]
+    given = ["--data", str(data), "--problems", "2"]
     refused = CliRunner().invoke(main, [*words, str(calibrated), *given])
     assert refused.exit_code == 3
     assert "1 of 2 problems calibrated this state" in refused.stderr

@@ -20,7 +20,7 @@ def bench(*words: object) -> tuple[int, str, str]:
 def test_compare_writes_everything_and_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     words = ["compare", "reference", "--level", "easy", "--problems", 2, "--strategies", "a1,sync-rank"]
-    words += ["--samples", 2, "--max-turns", 2, "--blocks", 1, "--seed", 3, "--json", file]
+    words += ["--samples", 2, "--max-turns", 2, "--blocks", 1, "--seed", 3, "--output", file]
     status, _, said = bench(*words)
     assert status == 0, said
     document = json.loads(file.read_text())
@@ -37,20 +37,32 @@ def test_compare_writes_everything_and_goes_on(tmp_path: Path) -> None:
     again = json.loads(file.read_text())["cells"]
     assert again[0] == cells[0]
     assert [cell["strategy"] for cell in again] == [cell["strategy"] for cell in cells]
-    status, _, said = bench(*words[:-4], "--seed", 4, "--json", file, "--resume")
+    status, _, said = bench(*words[:-4], "--seed", 4, "--output", file, "--resume")
     assert status == 2
     assert "another plan" in said
 
 
 def test_report_makes_a_page_and_plots(tmp_path: Path) -> None:
-    file, page, plots = tmp_path / "result.json", tmp_path / "page.html", tmp_path / "plots"
+    file, page = tmp_path / "result.json", tmp_path / "page.html"
     measured(path=file)
     assert bench("report", file)[0] == 0
-    status, output, _ = bench("report", file, "--html", page, "--png", plots)
+    status, output, told = bench("report", file, "--plot", page, "--plot", tmp_path / "plot.png")
     assert status == 0
-    assert output == ""
+    assert "speed-up" in output
     assert "<svg" in page.read_text()
-    assert (plots / "timeline.png").is_file()
+    assert (tmp_path / "plot-timeline.png").is_file()
+    assert f"wrote {tmp_path / 'plot-latency.png'}" in told
+
+
+def test_the_report_takes_the_spellings_of_0_2(tmp_path: Path) -> None:
+    file, page, folder = tmp_path / "result.json", tmp_path / "page.html", tmp_path / "plots"
+    measured(path=file)
+    status, _, told = bench("report", file, "--html", page, "--png", folder)
+    assert status == 0
+    assert "warning: --html is now --plot" in told
+    assert "warning: --png FOLDER is now --plot FILE.png" in told
+    assert "<svg" in page.read_text()
+    assert (folder / "timeline.png").is_file()
 
 
 def test_strategies_are_listed() -> None:

@@ -42,7 +42,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "problems.jsonl").write_text("\n".join(map(json.dumps, problems)))
     output = folder / "calibration.json"
     done = run(
-        "calibrate", "run", "reference", "--problems-file", str(folder / "problems.jsonl"), "-o", str(output),
+        "calibrate", "run", "reference", "--data", str(folder / "problems.jsonl"), "-o", str(output),
         "--samples", "4", "--draft-tokens", "16", "--verify-answers", "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -139,7 +139,7 @@ def test_a_calibration_that_cannot_be_written(calibration: Path) -> None:
     problems = calibration.parent / "problems.jsonl"
     place = str(calibration.parent / "no" / "where.json")
     done = run(
-        "calibrate", "run", "reference", "--problems-file", str(problems), "-o", place, "-n", "2", "--verify-answers"
+        "calibrate", "run", "reference", "--data", str(problems), "-o", place, "-n", "2", "--verify-answers"
     )  # fmt: skip
     assert done.exit_code == 3
     assert "cannot be written" in done.stderr
@@ -164,7 +164,7 @@ def test_engine_build_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
 def test_demo_checks_its_problems_before_it_starts_anything(tmp_path: Path, level: str, n: str, status: int) -> None:
     problems = tmp_path / "problems.jsonl"
     problems.write_text('{"problem": "1+1?", "answer": "2", "level": "middle"}')
-    assert "[problems]" in fail(status, "demo", "--problems-file", str(problems), "--level", level, "--problems", n)
+    assert "[problems]" in fail(status, "demo", "--data", str(problems), "--level", level, "--problems", n)
 
 
 def test_ctrl_c_is_no_traceback() -> None:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
+import shlex
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from a1_trt.cli import main
-
-ROOT = Path(__file__).parents[2]
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cli_docs", ROOT / "build_scripts" / "cli_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COMMANDS = dict(script().commands("a1-trt", main))
+from tests.cli.tree import COMMANDS, ROOT, script
 
 
 def test_the_tree_is_the_one_that_was_promised() -> None:
     assert sorted(name for name, command in COMMANDS.items() if not isinstance(command, click.Group)) == [
         "a1-trt bench compare",
+        "a1-trt bench intensity measure",
+        "a1-trt bench intensity report",
         "a1-trt bench perf",
         "a1-trt bench report",
         "a1-trt bench run",
@@ -47,8 +34,6 @@ def test_the_tree_is_the_one_that_was_promised() -> None:
         "a1-trt engine plan",
         "a1-trt engine show",
         "a1-trt eval",
-        "a1-trt intensity measure",
-        "a1-trt intensity report",
         "a1-trt pair check",
         "a1-trt pair list",
         "a1-trt pair show",
@@ -73,9 +58,21 @@ def test_help_has_examples_of_the_command_itself(name: str) -> None:
     assert f"{name} " in done.output.split("Examples:")[1]
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
-def test_every_command_has_json(name: str) -> None:
-    assert any("--json" in option.opts for option in COMMANDS[name].params)
+def examples(text: str) -> list[str]:
+    block = text.split("Examples:")[1].split("\n\n")[0].replace("\\\n", " ")
+    return [line.strip() for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_taken_as_they_stand(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for example in examples(COMMANDS[name].help or ""):
+        words = shlex.split(example.split(" < ")[0])
+        assert words.pop(0) == "a1-trt"
+        command: click.Command = main
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(example, words)
+    assert capsys.readouterr().err == "", "an old spelling"
 
 
 def test_the_page_is_current() -> None:

@@ -1,4 +1,4 @@
-"""a1-trt intensity, on the real pair."""
+"""a1-trt bench intensity, on the real pair."""
 
 import json
 
@@ -16,7 +16,7 @@ def run(*arguments):
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("intensity") / "intensity.json"
     asked = ["--samples", "1,4", "--max-turns", "2", "--problems", "2", "--level", "middle", "--in-flight", "1"]
-    done = run("intensity", "measure", "reference", *asked, "--draft-tokens", "32", "--json", path)
+    done = run("bench", "intensity", "measure", "reference", *asked, "--draft-tokens", "32", "--output", path)
     assert done.exit_code == 0, done.output
     return path
 
@@ -35,8 +35,10 @@ def test_the_account_adds_up_and_says_what_is_estimated(file):
 
 
 def test_the_report_draws_it(file, tmp_path):
-    assert "sync-threshold" in run("intensity", "report", file).stdout
-    done = run("intensity", "report", file, "--html", tmp_path / "page.html", "--png", tmp_path / "plot.png")
+    assert "sync-threshold" in run("bench", "intensity", "report", file).stdout
+    done = run(
+        "bench", "intensity", "report", file, "--plot", tmp_path / "page.html", "--plot", tmp_path / "plot.png"
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "page.html").read_text()
@@ -44,6 +46,6 @@ def test_the_report_draws_it(file, tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "other.json").write_text("{}")
-    done = run("intensity", "report", tmp_path / "other.json")
+    done = run("bench", "intensity", "report", tmp_path / "other.json")
     assert done.exit_code == 2
     assert "intensity measure" in done.stderr

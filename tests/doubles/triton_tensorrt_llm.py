@@ -19,7 +19,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer
-from a1_trt.triton.request_loop import Exchange, Exchanges
+from a1_trt.triton.request_loop import RequestLoop, TritonRequest
 
 TYPES = {
     "TYPE_INT32": np.int32,
@@ -63,28 +63,28 @@ class TritonPythonModel:
         self.seen: list[tuple[int, ...]] = []
         # Where a test can read what was asked.
         self.record = Path(args["model_repository"]) / "asked.jsonl"
-        self.exchanges = Exchanges(pb_utils, self.answer, poll_s=0.05, on_poll=lambda: self.engine.in_flight == 0)
+        self.loop = RequestLoop(pb_utils, self.answer, poll_s=0.05, on_poll=lambda: self.engine.in_flight == 0)
 
     async def execute(self, requests: list[Any]) -> None:
-        self.exchanges.start(requests)
+        self.loop.start(requests)
 
     def finalize(self) -> None:
-        self.exchanges.close(self.engine.aclose)
+        self.loop.close(self.engine.aclose)
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, request: TritonRequest) -> None:
         try:
-            said = self.read(exchange)
-            await self.work(exchange, said)
+            said = self.read(request)
+            await self.work(request, said)
         except Refused as error:
             from a1_trt.errors import InvalidRequestError
 
             raise InvalidRequestError(str(error)) from None
 
-    def read(self, exchange: Exchange) -> dict[str, Any]:
+    def read(self, request: TritonRequest) -> dict[str, Any]:
         """Every tensor of the request, of the shape that this model sees: a reshaped scalar has the batch's only."""
         said = {}
         for name, tensor in self.inputs.items():
-            given = pb_utils.get_input_tensor_by_name(exchange._request, name)
+            given = pb_utils.get_input_tensor_by_name(request._request, name)
             if given is None:
                 if not tensor.get("optional"):
                     raise Refused(f"{name} is missing")
@@ -100,15 +100,15 @@ class TritonPythonModel:
                 raise Refused(f"{name} is not something that a1 asks for")
             said[name] = array[0].item() if array.ndim == 1 else array[0].tolist()
         with self.record.open("a") as file:
-            file.write(json.dumps({"id": exchange.id, **said}) + "\n")
+            file.write(json.dumps({"id": request.id, **said}) + "\n")
         return said
 
-    async def work(self, exchange: Exchange, said: dict[str, Any]) -> None:
+    async def work(self, request: TritonRequest, said: dict[str, Any]) -> None:
         if "input_ids" not in said or said["input_lengths"] != len(said["input_ids"]):
             raise Refused("input_lengths is not the number of input_ids")
         if said.get("stop"):
-            self.exchanges.stop(exchange.id)
-            exchange.send({}, final=True)
+            self.loop.stop(request.id)
+            request.send({}, final=True)
             return
         if said.get("streaming"):
             raise Refused("streaming needs a decoupled model")
@@ -125,7 +125,7 @@ class TritonPythonModel:
             outputs |= await self.generated(prompt, said)
         if said.get("return_context_logits"):
             outputs["context_logits"] = await self.context(prompt, reused)
-        exchange.send(outputs, final=True)
+        request.send(outputs, final=True)
 
     def reuse(self, prompt: tuple[int, ...]) -> int:
         """Whole blocks that an earlier prompt has in common; at least one token is always computed."""

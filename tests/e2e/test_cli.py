@@ -66,7 +66,7 @@ def test_demo_prints_one_object(tmp_path: Path, barrier: bool) -> None:
     file.write_text("\n".join(map(json.dumps, PROBLEMS)))
     options = ["--problems", "4", "--samples", "2", "--blocks", "2", *(["--compare", "barrier"] if barrier else [])]
     done = subprocess.run(
-        [COMMAND, "demo", "--problems-file", file, "--json", *options], capture_output=True, text=True, check=False
+        [COMMAND, "demo", "--data", file, "--json", *options], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

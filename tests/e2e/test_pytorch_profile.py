@@ -15,7 +15,7 @@ from a1_trt.config import load_pair
 from a1_trt.errors import ContextLengthError, DeployError, from_wire
 from a1_trt.triton.check import check
 from a1_trt.triton.render import render
-from a1_trt.triton.role_placement import Hosting
+from a1_trt.triton.role_placement import RolePlacement
 from a1_trt.triton.server import TritonServer
 from tests.doubles import installed
 
@@ -57,13 +57,13 @@ class AutoTokenizer:
 def repository(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pytorch")
     (directory / "pair.toml").write_text(PAIR)
-    hosting = {}
+    placement = {}
     for role in ("draft", "target"):
         model = installed.checkpoint(directory / role)
         cache = {"enable_partial_reuse": role == "draft", "tokens_per_block": 32}
         settings = {"model": str(model), "max_seq_len": 301, "max_num_tokens": 512, "kv_cache_config": cache}
-        hosting[role] = Hosting(((0,),), 16, max_context_tokens=300, settings=settings)
-    render(load_pair(directory), directory / "models", profile="pytorch", hosting=hosting)
+        placement[role] = RolePlacement(((0,),), 16, max_context_tokens=300, settings=settings)
+    render(load_pair(directory), directory / "models", profile="pytorch", placement=placement)
     assert check(directory / "models").ok
     for model in ("a1", "draft", "target"):
         version = directory / "models" / model / "1"

@@ -20,7 +20,7 @@ from a1_trt.errors import EngineUnavailable, ScoreShapeError
 from a1_trt.runtime.session import open_session
 from a1_trt.triton.check import check
 from a1_trt.triton.render import render
-from a1_trt.triton.role_placement import Hosting
+from a1_trt.triton.role_placement import RolePlacement
 from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
 
@@ -31,15 +31,15 @@ LONG = "a = 3, b = a+4. What is b modulo 100?\n" * 4
 
 def repository(pair, directory, *, n_targets=1):
     """Rendered as for GPUs; only the backend's name is another, as this machine lacks it."""
-    hosting = {
-        role: Hosting(
+    placement = {
+        role: RolePlacement(
             tuple((index,) for index in range(n_targets if role == "target" else 1)),
             32,
             parameters={"gpt_model_path": str(pair.model_path(role))},
         )
         for role in ROLES
     }
-    render(pair, directory, profile="tensorrt", hosting=hosting)
+    render(pair, directory, profile="tensorrt", placement=placement)
     report = check(directory)
     assert report.ok
     for model in report.models:

@@ -48,9 +48,8 @@ def test_every_model_is_measured(binary, server, tmp_path, protocol, models, loa
     url = server.grpc_url if protocol == "grpc" else server.http_url.removeprefix("http://")
     output = tmp_path / "perf.json"
     asked = ["bench", "perf", "--url", url, "--protocol", protocol, "-m", models, *load, "--samples", "2"]
-    done = CliRunner().invoke(
-        main, [*asked, "--interval", "1", "--perf-analyzer", str(binary), "--json", str(output)], catch_exceptions=False
-    )
+    asked += ["--interval", "1", "--perf-analyzer", str(binary), "--output", str(output)]
+    done = CliRunner().invoke(main, asked, catch_exceptions=False)
     assert done.exit_code == 0, done.output + done.stderr
     measurements = json.loads(output.read_text())["measurements"]
     assert [each["model"] for each in measurements] == [

@@ -124,7 +124,7 @@ def test_metrics_count_what_was_done(simulated, ask) -> None:
     assert grown(f"a1_e2e_request_latency_seconds_count{label}") == 1
     assert grown("a1_problems_total") == 1
     assert grown("a1_scored_total") == usage["n_scored"] == after["a1_calibration_size"]
-    assert grown('a1_tokens_total{role="draft",kind="generated"}') == usage["draft"]["generated_tokens"]
+    assert grown('a1_tokens_total{kind="generated",role="draft"}') == usage["draft"]["generated_tokens"]
     assert after[f"a1_alpha_target{label}"] == endpoint.session.pair.conformal.alpha
     assert after[f"a1_num_requests_running{label}"] == 0
 

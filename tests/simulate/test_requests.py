@@ -171,7 +171,7 @@ def command(*words):
 def test_a_run_from_the_command_line(tmp_path):
     words = ("run", "reference", "--gpu", "L4x3", "--strategy", "a1", "--problems", 4, "--samples", 4, "--seed", 1)
     words += ("--lengths", "median_tokens=60", "--lengths", "prompt_tokens=20")  # so that no context is full
-    said = command(*words, "--json", tmp_path / "run.json", "--calls", tmp_path / "calls.json")
+    said = command(*words, "--output", tmp_path / "run.json", "--calls", tmp_path / "calls.json")
     assert said.exit_code == 0, said.output
     document = json.loads((tmp_path / "run.json").read_text())
     keys = "makespan_s lower_bound_s utilisation tokens rejection_rate events wall_s"
@@ -182,14 +182,14 @@ def test_a_run_from_the_command_line(tmp_path):
     done = [call for call in calls if call["end"] == "done"]
     assert len(done) == sum(document["calls"].values())
     assert (len(done) < len(calls)) == (document["stopped_samples"] > 0)
-    again = command(*words, "--json", "-")
+    again = command(*words, "--json")
     assert {**json.loads(again.stdout), "wall_s": 0, "command": ""} == {**document, "wall_s": 0, "command": ""}
 
 
 def test_a_trace_from_the_command_line(tmp_path):
     path = write(tmp_path / "trace.npz")
     words = ("run", "r1-distill-llama-8b_qwq-32b", "--gpu", "H100x3", "--trace", path, "--problems", 2, "--samples", 3)
-    document = json.loads(command(*words, "--seed", 0, "--json", "-").stdout)
+    document = json.loads(command(*words, "--seed", 0, "--json").stdout)
     assert (document["problems"], document["samples"]) == (2, 3)
     said = command("barrier", path, "--slots", 4, "--json")
     assert json.loads(said.stdout)["gain"] >= 1
@@ -201,16 +201,16 @@ def test_a_fit_from_the_command_line(tmp_path):
     fitted = command("fit", calls, "--apart", "--output", tmp_path / "engines.json", "--json")
     assert fitted.exit_code == 0, fitted.output
     assert json.loads(fitted.stdout)["runs"][0]["n_calls"] > 0
-    said = command("run", "reference", "--engines", tmp_path / "engines.json", "--problems", 2, "--json", "-")
+    said = command("run", "reference", "--engines", tmp_path / "engines.json", "--problems", 2, "--json")
     assert json.loads(said.stdout)["layout"] is None
 
 
 def test_pages_need_nothing_else(tmp_path):
     words = ("sweep", PAIR, "--gpu", "H100x4", "--problems", 2, "--vary", "strategy=a1,target-only")
-    said = command(*words, "--vary", "samples=1,2", "--html", tmp_path / "sweep.html")
+    said = command(*words, "--vary", "samples=1,2", "--plot", tmp_path / "sweep.html")
     assert said.exit_code == 0, said.output
     words = ("plan", PAIR, "--gpu", "H100x4", "--problems", 8, "--load", 2, "--latency", 200, "--alpha", "0.3:0.4")
-    said = command(*words, "--json", "--html", tmp_path / "plan.html")
+    said = command(*words, "--json", "--plot", tmp_path / "plan.html")
     assert json.loads(said.stdout)["best"]["alpha"] in (0.3, 0.4)
     for name in ("sweep", "plan"):
         page = (tmp_path / f"{name}.html").read_text()

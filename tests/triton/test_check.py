@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from a1_trt.config import load_pair
 from a1_trt.errors import DeployError
 from a1_trt.triton.check import check
-from a1_trt.triton.model_rules import own_findings, scheduler_findings, their_findings
+from a1_trt.triton.compare import config_findings
 from a1_trt.triton.render import render
 from a1_trt.triton.tensorrt_llm import SETTINGS
 from tests.triton.conftest import LLM
@@ -61,7 +61,7 @@ def test_what_is_rendered_is_right(rendered, profile):
 def test_every_field_of_every_tensor_matters(rendered, profile, model):
     path = rendered / profile / model / "config.pbtxt"
     config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    assert rules(rendered / profile, model, config) == []
+    assert config_findings(model, config, config, {}) == ([], [])
     for kind in ("input", "output"):
         for index in range(len(getattr(config, kind))):
             for code, change in MUTATIONS.items():
@@ -70,21 +70,12 @@ def test_every_field_of_every_tensor_matters(rendered, profile, model):
                 changed = model_config_pb2.ModelConfig()
                 changed.CopyFrom(config)
                 change(getattr(changed, kind), index)
-                found = rules(rendered / profile, model, changed)
-                assert [finding.code for finding in found] == [code], (kind, index, code)
-                assert found[0].field == getattr(config, kind)[index].name
-                assert found[0].model == model
-                assert found[0].remedy
-
-
-def rules(directory, model, config):
-    """What the check says about one model."""
-    folder = directory / model
-    if model == "a1":
-        return list(scheduler_findings(folder, config, frozenset(["a1", "draft", "target"]), "cpu"))
-    if directory.name == "tensorrt":
-        return list(their_findings(model, folder, config))
-    return list(own_findings(model, model, directory.name, folder, config))
+                errors, warnings = config_findings(model, config, changed, {})
+                assert [finding.code for finding in errors] == [code], (kind, index, code)
+                assert errors[0].field == getattr(config, kind)[index].name
+                assert errors[0].model == model
+                assert errors[0].remedy
+                assert warnings == []
 
 
 def test_the_check_hears_of_it(copied):
@@ -246,7 +237,7 @@ def test_our_own_models_are_decoupled_or_not_as_they_are_made(copied, profile, m
 def test_a_decoupled_model_of_theirs_is_a_warning(copied):
     directory = copied("tensorrt")
     path = directory / "draft" / "config.pbtxt"
-    path.write_text(path.read_text().replace("decoupled: false", "decoupled: true"))
+    path.write_text(path.read_text() + "model_transaction_policy { decoupled: true }\n")
     report = check(directory)
     assert report.ok
     assert "model_transaction_policy" in {finding.field for finding in report.warnings}
@@ -298,10 +289,7 @@ def test_a_line_less_is_found(copied, rendered, data):
     lines = changed.text.splitlines(keepends=True)
     index = data.draw(st.integers(0, len(lines) - 1))
     found = changed.findings("".join(lines[:index] + lines[index + 1 :]))
-    # What a line says that is Triton's own default, or no more than a comment, need not be there.
-    silent = lines[index].startswith("#") or lines[index] == "model_transaction_policy { decoupled: false }\n"
-    silent |= lines[index] == "max_batch_size: 0\n"
-    assert bool(found) != silent, lines[index]
+    assert bool(found) != lines[index].startswith("#"), lines[index]
 
 
 @pytest.mark.parametrize("model", ["a1", "draft", "target"])
@@ -372,6 +360,26 @@ def test_a_repository_without_a_manifest_is_checked_as_well(copied):
         assert (report.ok, report.profile) == (True, profile)
 
 
+DAMAGED = [([], 1), ([[]], "x"), ("x", 1), ([[0]], "x"), ([[0]], -1e99)]
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        None,
+        [],
+        {},
+        {"draft": 1},
+        *({key: {"replicas": gpus, "max_batch_size": size} for key in ("draft", "target")} for gpus, size in DAMAGED),
+    ],
+)
+def test_a_manifest_that_is_damaged_is_found(copied, placement):
+    directory = copied("tensorrt")
+    path = directory / "rendered.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "placement": placement}))
+    assert ("rendered.json", "parse") in {(finding.field, finding.code) for finding in check(directory).problems}
+
+
 def test_a_changed_file_is_a_warning(copied):
     directory = copied("tensorrt")
     (directory / "dashboard.json").write_text("{}")
@@ -382,6 +390,41 @@ def test_a_changed_file_is_a_warning(copied):
         "dashboard.json",
         "Dockerfile",
     }
+
+
+def _larger(config):
+    config.max_batch_size = 32
+    config.dynamic_batching.preferred_batch_size[:] = [32]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_larger, {"max_batch_size is 32, not 16", "dynamic_batching.preferred_batch_size is [32], not [16]"}),
+        (
+            lambda config: config.parameters["kv_cache_free_gpu_mem_fraction"].MergeFrom(_text("0.5")),
+            {"parameters.kv_cache_free_gpu_mem_fraction is '0.5', not '0.9'"},
+        ),
+        (
+            lambda config: config.parameters["recv_poll_period_ms"].MergeFrom(_text("1")),
+            {"parameters.recv_poll_period_ms is extra"},
+        ),
+    ],
+)
+def test_what_differs_and_may_is_a_warning_with_both_values(copied, change, words):
+    directory = copied("tensorrt")
+    path = directory / "target" / "config.pbtxt"
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    change(config)
+    path.write_text(text_format.MessageToString(config))
+    report = check(directory)
+    assert report.ok
+    assert {finding.message for finding in report.warnings if finding.code != "file"} == words
+    assert all(finding.remedy for finding in report.warnings)
+
+
+def _text(value):
+    return model_config_pb2.ModelParameter(string_value=value)
 
 
 @pytest.mark.parametrize("url", ["grpc://", "grpc://h:0", "grpc://h:99999", "h:8001", "ftp://h:1"])

@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from a1_trt.config import load_pair, make_pair
 from a1_trt.errors import DeployError
 from a1_trt.triton.render import files, render
-from a1_trt.triton.role_placement import Hosting
+from a1_trt.triton.role_placement import RolePlacement
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = json.loads((ROOT / "tests" / "contracts" / "triton_tensorrt_llm_model.json").read_text())
@@ -70,8 +70,8 @@ GPU_PAIR = load_pair(ROOT / "engines" / "qwen2.5-7b-instruct_qwq-32b")
 
 
 @pytest.fixture
-def hosting():
-    return {"draft": Hosting(((0,),), 16), "target": Hosting(((1, 2), (3, 4)), 8, max_context_tokens=900)}
+def placement():
+    return {"draft": RolePlacement(((0,),), 16), "target": RolePlacement(((1, 2), (3, 4)), 8, max_context_tokens=900)}
 
 
 @pytest.mark.parametrize("role", ["draft", "target"])
@@ -106,8 +106,8 @@ def test_the_whole_of_tensorrt_llm_is_there_and_nothing_else(role, kind):
 
 
 @pytest.mark.parametrize("role", ["draft", "target"])
-def test_every_parameter_of_tensorrt_llm_is_filled_as_the_contract_allows(role, hosting):
-    config = parsed(files(GPU_PAIR, profile="tensorrt", hosting=hosting)[f"{role}/config.pbtxt"])
+def test_every_parameter_of_tensorrt_llm_is_filled_as_the_contract_allows(role, placement):
+    config = parsed(files(GPU_PAIR, profile="tensorrt", placement=placement)[f"{role}/config.pbtxt"])
     said = {key: value.string_value for key, value in config.parameters.items()}
     assert set(said) == {parameter["key"] for parameter in CONTRACT["parameters"]}
     for parameter in CONTRACT["parameters"]:
@@ -145,9 +145,9 @@ def test_the_repositories_differ_in_draft_and_target_only(profile):
     assert files(reference, profile=profile)["a1/1/model.py"] == files(reference)["a1/1/model.py"]
 
 
-def test_each_copy_of_a_model_is_a_model_with_gpus_of_its_own(hosting):
+def test_each_copy_of_a_model_is_a_model_with_gpus_of_its_own(placement):
     for profile in ("pytorch", "tensorrt"):
-        found = files(GPU_PAIR, profile=profile, hosting=hosting)
+        found = files(GPU_PAIR, profile=profile, placement=placement)
         devices = {
             name.split("/")[0]: parsed(text).parameters["gpu_device_ids"].string_value
             for name, text in found.items()
@@ -160,8 +160,8 @@ def test_each_copy_of_a_model_is_a_model_with_gpus_of_its_own(hosting):
         assert "draft_models" not in scheduler
 
 
-def test_a_pod_of_its_own_numbers_its_gpus_from_zero(hosting):
-    found = files(GPU_PAIR, profile="tensorrt", hosting=hosting, platform="kubernetes")
+def test_a_pod_of_its_own_numbers_its_gpus_from_zero(placement):
+    found = files(GPU_PAIR, profile="tensorrt", placement=placement, platform="kubernetes")
     assert "target_2/config.pbtxt" not in found
     assert parsed(found["target/config.pbtxt"]).parameters["gpu_device_ids"].string_value == "0,1"
     documents = list(yaml.safe_load_all(found["kubernetes.yaml"]))
@@ -176,8 +176,8 @@ def test_a_pod_of_its_own_numbers_its_gpus_from_zero(hosting):
 
 
 @pytest.mark.parametrize("profile", ["pytorch", "tensorrt"])
-def test_containers_are_for_this_machine_and_nobody_special(hosting, profile):
-    found = files(GPU_PAIR, profile=profile, hosting=hosting)
+def test_containers_are_for_this_machine_and_nobody_special(placement, profile):
+    found = files(GPU_PAIR, profile=profile, placement=placement)
     service = yaml.safe_load(found["compose.yaml"])["services"]["triton"]
     assert {str(port).split(":")[0] for port in service["ports"]} == {"127.0.0.1"}
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
@@ -212,9 +212,9 @@ def test_a_path_that_compose_would_expand_is_refused(tmp_path):
         files(load_pair(folder), profile="pytorch")
 
 
-def test_a_second_rendering_replaces_the_first_and_leaves_nothing_of_it(tmp_path, hosting):
+def test_a_second_rendering_replaces_the_first_and_leaves_nothing_of_it(tmp_path, placement):
     output = tmp_path / "out"
-    render(GPU_PAIR, output, profile="tensorrt", hosting=hosting)
+    render(GPU_PAIR, output, profile="tensorrt", placement=placement)
     (output / "notes.txt").write_text("mine")
     render(GPU_PAIR, output, profile="pytorch")
     names = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}

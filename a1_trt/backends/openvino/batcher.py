@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from a1_trt.backends.openvino.loading import load_pipeline, openvino_genai
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, Output, Promise, Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
 from a1_trt.types import Role
 
@@ -27,8 +28,8 @@ _CLOSE_S = 60.0
 @dataclass(eq=False, slots=True)
 class _Request:
     token_ids: Sequence[int]
-    wish: Wish
-    promise: Promise
+    options: GenerateRequest
+    future: ThreadFuture
     cancelled: bool = False
     """The caller has gone."""
     blocks: int = 0
@@ -36,7 +37,7 @@ class _Request:
     handle: Any = field(default=None)
 
     def __post_init__(self) -> None:
-        n_tokens = len(self.token_ids) + self.wish.max_tokens
+        n_tokens = len(self.token_ids) + self.options.max_tokens
         self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
 
 
@@ -87,9 +88,9 @@ class Batcher:
         """Token ids with which the model ends its text."""
         return self._end_tokens
 
-    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+    async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
         """Run one request; see `a1_trt.backends.openvino.pipeline.Pipeline.run`."""
-        request = _Request(token_ids, wish, Promise())
+        request = _Request(token_ids, options, ThreadFuture())
         if request.blocks > self._n_blocks:
             raise self._too_small()
         with self._wake:
@@ -98,7 +99,7 @@ class Batcher:
             self._waiting.append(request)
             self._wake.notify()
         try:
-            return await request.promise.output
+            return await request.future.output
         finally:
             request.cancelled = True  # without effect on a finished one
 
@@ -117,7 +118,7 @@ class Batcher:
                 if self._closed:
                     break
             try:
-                self._turn(arrived)
+                self._step(arrived)
             except Exception as error:  # noqa: BLE001  whatever the runtime raises becomes a typed error of every caller
                 self._fail(EngineError(f"the {self._role} engine failed: {error}", role=self._role))
         self._fail(self._unavailable())
@@ -141,7 +142,7 @@ class Batcher:
         self._running += arrived
         return arrived
 
-    def _turn(self, arrived: list[_Request]) -> None:
+    def _step(self, arrived: list[_Request]) -> None:
         """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
         for request in arrived:
             request.handle = self._add(request)
@@ -160,7 +161,7 @@ class Batcher:
             self._running = [r for r in self._running if r not in dropped and r not in finished]
             self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
         for request in finished:
-            request.promise.resolve(self._outcome(request.handle))
+            request.future.resolve(self._outcome(request.handle))
         if finished:
             time.sleep(_HANDOVER_S)
 
@@ -170,9 +171,9 @@ class Batcher:
         self._next_id += 1
         try:
             ids = Tensor(np.asarray([request.token_ids], dtype=np.int64))
-            return self._pipeline.add_request(self._next_id, ids, _config(request.wish))
+            return self._pipeline.add_request(self._next_id, ids, _config(request.options))
         except Exception as error:  # noqa: BLE001  only this request is wrong
-            request.promise.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
+            request.future.resolve(EngineError(f"the {self._role} engine refused a request: {error}", role=self._role))
             return None
 
     def _outcome(self, handle: Any) -> Output | A1Error:
@@ -188,7 +189,7 @@ class Batcher:
             requests, self._waiting, self._running = self._waiting + self._running, [], []
             self._busy = False
         for request in requests:
-            request.promise.resolve(error)
+            request.future.resolve(error)
             if request.handle is not None:
                 request.handle.cancel()
         try:
@@ -212,18 +213,18 @@ class Batcher:
         )
 
 
-def _config(wish: Wish) -> Any:
+def _config(options: GenerateRequest) -> Any:
     config = openvino_genai().GenerationConfig()
-    config.max_new_tokens = wish.max_tokens
-    config.stop_token_ids = set(wish.stop)
-    config.do_sample = wish.temperature > 0.0
-    if wish.temperature > 0.0:
-        config.temperature = wish.temperature
-        config.rng_seed = (wish.seed ^ (wish.seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
-    if wish.proposed_tokens:
-        config.num_assistant_tokens = wish.proposed_tokens
-    config.echo = wish.echo
-    config.logprobs = int(wish.echo)
+    config.max_new_tokens = options.max_tokens
+    config.stop_token_ids = set(options.stop)
+    config.do_sample = options.temperature > 0.0
+    if options.temperature > 0.0:
+        config.temperature = options.temperature
+        config.rng_seed = (options.seed ^ (options.seed >> 32)) & 0xFFFFFFFF  # the generator takes 32 bits
+    if options.proposed_tokens:
+        config.num_assistant_tokens = options.proposed_tokens
+    config.echo = options.echo
+    config.logprobs = int(options.echo)
     return config
 
 

@@ -9,7 +9,7 @@ the part that the KV cache already held: the first one is predicted by a hidden 
   values are those of an earlier score of the same tokens, or else the whole is scored again without any cache.
 
 Values are never guessed: what is still missing then is a ScoreShapeError. Scores that begin alike go one after another,
-so that what they share is computed once (`Following`).
+so that what they share is computed once (`PrefixSerializer`).
 
 Scores have a pipeline of their own. In one that also generates, the log-probs of a prompt are read from the wrong rows
 as soon as another sequence of the batch is decoding: plausible numbers, and all of them wrong.
@@ -23,14 +23,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from a1_trt.backends.checks import ArgumentChecks
 from a1_trt.backends.openvino.loading import read_shape
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, Pipeline, Setup, Wish
-from a1_trt.backends.openvino.prefix_order import Following
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Pipeline, Setup
+from a1_trt.backends.openvino.prefix_order import PrefixSerializer
 from a1_trt.backends.openvino.process import PipelineProcess
 from a1_trt.backends.openvino.tokenizer import OpenVinoTokenizer
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
-from a1_trt.errors import ConfigError, ContextLengthError, EngineUnavailable, InvalidRequestError, ScoreShapeError
+from a1_trt.errors import ConfigError, EngineUnavailable, ScoreShapeError
 from a1_trt.types import Role
 
 PROPOSED_TOKENS = 5
@@ -56,22 +58,21 @@ class OpenVinoEngine(Engine):
         setup: Setup,
         *,
         max_context_tokens: int,
-        vocabulary: int,
+        vocabulary: int | None,
         start: Callable[[Setup], Pipeline] = PipelineProcess.start,
     ) -> None:
         self._tokenizer = tokenizer
         self._setup = setup
         self._role: Role = setup.role
-        self._max_context_tokens = max_context_tokens
-        self._vocabulary = vocabulary
+        self._checks = ArgumentChecks(setup.role, max_context_tokens, vocabulary)
         self._start = start
         self._generator = start(setup)
         self._end_tokens = self._generator.end_tokens
         self._scorers: dict[bool, Pipeline] = {}
         self._scorers_lock = asyncio.Lock()
         self._memory = ScoreMemory()
-        self._following = Following(setup.n_blocks)
-        self._prompts = Following(setup.n_blocks)
+        self._serializer = PrefixSerializer(setup.n_blocks)
+        self._prompt_serializer = PrefixSerializer(setup.n_blocks)
         self._closed = False
         self.rescored = 0
         self.recalled = 0
@@ -121,15 +122,15 @@ class OpenVinoEngine(Engine):
         Raises:
             ConfigError: The model is missing or damaged, or openvino-genai is not installed.
         """
-        said = pair.role(role)
+        config = pair.role(role)
         return cls.load(
             pair.model_path(role),
             role=role,
-            max_in_flight=said.max_in_flight,
-            kv_cache_gb=said.kv_cache_gb,
-            max_context_tokens=said.max_context_tokens,
-            threads=said.threads,
-            precision=said.precision,
+            max_in_flight=config.max_in_flight,
+            kv_cache_gb=config.kv_cache_gb,
+            max_context_tokens=config.max_context_tokens,
+            threads=config.threads,
+            precision=config.precision,
             start=start,
         )
 
@@ -141,7 +142,7 @@ class OpenVinoEngine(Engine):
     @property
     def max_context_tokens(self) -> int:
         """Longest prompt plus generation."""
-        return self._max_context_tokens
+        return self._checks.max_context_tokens
 
     @property
     def in_flight(self) -> int:
@@ -150,26 +151,21 @@ class OpenVinoEngine(Engine):
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-        self._check(prompt, "prompt")
-        if max_tokens < 1:
-            raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
-        self._check_length(len(prompt), max_tokens)
+        self._checks.generate(prompt, max_tokens)
         proposed = PROPOSED_TOKENS if self._setup.proposer is not None else 0
-        wish = Wish(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
-        async with self._prompts.turn(prompt) as is_first:
+        request = GenerateRequest(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
+        async with self._prompt_serializer.turn(prompt) as is_first:
             if is_first and self._setup.reuse_prefixes:  # the others find the prompt in the cache, not each beside it
-                await self._generator.run(prompt, Wish(1))
-        output = await self._generator.run(prompt, wish)
+                await self._generator.run(prompt, GenerateRequest(1))
+        output = await self._generator.run(prompt, request)
         ids = output.token_ids
         ended = output.stopped and bool(ids) and ids[-1] in self._end_tokens
         return Generation(tuple(ids[:-1] if ended else ids), ended)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-        self._check(prompt, "prompt")
-        self._check(segment, "segment")
-        self._check_length(len(prompt), len(segment))
-        async with self._following.turn([*prompt, *segment]):
+        self._checks.score(prompt, segment)
+        async with self._serializer.turn([*prompt, *segment]):
             known = self._memory.recall(prompt, segment)
             if known is not None:
                 self.recalled += 1
@@ -193,7 +189,7 @@ class OpenVinoEngine(Engine):
         speculative decoding, as openvino-genai has it.
 
         Raises:
-            ConfigError: The draft is no model of this engine's kind, or cannot be loaded beside it.
+            ConfigError: The draft is of another kind of engine, or cannot be loaded beside it.
         """
         if not isinstance(draft, OpenVinoEngine):
             raise ConfigError(
@@ -207,8 +203,8 @@ class OpenVinoEngine(Engine):
             OpenVinoEngine,
             self._tokenizer,
             setup,
-            max_context_tokens=min(self._max_context_tokens, draft.max_context_tokens),
-            vocabulary=self._vocabulary,
+            max_context_tokens=min(self.max_context_tokens, draft.max_context_tokens),
+            vocabulary=self._checks.vocabulary,
             start=self._start,
         )
 
@@ -223,8 +219,8 @@ class OpenVinoEngine(Engine):
                 setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
                 self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)
         self._memory = ScoreMemory()
-        self._following = Following(self._setup.n_blocks)
-        self._prompts = Following(self._setup.n_blocks)
+        self._serializer = PrefixSerializer(self._setup.n_blocks)
+        self._prompt_serializer = PrefixSerializer(self._setup.n_blocks)
 
     async def aclose(self) -> None:
         """Free the engine; a second call does nothing."""
@@ -236,7 +232,7 @@ class OpenVinoEngine(Engine):
     async def _tail(self, scorer: Pipeline, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """The log-probs of the last segment tokens that were computed anew, at most n_segment of them."""
         tail = min(self._end_tokens)
-        output = await scorer.run([*prompt, *segment, tail], Wish(1, tuple(self._end_tokens), echo=True))
+        output = await scorer.run([*prompt, *segment, tail], GenerateRequest(1, tuple(self._end_tokens), echo=True))
         known = output.logprobs[:-2]  # without the tail's and that of the token after it
         # Nothing precedes the very first token of a sequence; its place is filled with a number that means nothing.
         computed = min(len(known), len(prompt) + len(segment) - 1)
@@ -260,23 +256,3 @@ class OpenVinoEngine(Engine):
             return tail
         self.recalled += 1
         return head + tail
-
-    def _check(self, token_ids: Sequence[int], name: str) -> None:
-        if not token_ids:
-            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
-        if not 0 <= min(token_ids) <= max(token_ids) < self._vocabulary:
-            raise InvalidRequestError(
-                f"the {name} holds token ids outside the vocabulary of {self._vocabulary}",
-                field=name,
-                remedy="encode the text with this engine's own tokenizer",
-            )
-
-    def _check_length(self, n_prompt: int, n_more: int) -> None:
-        if n_prompt + n_more > self.max_context_tokens:
-            raise ContextLengthError(
-                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
-                f"{self.max_context_tokens}",
-                role=self._role,
-                field="prompt",
-                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
-            )

@@ -34,7 +34,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a .gguf file, key -> value; strings are bytes.
 
     Raises:
-        ValueError: The file is no GGUF, or is damaged or cut off, in its metadata or its weights.
+        ValueError: The file is not GGUF, or is damaged or cut off, in its metadata or its weights.
     """
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":

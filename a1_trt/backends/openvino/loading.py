@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.backends.openvino.gguf import read_metadata
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS, Setup
+from a1_trt.backends.openvino.pipeline import Setup
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.errors import ConfigError
 
 
@@ -60,7 +61,7 @@ def checked_model(model: Path) -> None:
         raise _wrong(model, "does not exist", "give a compiled model directory or a .gguf file")
     if model.is_file():
         if model.suffix != ".gguf":
-            raise _wrong(model, "is a file, but no .gguf file", "give a compiled model directory or a .gguf file")
+            raise _wrong(model, "is a file, but not a .gguf file", "give a compiled model directory or a .gguf file")
         with loading(model):
             read_metadata(model)
         return

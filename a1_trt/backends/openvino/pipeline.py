@@ -12,9 +12,6 @@ from typing import Protocol
 from a1_trt.errors import A1Error
 from a1_trt.types import Role
 
-BLOCK_TOKENS = 32
-"""Tokens in a block of the KV cache on a CPU."""
-
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -44,8 +41,8 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be done with a prompt.
+class GenerateRequest:
+    """Generation options.
 
     Args:
         max_tokens: New tokens, at most.
@@ -79,8 +76,8 @@ class Output:
     stopped: bool
 
 
-class Promise:
-    """An output that another thread owes a coroutine of the running loop."""
+class ThreadFuture:
+    """A future of the running event loop that another thread resolves."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -111,12 +108,12 @@ class Pipeline(Protocol):
     def in_flight(self) -> int:
         """Requests that wait or run."""
 
-    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+    async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
         """Carry out one request; cancelling the awaiting task takes it out of the batch before the next step.
 
         Args:
             token_ids: The prompt, int[n_prompt].
-            wish: What to do with it.
+            options: What to do with it, and how.
 
         Raises:
             EngineUnavailable: Closed, or its process has died.

@@ -1,4 +1,4 @@
-"""Scores that begin alike, one after another: what the first one computes, the others find in the KV cache.
+"""Serialize requests that share an uncached prefix, so it is computed once.
 
 The samples of a problem share its prompt, and often more: a pipeline that is given all of them at once computes the
 common part once for each, because a block can be reused only when it has been computed. So a score whose next block is
@@ -8,17 +8,14 @@ being computed by another one waits for that one. It waits at most once a block.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import numpy as np
-
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
+from a1_trt.backends.prefixes import block_digests
 
 
-class Following:
+class PrefixSerializer:
     """Who computes which block, and which blocks have been computed.
 
     Args:
@@ -37,23 +34,19 @@ class Following:
         Yields:
             Whether there is a whole block to compute.
         """
-        blocks = _blocks(token_ids)
+        blocks = block_digests(token_ids)
         while (ahead := self._leader(blocks)) is not None:
             await ahead.wait()
-        mine = [block for block in blocks if block not in self._computed and block not in self._leaders]
+        own = [block for block in blocks if block not in self._computed and block not in self._leaders]
         done = asyncio.Event()
-        self._leaders |= dict.fromkeys(mine, done)
+        self._leaders |= dict.fromkeys(own, done)
         try:
-            yield bool(mine)
+            yield bool(own)
             self._remember(blocks)
         finally:  # whoever failed has computed nothing; those who waited find out who goes first
-            for block in mine:
+            for block in own:
                 del self._leaders[block]
             done.set()
-
-    def forget(self) -> None:
-        """The cache is empty again."""
-        self._computed.clear()
 
     def _leader(self, blocks: Sequence[bytes]) -> asyncio.Event | None:
         first = next((block for block in blocks if block not in self._computed), None)
@@ -65,14 +58,3 @@ class Following:
             self._computed.move_to_end(block)
         while len(self._computed) > self._n_blocks:
             self._computed.popitem(last=False)
-
-
-def _blocks(token_ids: Sequence[int]) -> list[bytes]:
-    """A digest for each whole block; it stands for all tokens up to the block's end."""
-    array = np.asarray(token_ids, np.int64)
-    digest = hashlib.blake2b(digest_size=16)
-    blocks = []
-    for end in range(BLOCK_TOKENS, len(array) + 1, BLOCK_TOKENS):
-        digest.update(array[end - BLOCK_TOKENS : end].tobytes())
-        blocks.append(digest.copy().digest())
-    return blocks

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
-from a1_trt.backends.openvino.pipeline import Output, Promise, Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, from_wire
 
 _MODULE = "a1_trt.backends.openvino.worker"
@@ -38,7 +38,7 @@ class PipelineProcess:
         self._answers = line.makefile("rb")
         self._numbers = count()
         self._lock = threading.Lock()
-        self._waiting: dict[int, Promise] = {}
+        self._waiting: dict[int, ThreadFuture] = {}
         self._gone: EngineUnavailable | None = None
         try:
             paths = {"model": str(setup.model.absolute())}
@@ -81,15 +81,15 @@ class PipelineProcess:
         with self._lock:
             return len(self._waiting)
 
-    async def run(self, token_ids: Sequence[int], wish: Wish) -> Output:
+    async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
         """Carry out one request; see `Pipeline.run`."""
-        waiting = Promise()
+        waiting = ThreadFuture()
         with self._lock:
             if self._gone is not None:
                 raise self._gone
             number = next(self._numbers)
             self._waiting[number] = waiting
-        self._send({"number": number, "token_ids": list(token_ids), "wish": asdict(wish)})
+        self._send({"number": number, "token_ids": list(token_ids), "options": asdict(options)})
         try:
             return await waiting.output
         except asyncio.CancelledError:
@@ -126,20 +126,21 @@ class PipelineProcess:
         line = self._answers.readline()
         if not line:
             raise self._died()
-        said: dict[str, Any] = json.loads(line)
-        if "error" in said:
-            raise self._error(said["error"])
-        return said
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise self._error(message["error"])
+        return message
 
     def _read(self) -> None:
         """Hand answers over until the line ends."""
         with suppress(OSError, ValueError):  # the line may break off in the middle
             for line in self._answers:
-                said = json.loads(line)
+                message = json.loads(line)
+                outcome = Output(**message["output"]) if "output" in message else self._error(message["error"])
                 with self._lock:
-                    waiting = self._waiting.get(said["number"])
+                    waiting = self._waiting.get(message["number"])
                 if waiting is not None:
-                    waiting.resolve(Output(**said["output"]) if "output" in said else self._error(said["error"]))
+                    waiting.resolve(outcome)
         self._give_up(self._died())
 
     def _give_up(self, error: EngineUnavailable) -> None:
@@ -147,8 +148,8 @@ class PipelineProcess:
             if self._gone is None:
                 self._gone = error
             waiting = list(self._waiting.values())
-        for each in waiting:
-            each.resolve(self._gone)
+        for future in waiting:
+            future.resolve(self._gone)
 
     def _error(self, wire: str) -> A1Error:
         return from_wire(wire) or EngineError(wire, role=self._role)

@@ -110,8 +110,8 @@ def _fingerprint(model: Path) -> str:
 
 def _tokens(model: Path) -> list[bytes]:
     if model.is_file():
-        found = read_metadata(model).get("tokenizer.ggml.tokens")
-        return [_numbered(number, token) for number, token in enumerate(found)] if found else [model.read_bytes()]
+        strings = read_metadata(model).get("tokenizer.ggml.tokens")
+        return [_numbered(number, token) for number, token in enumerate(strings)] if strings else [model.read_bytes()]
     listed = model / "tokenizer.json"
     if not listed.is_file():
         return [(model / f"openvino_detokenizer.{kind}").read_bytes() for kind in ("xml", "bin")]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.backends.openvino.batcher import Batcher
-from a1_trt.backends.openvino.pipeline import Setup, Wish
+from a1_trt.backends.openvino.pipeline import GenerateRequest, Setup
 from a1_trt.errors import A1Error
 
 LINE_BYTES = 1 << 26
@@ -29,9 +29,9 @@ async def serve(handle: int) -> None:
     """Load the pipeline and work until the other end closes."""
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle), limit=LINE_BYTES)
     try:
-        said = json.loads(await reader.readline())
-        paths = {name: Path(said[name]) for name in ("model", "proposer") if said[name] is not None}
-        batcher = Batcher.load(Setup(**{**said, **paths}))
+        message = json.loads(await reader.readline())
+        paths = {name: Path(message[name]) for name in ("model", "proposer") if message[name] is not None}
+        batcher = Batcher.load(Setup(**{**message, **paths}))
     except A1Error as error:
         _say(writer, {"error": error.to_wire()})
         await writer.drain()
@@ -40,26 +40,28 @@ async def serve(handle: int) -> None:
     tasks: dict[int, asyncio.Task[None]] = {}
     try:
         while line := await reader.readline():
-            said = json.loads(line)
-            if "cancel" in said:
-                if task := tasks.get(said["cancel"]):
+            message = json.loads(line)
+            if "cancel" in message:
+                if task := tasks.get(message["cancel"]):
                     task.cancel()
                 continue
-            tasks[said["number"]] = task = asyncio.create_task(_answer(batcher, writer, said))
-            task.add_done_callback(partial(_forget, tasks, said["number"]))
+            tasks[message["number"]] = task = asyncio.create_task(_answer(batcher, writer, message))
+            task.add_done_callback(partial(_forget, tasks, message["number"]))
     except ConnectionError:
         return  # the other end has died
     finally:
         batcher.close()
 
 
-async def _answer(batcher: Batcher, writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
+async def _answer(batcher: Batcher, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     try:
-        output = await batcher.run(said["token_ids"], Wish(**{**said["wish"], "stop": tuple(said["wish"]["stop"])}))
+        output = await batcher.run(
+            message["token_ids"], GenerateRequest(**{**message["options"], "stop": tuple(message["options"]["stop"])})
+        )
     except A1Error as error:
-        _say(writer, {"number": said["number"], "error": error.to_wire()})
+        _say(writer, {"number": message["number"], "error": error.to_wire()})
         return
-    _say(writer, {"number": said["number"], "output": asdict(output)})
+    _say(writer, {"number": message["number"], "output": asdict(output)})
 
 
 def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> None:

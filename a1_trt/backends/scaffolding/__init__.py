@@ -3,7 +3,7 @@
 ::
 
     tasks.py        a call as a Task
-    desk.py         one scheduler for all requests; hands its calls to the samples that they are for
+    bridge.py       one scheduler for all requests; hands its calls to the samples that they are for
     controllers.py  A1Controller, and A1CandidateController for one sample
     workers.py      carry the tasks out
     output.py       the answer as the framework's results look

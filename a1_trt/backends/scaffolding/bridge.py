@@ -26,7 +26,7 @@ from a1_trt.types import (
 )
 
 
-class Desk:
+class SchedulerBridge:
     """Hands the scheduler's calls to the samples that they are for, and what came of them back to it.
 
     The framework runs the samples; this is all that they share, so it is never copied with a controller. Used from one
@@ -120,7 +120,7 @@ class Desk:
         for key, call in list(self._calls.items()):
             if call.id == call_id:  # no worker has it yet
                 del self._calls[key]
-                self._report(call, Cancelled("nobody wants this call's result any more"), 0.0, 0.0)
+                self._report(call, Cancelled("the call is no longer needed"), 0.0, 0.0)
 
     def _report(self, call: Call, outcome: Segment | Logprobs | A1Error, started_s: float, ended_s: float) -> None:
         self._follow(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))

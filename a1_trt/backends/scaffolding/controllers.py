@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from tensorrt_llm.scaffolding import Controller, ParallelProcess, Task
 
 from a1_trt.backends.scaffolding import tasks as a1_tasks
-from a1_trt.backends.scaffolding.bridge import Desk
+from a1_trt.backends.scaffolding.bridge import SchedulerBridge
 from a1_trt.backends.scaffolding.output import A1Output
 from a1_trt.backends.scaffolding.tasks import A1Task
 from a1_trt.core.scheduler import Scheduler
@@ -40,7 +40,7 @@ class A1Controller(Controller):  # type: ignore[misc]
 
     def __init__(self, scheduler: Scheduler, parameters: Parameters, forget: Callable[[int, int], None]) -> None:
         super().__init__()
-        self._desk = Desk(scheduler, forget)
+        self._bridge = SchedulerBridge(scheduler, forget)
         self._parameters = parameters
 
     def clone(self) -> A1Controller:
@@ -66,13 +66,13 @@ class A1Controller(Controller):  # type: ignore[misc]
                 not be scored.
         """
         how = parameters or self._parameters
-        samples = [self._desk.add(_problem(task), how) for task in tasks]
+        samples = [self._bridge.add(_problem(task), how) for task in tasks]
         try:
             keys = [key for of_problem in samples for key in of_problem]
-            controllers = [A1CandidateController(self._desk, key) for key in keys]
+            controllers = [A1CandidateController(self._bridge, key) for key in keys]
             yield ParallelProcess(controllers, [[] for _ in keys], [{} for _ in keys])
         finally:
-            results = [self._desk.close(of_problem[0].problem) for of_problem in samples]
+            results = [self._bridge.close(of_problem[0].problem) for of_problem in samples]
         for task, result in zip(tasks, results, strict=True):
             if result.error is not None:
                 raise result.error
@@ -83,24 +83,24 @@ class A1CandidateController(Controller):  # type: ignore[misc]
     """One sample: one task after the other, each decided by what came of the last.
 
     Args:
-        desk: Knows what the sample does next.
+        bridge: Knows what the sample does next.
         key: Which sample.
     """
 
     WorkerTag: ClassVar[type[a1_tasks.WorkerTag]] = a1_tasks.WorkerTag
 
-    def __init__(self, desk: Desk, key: SampleKey) -> None:
+    def __init__(self, bridge: SchedulerBridge, key: SampleKey) -> None:
         super().__init__()
-        self._desk = desk
+        self._bridge = bridge
         self._key = key
 
     def process(self, tasks: Sequence[Task], **_: Any) -> Generator[list[Task], None, None]:
         """Draft, have it scored, take over or not, until the sample ends."""
         del tasks  # the scheduler holds the problem
-        while (task := self._desk.next(self._key)) is not None:
+        while (task := self._bridge.next(self._key)) is not None:
             yield [task]
             if isinstance(task, A1Task):
-                self._desk.book(task)
+                self._bridge.book(task)
 
 
 def _problem(task: Task) -> Problem:

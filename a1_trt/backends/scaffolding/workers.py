@@ -27,7 +27,7 @@ async def _carry_out(worker: _EngineWorker, task: A1Task) -> TaskStatus:
     clock = asyncio.get_running_loop().time
     assert task.call is not None  # noqa: S101
     task.started_s = clock()
-    task.outcome = Cancelled("nobody wants this call's result any more")
+    task.outcome = Cancelled("the call is no longer needed")
     if not task.cancel_flag:
         task.request_handle = asyncio.ensure_future(worker.caller.make(task.call))
         try:

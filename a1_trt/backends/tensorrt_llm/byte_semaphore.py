@@ -1,4 +1,4 @@
-"""Memory that requests hold while they run, bounded."""
+"""A FIFO semaphore counted in bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Room:
-    """Lets requests in, in the order in which they come, as long as what they hold together fits.
+class ByteSemaphore:
+    """Admits requests in order of arrival while what they hold together fits.
 
     Used from one event loop.
 
@@ -18,9 +18,9 @@ class Room:
 
     Example:
         >>> async def main() -> int:
-        ...     room = Room(100)
-        ...     async with room.held(60), room.held(40):
-        ...         return room.free_bytes
+        ...     memory = ByteSemaphore(100)
+        ...     async with memory.acquire(60), memory.acquire(40):
+        ...         return memory.free_bytes
         >>> asyncio.run(main())
         0
     """
@@ -31,7 +31,7 @@ class Room:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def held(self, n_bytes: int) -> AsyncIterator[None]:
+    async def acquire(self, n_bytes: int) -> AsyncIterator[None]:
         """Wait until `n_bytes` are free, and hold them; `n_bytes` is at most all there is."""
         if self._waiting or n_bytes > self.free_bytes:
             turn = asyncio.get_running_loop().create_future()

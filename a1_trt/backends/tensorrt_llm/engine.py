@@ -18,8 +18,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from a1_trt.backends.checks import ArgumentChecks
 from a1_trt.backends.tensorrt_llm import canary
-from a1_trt.backends.tensorrt_llm.byte_semaphore import Room
+from a1_trt.backends.tensorrt_llm.byte_semaphore import ByteSemaphore
 from a1_trt.backends.tensorrt_llm.requests import Requests
 from a1_trt.backends.tensorrt_llm.runtime import (
     ModelShape,
@@ -33,12 +34,7 @@ from a1_trt.backends.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer,
 from a1_trt.backends.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
-from a1_trt.errors import (
-    EngineError,
-    EngineUnavailable,
-    InvalidRequestError,
-    ScoreShapeError,
-)
+from a1_trt.errors import EngineError, EngineUnavailable, ScoreShapeError
 from a1_trt.types import Role
 
 _ROUNDING = 1e-4
@@ -72,10 +68,10 @@ class TensorRtLlmEngine(Engine):
     ) -> None:
         self._tokenizer = tokenizer
         self._role: Role = role
-        self._shape = shape
+        self._checks = ArgumentChecks(role, shape.max_context_tokens, shape.vocabulary)
         self._scorer = scorer
-        self._requests = Requests(llm, role, end_ids, shape)
-        self._room = Room(n_scores * scorer.held_bytes(shape.max_context_tokens) if scorer else 0)
+        self._requests = Requests(llm, role, end_ids)
+        self._logits_memory = ByteSemaphore(n_scores * scorer.held_bytes(shape.max_context_tokens) if scorer else 0)
         self._memory = ScoreMemory()
         self._generating: set[Any] = set()
         self._scoring: set[asyncio.Task[Any]] = set()
@@ -135,7 +131,7 @@ class TensorRtLlmEngine(Engine):
             n_scores=n_scores,
         )
         if chosen is not None and check:
-            await engine._pass_canary(version)
+            await engine._pass_canary(version, shape.vocabulary)
         return engine
 
     @classmethod
@@ -146,12 +142,12 @@ class TensorRtLlmEngine(Engine):
             ConfigError: As for `open`.
             EngineError: As for `open`.
         """
-        said, model = pair.role(role), str(pair.model_path(role))
+        config, model = pair.role(role), str(pair.model_path(role))
         settings = await asyncio.to_thread(read_settings, model)
-        if said.max_context_tokens is not None:
-            limit = said.max_context_tokens + 1
+        if config.max_context_tokens is not None:
+            limit = config.max_context_tokens + 1
             settings["max_seq_len"] = min(limit, settings.get("max_seq_len") or limit)
-        return await cls.open(settings, role=role, scorer=said.gpu.scoring, n_scores=planned_scores(model))
+        return await cls.open(settings, role=role, scorer=config.gpu.scoring, n_scores=planned_scores(model))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -161,7 +157,7 @@ class TensorRtLlmEngine(Engine):
     @property
     def max_context_tokens(self) -> int:
         """Longest prompt plus generation."""
-        return self._shape.max_context_tokens
+        return self._checks.max_context_tokens
 
     @property
     def in_flight(self) -> int:
@@ -170,13 +166,10 @@ class TensorRtLlmEngine(Engine):
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-        self._requests.check(prompt, "prompt")
-        if max_tokens < 1:
-            raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
-        self._requests.check_length(len(prompt), max_tokens)
+        self._checks.generate(prompt, max_tokens)
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(max_tokens, temperature=temperature, seed=seed, more=every)
-        async with self._room.held(self._held_bytes(len(prompt))):
+        async with self._logits_memory.acquire(self._held_bytes(len(prompt))):
             output = self._submitted(prompt, sampling)
             self._generating.add(output)
             try:
@@ -190,9 +183,7 @@ class TensorRtLlmEngine(Engine):
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-        self._requests.check(prompt, "prompt")
-        self._requests.check(segment, "segment")
-        self._requests.check_length(len(prompt), len(segment))
+        self._checks.score(prompt, segment)
         work = asyncio.create_task(self._score([*prompt, *segment], len(prompt)))
         self._scoring.add(work)
         work.add_done_callback(self._forget)
@@ -216,8 +207,8 @@ class TensorRtLlmEngine(Engine):
             )
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
-        held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._room.n_bytes)
-        async with self._room.held(held):
+        held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._logits_memory.n_bytes)
+        async with self._logits_memory.acquire(held):
             try:
                 return way.read(await self._requests.finished(self._submitted(tokens, sampling, salt=salt)), tokens)
             except ScoreShapeError as error:
@@ -235,9 +226,9 @@ class TensorRtLlmEngine(Engine):
             await asyncio.wait(set(self._scoring))
         await asyncio.to_thread(self._requests.llm.shutdown)
 
-    async def _pass_canary(self, version: str) -> None:
+    async def _pass_canary(self, version: str, vocabulary: int) -> None:
         try:
-            self.canary_report = await canary.run(self, version=version, vocabulary=self._shape.vocabulary)
+            self.canary_report = await canary.run(self, version=version, vocabulary=vocabulary)
         except BaseException:
             await self.aclose()
             raise
@@ -245,16 +236,16 @@ class TensorRtLlmEngine(Engine):
     async def _score(self, tokens: list[int], n_prompt: int) -> list[float]:
         """The log-probs of `tokens` from index `n_prompt` on; holes are filled from memory, or by one more request."""
         prompt, segment = tokens[:n_prompt], tokens[n_prompt:]
-        values = self._memory.recall(prompt, segment)
-        if values is not None:
+        recalled = self._memory.recall(prompt, segment)
+        if recalled is not None:
             self.recalled += 1
-            return values
-        found = self._filled(tokens, n_prompt, (await self.measure(tokens)).after(n_prompt))
-        if None in found:
+            return recalled
+        values = self._filled(tokens, n_prompt, (await self.measure(tokens)).after(n_prompt))
+        if None in values:
             self.rescored += 1
             again = (await self.measure(tokens, salt=uuid.uuid4().hex)).after(n_prompt)
-            found = [new if old is None else old for old, new in zip(found, again, strict=True)]
-        known = [min(value, 0.0) for value in found if value is not None and value <= _ROUNDING]
+            values = [new if old is None else old for old, new in zip(values, again, strict=True)]
+        known = [min(value, 0.0) for value in values if value is not None and value <= _ROUNDING]
         if len(known) != len(segment):
             raise ScoreShapeError(
                 f"the {self._role} engine returned {len(known)} usable log-probs for {len(segment)} tokens",
@@ -265,15 +256,15 @@ class TensorRtLlmEngine(Engine):
         self._memory.remember(prompt, segment, known)
         return known
 
-    def _filled(self, tokens: list[int], n_prompt: int, found: list[float | None]) -> list[float | None]:
-        """`found` with the holes that an earlier score of the same tokens can fill."""
-        holes = [index for index, value in enumerate(found) if value is None]
+    def _filled(self, tokens: list[int], n_prompt: int, values: list[float | None]) -> list[float | None]:
+        """`values` with the holes that an earlier score of the same tokens can fill."""
+        holes = [index for index, value in enumerate(values) if value is None]
         for index in holes:
             place = n_prompt + index
             recalled = self._memory.recall(tokens[:place], tokens[place : place + 1])
-            found[index] = recalled[0] if recalled else None
-        self.recalled += bool(holes) and None not in found
-        return found
+            values[index] = recalled[0] if recalled else None
+        self.recalled += bool(holes) and None not in values
+        return values
 
     def _submitted(self, tokens: Sequence[int], sampling: Any, *, salt: str | None = None) -> Any:
         """The RequestOutput of a new request."""

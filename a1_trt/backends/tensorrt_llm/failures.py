@@ -28,13 +28,13 @@ def typed_error(error: Exception, role: Role) -> EngineError:
     """
     if isinstance(error, EngineError):
         return error
-    said = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    message = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
     kind = EngineTimeout if isinstance(error, TimeoutError) else EngineError
     if type(error).__name__ == "EngineDeadError":
         kind = EngineUnavailable
-    for sign, found in _SIGNS if kind is EngineError else ():
+    for sign, sign_kind in _SIGNS if kind is EngineError else ():
         if sign in str(error).lower():
-            kind = found
+            kind = sign_kind
             break
     remedy = "start it again, and see its log" if kind is EngineUnavailable else None
-    return kind(f"the {role} engine failed: {type(error).__name__}: {said[:300]}", role=role, remedy=remedy)
+    return kind(f"the {role} engine failed: {type(error).__name__}: {message[:300]}", role=role, remedy=remedy)

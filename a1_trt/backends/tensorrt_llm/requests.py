@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from a1_trt.backends.tensorrt_llm.failures import typed_error
-from a1_trt.backends.tensorrt_llm.runtime import ModelShape, tensorrt_llm
+from a1_trt.backends.tensorrt_llm.runtime import tensorrt_llm
 from a1_trt.engine import Generation
-from a1_trt.errors import ContextLengthError, EngineTimeout, EngineUnavailable, InvalidRequestError
+from a1_trt.errors import EngineTimeout, EngineUnavailable
 from a1_trt.types import Role
 
 
@@ -19,44 +19,12 @@ class Requests:
         llm: The `tensorrt_llm.LLM`.
         role: "draft" or "target", for error messages.
         end_ids: Tokens that end a text.
-        shape: Vocabulary and context of the model.
     """
 
-    def __init__(self, llm: Any, role: Role, end_ids: frozenset[int], shape: ModelShape) -> None:
+    def __init__(self, llm: Any, role: Role, end_ids: frozenset[int]) -> None:
         self.llm = llm
         self._role = role
         self._end_ids = end_ids
-        self._shape = shape
-
-    def check(self, token_ids: Sequence[int], name: str) -> None:
-        """Refuse token ids that the model does not have.
-
-        Raises:
-            InvalidRequestError: There are none, or one is outside the vocabulary.
-        """
-        if not token_ids:
-            raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
-        if not 0 <= min(token_ids) <= max(token_ids) < self._shape.vocabulary:
-            raise InvalidRequestError(
-                f"the {name} holds token ids outside the vocabulary of {self._shape.vocabulary}",
-                field=name,
-                remedy="encode the text with this engine's own tokenizer",
-            )
-
-    def check_length(self, n_prompt: int, n_more: int) -> None:
-        """Refuse what does not fit the context.
-
-        Raises:
-            ContextLengthError: It does not.
-        """
-        if n_prompt + n_more > self._shape.max_context_tokens:
-            raise ContextLengthError(
-                f"{n_prompt} prompt tokens and {n_more} more exceed the {self._role} engine's context of "
-                f"{self._shape.max_context_tokens}",
-                role=self._role,
-                field="prompt",
-                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
-            )
 
     def sampling(self, max_tokens: int, *, temperature: float, seed: int, more: Mapping[str, Any]) -> Any:
         """Parameters of a request; temperature 0 is greedy.

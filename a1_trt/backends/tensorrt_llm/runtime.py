@@ -81,8 +81,8 @@ class ModelShape:
         checkpoint = checkpoint_of(checkpoint)
         try:
             document = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
-            said = document.get("text_config", document)
-            return cls(said["architectures"][0], int(said["vocab_size"]), int(said["max_position_embeddings"]))
+            config = document.get("text_config", document)
+            return cls(config["architectures"][0], int(config["vocab_size"]), int(config["max_position_embeddings"]))
         except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f"{checkpoint} has no readable config.json of a language model ({_last_line(error)})",

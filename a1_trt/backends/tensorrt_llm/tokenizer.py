@@ -95,18 +95,18 @@ def _end_ids(checkpoint: str) -> frozenset[int] | None:
     if not path.is_file():
         return None
     try:
-        said = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+        ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", path=str(path), field="model") from None
-    if said is None:
+    if ends is None:
         return None
-    return frozenset(int(token) for token in (said if isinstance(said, list) else [said]))
+    return frozenset(int(token) for token in (ends if isinstance(ends, list) else [ends]))
 
 
 def _fingerprint(vocabulary: dict[str, int]) -> str:
     """Hash of the token strings in the order of their ids, which is what gives ids their meaning."""
     digest = hashlib.sha256()
     for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
-        said = f"{number} {token}".encode()
-        digest.update(len(said).to_bytes(4, "little") + said)
+        entry = f"{number} {token}".encode()
+        digest.update(len(entry).to_bytes(4, "little") + entry)
     return digest.hexdigest()[:32]

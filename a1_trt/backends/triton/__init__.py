@@ -3,7 +3,7 @@
 ::
 
     connection.py  a channel to one model, and its requests and responses
-    dialect.py     which tensors a model is asked with, and how a score is read from its answer
+    protocol.py    which tensors a model is asked with, and how a score is read from its answer
     engine.py      generate and score
 
 The tensors are those of TensorRT-LLM's `tensorrt_llm` model, so one adapter talks to that model and to this project's

@@ -47,11 +47,11 @@ class Connection:
         channel = grpc.aio.insecure_channel(url, options=options)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
-            said = await stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s)
+            answer = await stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s)
         except BaseException:
             await channel.close()
             raise
-        return cls(channel, said.config)
+        return cls(channel, answer.config)
 
     async def infer(self, request: Any, timeout_s: float) -> Any:
         """The model's one response to a request."""
@@ -83,8 +83,8 @@ def make_request(
     """The message of one request, with a batch of one."""
     # Built by hand: the classes of tritonclient take twice the time.
     request = service_pb2.ModelInferRequest(model_name=model, id=id)
-    said = {"input_ids": ("INT32", prompt), "input_lengths": ("INT32", [len(prompt)]), **tensors}
-    for name, (datatype, values) in said.items():
+    sent = {"input_ids": ("INT32", prompt), "input_lengths": ("INT32", [len(prompt)]), **tensors}
+    for name, (datatype, values) in sent.items():
         array = np.asarray(values, dtype=DTYPES[datatype])
         request.inputs.add(name=name, datatype=datatype, shape=(1, *array.shape))
         request.raw_input_contents.append(array.tobytes())
@@ -95,13 +95,13 @@ def make_request(
 
 def read_response(response: Any, outputs: Sequence[str]) -> dict[str, Any]:
     """The outputs of a response that are wanted and there: name -> array of the shape it came with."""
-    found = {}
+    arrays = {}
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
         if output.name in outputs and output.datatype in DTYPES:
             values = np.frombuffer(raw, dtype=DTYPES[output.datatype])
             shape = tuple(output.shape)
-            found[output.name] = values.reshape(shape) if values.size == np.prod(shape, dtype=np.int64) else values
-    return found
+            arrays[output.name] = values.reshape(shape) if values.size == np.prod(shape, dtype=np.int64) else values
+    return arrays
 
 
 async def _only(request: Any) -> AsyncIterator[Any]:

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar
 
 import grpc
 
+from a1_trt.backends.checks import ArgumentChecks
 from a1_trt.backends.triton.connection import Connection, StreamError, make_request, read_response
-from a1_trt.backends.triton.protocol import Dialect, Question
+from a1_trt.backends.triton.protocol import Dialect, InferenceRequest
 from a1_trt.engine import Engine, Generation, Tokenizer
 from a1_trt.errors import (
-    ContextLengthError,
     EngineError,
     EngineOverloaded,
     EngineTimeout,
@@ -75,7 +75,7 @@ class TritonEngine(Engine):
         self._model = model
         self._tokenizer = tokenizer
         self._role: Role = role
-        self._max_context_tokens = max_context_tokens
+        self._checks = ArgumentChecks(role, max_context_tokens)
         self._end_ids = tuple(end_ids)
         self._context_logits = context_logits
         self._stops = cancel == "stop"
@@ -92,17 +92,17 @@ class TritonEngine(Engine):
     @property
     def max_context_tokens(self) -> int:
         """Longest prompt plus generation."""
-        return self._max_context_tokens
+        return self._checks.max_context_tokens
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
         """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-        self._check_size(prompt=len(prompt), max_tokens=max_tokens)
+        self._checks.generate(prompt, max_tokens)
         with self._typed():
             connection = await self._connected()
-            question = self._dialect(connection).generate(
+            request = self._dialect(connection).generate(
                 prompt, max_tokens=max_tokens, temperature=temperature, seed=seed
             )
-            answer = await self._generated(connection, question)
+            answer = await self._generated(connection, request)
         n_new = int(answer["sequence_length"].ravel()[0])
         ids = tuple(answer["output_ids"].ravel()[:n_new].tolist())
         ends = [index for index, token in enumerate(ids) if token in self._end_ids]
@@ -111,7 +111,7 @@ class TritonEngine(Engine):
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-        self._check_size(prompt=len(prompt), segment=len(segment))
+        self._checks.score(prompt, segment)
         with self._typed():
             connection = await self._connected()
             dialect = self._dialect(connection)
@@ -135,24 +135,24 @@ class TritonEngine(Engine):
     def _dialect(self, connection: Connection) -> Dialect:
         return Dialect.of(connection.inputs, connection.outputs, self._end_ids, context_logits=self._context_logits)
 
-    async def _generated(self, connection: Connection, question: Question) -> dict[str, Any]:
+    async def _generated(self, connection: Connection, request: InferenceRequest) -> dict[str, Any]:
         if not self._stops:
-            return await self._infer(connection, question)
+            return await self._infer(connection, request)
         name = uuid.uuid4().hex
-        work = self._kept(self._infer(connection, question, name))
+        work = self._kept(self._infer(connection, request, name))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            stop = self._dialect(connection).stop(question.prompt)
-            request = make_request(self._model, stop.prompt, stop.tensors, stop.outputs, name)
-            self._kept(connection.send(request, self._timeout_s))
+            stop = self._dialect(connection).stop(request.prompt)
+            message = make_request(self._model, stop.prompt, stop.tensors, stop.outputs, name)
+            self._kept(connection.send(message, self._timeout_s))
             raise
 
-    async def _infer(self, connection: Connection, question: Question, name: str = "") -> dict[str, Any]:
+    async def _infer(self, connection: Connection, request: InferenceRequest, name: str = "") -> dict[str, Any]:
         """One request to the model: name of each output -> its values."""
-        request = make_request(self._model, question.prompt, question.tensors, question.outputs, name)
-        answer = read_response(await connection.infer(request, self._timeout_s), question.outputs)
-        missing = [output for output in question.outputs if output not in answer]
+        message = make_request(self._model, request.prompt, request.tensors, request.outputs, name)
+        answer = read_response(await connection.infer(message, self._timeout_s), request.outputs)
+        missing = [output for output in request.outputs if output not in answer]
         if missing:
             raise EngineError(
                 f"the answer has no {missing[0]}",
@@ -201,20 +201,6 @@ class TritonEngine(Engine):
                 raise self._gone() from None
             raise
 
-    def _check_size(self, **sizes: int) -> None:
-        """Refuse here what the server would refuse: each size is at least 1, and together they fit the context."""
-        for name, size in sizes.items():
-            if size < 1:
-                raise EngineError(f"{name} is {size} tokens", role=self._role, field=name, remedy="give at least one")
-        if sum(sizes.values()) > self._max_context_tokens:
-            raise ContextLengthError(
-                f"{' and '.join(f'{name} of {size} tokens' for name, size in sizes.items())} exceed the {self._role} "
-                f"model's context of {self._max_context_tokens}",
-                role=self._role,
-                field=list(sizes)[-1],
-                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
-            )
-
     def _gone(self) -> EngineUnavailable:
         return EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
 
@@ -229,9 +215,9 @@ class TritonEngine(Engine):
         if kind is EngineError and status is not None:
             kind = _STATUS.get(status, EngineError)
         remedy = f"is a Triton server at {self._url}? see 'a1-trt serve'" if kind is EngineUnavailable else None
-        said = typed.message if typed else details or str(status)
+        message = typed.message if typed else details or str(status)
         field = typed.field if typed else None
-        return kind(f"{self._model} at {self._url}: {said}", role=self._role, field=field, remedy=remedy)
+        return kind(f"{self._model} at {self._url}: {message}", role=self._role, field=field, remedy=remedy)
 
 
 def _failed(task: asyncio.Task[Any]) -> bool:

@@ -40,7 +40,7 @@ _NEEDS: dict[Scoring, tuple[frozenset[str], frozenset[str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class InferenceRequest:
     """One request: its prompt, its tensors beside that, and the outputs that are wanted."""
 
     prompt: Sequence[int]
@@ -82,8 +82,8 @@ class Dialect:
         Raises:
             EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
         """
-        theirs = "generation_logits" in outputs
-        way: Scoring = ("context_logits" if context_logits else "external_draft") if theirs else "log_probs"
+        is_tensorrt_llm = "generation_logits" in outputs
+        way: Scoring = ("context_logits" if context_logits else "external_draft") if is_tensorrt_llm else "log_probs"
         lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
         if lacking:
             raise EngineError(
@@ -91,15 +91,15 @@ class Dialect:
                 field=lacking[0],
                 remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
             )
-        if theirs and not end_ids:
+        if is_tensorrt_llm and not end_ids:
             raise EngineError(
-                "tensorrt_llm does not know which token ends a text, and nobody said so",
+                "tensorrt_llm does not know which token ends a text, and was not told",
                 field="end_id",
                 remedy="give a model directory whose generation_config.json or tokenizer names the end-of-text token",
             )
-        return cls(way, theirs, tuple(end_ids))
+        return cls(way, is_tensorrt_llm, tuple(end_ids))
 
-    def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Question:
+    def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> InferenceRequest:
         """Continue a prompt."""
         tensors: Tensors = {"request_output_len": ("INT32", [max_tokens]), "seed": ("UINT64", [seed])}
         if temperature > 0.0:
@@ -107,9 +107,9 @@ class Dialect:
             tensors |= {"temperature": ("FP32", [temperature]), "runtime_top_p": ("FP32", [1.0])}
         else:
             tensors["runtime_top_k"] = ("INT32", [1])
-        return Question(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
+        return InferenceRequest(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
 
-    def score(self, prompt: Sequence[int], segment: Sequence[int]) -> Question:
+    def score(self, prompt: Sequence[int], segment: Sequence[int]) -> InferenceRequest:
         """Score a segment after a prompt."""
         if self.scoring == "log_probs":
             asked: Tensors = {
@@ -117,7 +117,7 @@ class Dialect:
                 "draft_input_ids": ("INT32", segment),
                 "return_log_probs": ("BOOL", [True]),
             }
-            return Question(prompt, asked, ("output_log_probs",))
+            return InferenceRequest(prompt, asked, ("output_log_probs",))
         more: Tensors = {"runtime_top_k": ("INT32", [1]), **self._ending(), **self._whole()}
         if self.scoring == "external_draft":
             asked = {
@@ -125,19 +125,19 @@ class Dialect:
                 "draft_input_ids": ("INT32", segment),
                 "return_generation_logits": ("BOOL", [True]),
             }
-            return Question(prompt, asked | more, ("generation_logits",))
+            return InferenceRequest(prompt, asked | more, ("generation_logits",))
         asked = {
             "request_output_len": ("INT32", [1]),
             "return_context_logits": ("BOOL", [True]),
             "return_perf_metrics": ("BOOL", [True]),
         }
-        return Question([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
+        return InferenceRequest([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
 
     def read_score(self, answer: Mapping[str, Any], n_prompt: int, segment: Sequence[int]) -> list[float]:
         """The log-probs of `segment` in an answer to `score`, float64[n_segment].
 
         Raises:
-            ScoreShapeError: There are not exactly as many rows as there must be, or values are no log-probs.
+            ScoreShapeError: There are not exactly as many rows as there must be, or values are not log-probs.
         """
         if self.scoring == "log_probs":
             values = answer["output_log_probs"].astype(np.float64).ravel()
@@ -156,9 +156,9 @@ class Dialect:
             )
         return _log_probs(rows[n_prompt - 1 : -1], segment, "context_logits")
 
-    def stop(self, prompt: Sequence[int]) -> Question:
+    def stop(self, prompt: Sequence[int]) -> InferenceRequest:
         """Stop the request of the same id; the prompt is not looked at, but the backend wants one."""
-        return Question(prompt[:1], {"request_output_len": ("INT32", [1]), "stop": ("BOOL", [True])}, ())
+        return InferenceRequest(prompt[:1], {"request_output_len": ("INT32", [1]), "stop": ("BOOL", [True])}, ())
 
     def _ending(self) -> Tensors:
         """What ends a text; the backend generates to the end of its room without it."""

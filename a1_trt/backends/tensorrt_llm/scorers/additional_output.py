@@ -30,15 +30,15 @@ class AdditionalOutputScorer:
 
     def read(self, output: Any, tokens: Sequence[int]) -> Tail:
         """The tail of the prompt; None at the edges of chunks, where the model saw no next token."""
-        found = (output.outputs[0].additional_context_outputs or {}).get(OUTPUT)
-        if found is None:
+        rows = (output.outputs[0].additional_context_outputs or {}).get(OUTPUT)
+        if rows is None:
             raise ScoreShapeError(
                 f"the engine returned no {OUTPUT}",
                 field=OUTPUT,
                 remedy="leave torch_compile_config and attention data parallelism off, or score with 'context_logits'",
             )
         cached = int(output.cached_tokens)
-        checked_rows(int(found.shape[0]), len(tokens), cached, OUTPUT)
-        rows = [float(value) for (value,) in found.tolist()]
+        checked_rows(int(rows.shape[0]), len(tokens), cached, OUTPUT)
+        values = [float(value) for (value,) in rows.tolist()]
         # The last row would belong to a token behind the prompt.
-        return Tail(cached + 1, tuple(None if math.isnan(value) else value for value in rows[:-1]))
+        return Tail(cached + 1, tuple(None if math.isnan(value) else value for value in values[:-1]))

@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from a1_trt.backends.openvino.pipeline import BLOCK_TOKENS
-from a1_trt.backends.openvino.prefix_order import Following
+from a1_trt.backends.openvino.prefix_order import PrefixSerializer
+from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.runtime.virtual_time import run
 
 BLOCK = list(range(BLOCK_TOKENS))
 
 
-def times(*sequences: list[int], following: Following | None = None, failing: int | None = None) -> list[float]:
+def times(*sequences: list[int], serializer: PrefixSerializer | None = None, failing: int | None = None) -> list[float]:
     """When each of them starts, where each takes a second."""
-    turns = following or Following(100)
+    turns = serializer or PrefixSerializer(100)
     started: dict[int, float] = {}
 
     async def one(index: int, tokens: list[int]) -> None:
@@ -50,17 +50,15 @@ def test_what_is_shared_further_on_is_computed_once_too() -> None:
 
 
 def test_what_was_computed_before_keeps_nobody_waiting() -> None:
-    following = Following(100)
-    assert times(BLOCK, following=following) == [0.0]
-    assert times([*BLOCK, 1], [*BLOCK, 2], following=following) == [0.0, 0.0]
-    following.forget()
-    assert times([*BLOCK, 1], [*BLOCK, 2], following=following) == [0.0, 1.0]
+    serializer = PrefixSerializer(100)
+    assert times(BLOCK, serializer=serializer) == [0.0]
+    assert times([*BLOCK, 1], [*BLOCK, 2], serializer=serializer) == [0.0, 0.0]
 
 
 def test_what_no_longer_fits_is_forgotten() -> None:
-    following = Following(1)
-    assert times(BLOCK, [9, *BLOCK], following=following) == [0.0, 0.0]
-    assert times(BLOCK, BLOCK, following=following) == [0.0, 1.0]
+    serializer = PrefixSerializer(1)
+    assert times(BLOCK, [9, *BLOCK], serializer=serializer) == [0.0, 0.0]
+    assert times(BLOCK, BLOCK, serializer=serializer) == [0.0, 1.0]
 
 
 def test_when_the_first_one_fails_the_next_one_leads() -> None:
@@ -70,10 +68,10 @@ def test_when_the_first_one_fails_the_next_one_leads() -> None:
 @pytest.mark.parametrize("at_s", [0.5, 1.5])
 def test_one_that_is_cancelled_keeps_nobody_waiting(at_s: float) -> None:
     async def main() -> float:
-        following = Following(100)
+        serializer = PrefixSerializer(100)
 
         async def one() -> None:
-            async with following.turn(BLOCK):
+            async with serializer.turn(BLOCK):
                 await asyncio.sleep(1.0)
 
         tasks = [asyncio.create_task(one()) for _ in range(3)]

@@ -1,0 +1,28 @@
+"""Digests of the beginnings of token sequences, a block of the KV cache at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+BLOCK_TOKENS = 32
+"""Tokens in a block: the usual size of TensorRT-LLM's, and that of openvino-genai on a CPU."""
+
+
+def block_digests(token_ids: Sequence[int]) -> list[bytes]:
+    """A digest for each whole block, which stands for all tokens up to the block's end.
+
+    Example:
+        >>> one, other = block_digests([7] * 70), block_digests([7] * 32)
+        >>> len(one), one[:1] == other
+        (2, True)
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    array = np.asarray(token_ids, dtype=np.int64)
+    digests = []
+    for end in range(BLOCK_TOKENS, len(array) + 1, BLOCK_TOKENS):
+        digest.update(array[end - BLOCK_TOKENS : end].tobytes())
+        digests.append(digest.digest())
+    return digests
