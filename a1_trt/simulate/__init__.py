@@ -4,9 +4,10 @@
 
     workload.py traces.py   samples: drawn, and recorded by the published code; text.py gives them a length in text
     engine_model/           an engine: in-flight batching, prefill, KV cache, and what an iteration costs (roofline)
-    fleet.py                engines behind queues, from one heap
+    fleet.py fleet_call.py  engines behind queues, from one heap, and what they are asked
     driver.py               the real scheduler on a fleet
-    simulation.py bounds.py one run, and what no schedule can beat
+    simulation.py outcome.py bounds.py
+                            one run, what it gave, and what no schedule can beat
     layout.py               a pair on GPUs
     config.py parsing.py    from a command line to a run
     speculation.py          token-level speculative decoding, as an engine

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from a1_trt.simulate.fleet import EnginePlan, FleetCall
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.types import Role
 
 
@@ -86,5 +87,4 @@ class LowerBound:
         return max(ends, default=0.0)
 
     def value_s(self) -> float:
-        """The bound."""
         return max(self.chain_s(), *(self.role_s(role) for role in self.plans))

@@ -12,9 +12,11 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan, FleetCall
+from a1_trt.simulate.fleet import ROLES, EnginePlan
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
-from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Outcome, Settings, poisson, simulate
+from a1_trt.simulate.outcome import Outcome
+from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.traces import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.workload import Lengths, Workload, draw

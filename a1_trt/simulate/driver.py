@@ -10,7 +10,8 @@ from a1_trt.core.conformal import Candidate, Decision
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError
 from a1_trt.simulate.engine_model.chain_cache import Chain
-from a1_trt.simulate.fleet import Fleet, FleetCall
+from a1_trt.simulate.fleet import Fleet
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.text import calm_tokens, count_tokens, filler, script_problem
 from a1_trt.simulate.workload import Script, Workload
 from a1_trt.types import Call, Completion, Event, Logprobs, Parameters, Segment
@@ -28,11 +29,9 @@ class Replayed:
         return 0
 
     def sizes(self) -> dict[str, int]:
-        """No scores are kept."""
         return {}
 
     def decide(self, candidate: Candidate) -> Decision:
-        """As was decided then."""
         takeover = candidate.score > 0
         return Decision(0.0 if takeover else 1.0, 0.5, takeover)
 
@@ -73,7 +72,6 @@ class SimulatedDriver:
         self._calls: dict[int, FleetCall] = {}
 
     def add(self, problem: int) -> None:
-        """Put a problem of the workload to work."""
         self._problems.append(problem)
         parameters = replace(self._parameters, n_samples=len(self._workload.scripts[problem]))
         self._scheduler.add(script_problem(problem, self._workload.prompts[problem]), parameters)

@@ -14,7 +14,7 @@ from typing import Any
 
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
-from a1_trt.simulate.simulation import Outcome
+from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.workload import Lengths
 
 MOST = {"speedup": 56.7, "throughput": 4.14}

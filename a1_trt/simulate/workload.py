@@ -73,11 +73,9 @@ class Workload:
 
     @property
     def n_samples(self) -> int:
-        """Samples in all."""
         return sum(len(samples) for samples in self.scripts)
 
     def answer(self, problem: int, sample: int) -> int:
-        """What a sample answers."""
         return self.answers[problem][sample] if self.answers else sample
 
 

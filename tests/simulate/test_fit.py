@@ -9,7 +9,7 @@ from a1_trt.files import write_document
 from a1_trt.simulate.call_log import most_at_once, read_runs
 from a1_trt.simulate.engines import read_engines
 from a1_trt.simulate.fit import fit_runs
-from a1_trt.simulate.fleet import call_document
+from a1_trt.simulate.fleet_call import call_document
 from a1_trt.simulate.prediction import Constants, plans_of, predict
 from a1_trt.simulate.simulation import Settings, simulate
 from a1_trt.simulate.workload import Lengths, draw

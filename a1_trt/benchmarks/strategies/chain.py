@@ -43,16 +43,13 @@ class BaselineRunner:
         self._ids = count()
 
     def call(self, state: ProblemState, index: int, kind: CallKind) -> Call:
-        """A call for a sample's turn."""
         return transitions.make_call(state, index, next(self._ids), kind, state.samples[index].turn)
 
     async def make(self, call: Call) -> Segment | Logprobs | A1Error:
-        """What a call comes to, once there is a slot for it."""
         async with self._slots[call.role]:
             return await self._runner.make(call)
 
     def forget(self, state: ProblemState) -> None:
-        """Drop the token ids of a finished problem."""
         self._runner.forget(state.number, len(state.samples))
 
 

@@ -44,7 +44,6 @@ class Run:
 
     @property
     def results(self) -> list[Result]:
-        """The outcomes that are results."""
         return [outcome for outcome in self.outcomes if isinstance(outcome, Result)]
 
 

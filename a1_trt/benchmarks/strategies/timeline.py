@@ -47,7 +47,6 @@ class CallRecord:
 
     @property
     def duration_s(self) -> float:
-        """Seconds in the engine."""
         return self.ended_s - self.started_s
 
 
@@ -103,19 +102,15 @@ class Timeline:
 
     @property
     def now_s(self) -> float:
-        """Seconds since the start."""
         return self._clock() - self._origin_s
 
     def arrive(self, problem: int) -> None:
-        """A problem is there to be worked on."""
         self._arrived_s[problem] = self.now_s
 
     def since_arrival_s(self, problem: int) -> float:
-        """How long ago a problem arrived."""
         return self.now_s - self._arrived_s[problem]
 
     def add_event(self, problem: int, event: Event) -> None:
-        """Record a decision or the end of a sample."""
         now_s = self.now_s
         if isinstance(event, SegmentScored):
             scored = (event.sample, event.turn, event.score, event.p_value, event.takeover)
@@ -124,7 +119,6 @@ class Timeline:
             self.samples.append(SampleTime(problem, event.sample, now_s - self._arrived_s[problem], event.end))
 
     def add_request(self, request: EngineRequest) -> None:
-        """Record a request to an engine that has just ended."""
         call = request.call
         key = (call.key.problem, call.key.sample)
         started_s, ended_s = request.started_s - self._origin_s, request.ended_s - self._origin_s

@@ -99,7 +99,6 @@ class Scheduler:
         self._call_ids = count()
 
     def n_in_flight(self, role: Role) -> int:
-        """Calls of a role that are in flight."""
         return self._n_in_flight[role]
 
     def add(self, problem: Problem, parameters: Parameters) -> int:

@@ -61,7 +61,6 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """The chain's text."""
         return "".join(segment.text for segment in self.segments)
 
     def finish(self, end: SampleEnd) -> None:
@@ -73,7 +72,6 @@ class Sample:
             self.error = None
 
     def close_turn(self) -> None:
-        """Record the current turn and open the next one."""
         segments = self.segments[self.opened :]
         if segments or self.unscored:
             self.turns.append(Turn(segments, self.score, self.p_value, self.takeover, self.forced, self.unscored))
@@ -84,7 +82,6 @@ class Sample:
         self.forced = self.unscored = None
 
     def trajectory(self, index: int) -> Trajectory:
-        """The finished chain as a value."""
         return Trajectory(index, tuple(self.turns), self.end or SampleEnd.CANCELLED, self.answer, self.error)
 
 
@@ -126,7 +123,6 @@ class ProblemState:
         return self.parameters.admission == "barrier"
 
     def finish(self, index: int, end: SampleEnd) -> SampleFinished:
-        """End a sample."""
         sample = self.samples[index]
         sample.finish(end)
         self.n_open -= 1
@@ -171,7 +167,6 @@ class ProblemState:
             self.counts["discarded_tokens"] += completion.outcome.n_tokens
 
     def votes(self) -> tuple[tuple[str, int], ...]:
-        """The votes of the samples that have ended."""
         return count_votes(sample.answer for sample in self.samples)
 
     def is_settled(self) -> bool:
@@ -180,7 +175,6 @@ class ProblemState:
         return 2 * self.n_open < len(self.samples) and is_settled(self.votes(), self.n_open)
 
     def result(self) -> Result:
-        """The finished problem as a value."""
         votes = self.votes()
         return Result(
             problem=self.problem,

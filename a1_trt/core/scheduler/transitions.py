@@ -72,7 +72,6 @@ def book_unscored(
 
 
 def count_scored(state: ProblemState, scoring: Scoring, n_tokens: int = 0) -> None:
-    """Count a score call that gave a score."""
     state.counts["scored_tokens"] += n_tokens
     state.has_scores = True
     scoring.add(scored=True)
@@ -134,7 +133,6 @@ def decide(state: ProblemState, index: int, decision: Decision, events: list[Eve
 
 
 def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, turn: int) -> Call:
-    """A call for a sample's turn."""
     parameters = state.parameters
     return Call(
         id=call_id,

@@ -32,7 +32,6 @@ class Processor:
         self._batches: list[Busy] = []
 
     def join(self, batch: Busy) -> None:
-        """Let a batch run here."""
         self._batches.append(batch)
 
     def is_shared(self, batch: object) -> bool:
