@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from a1_trt.errors import InvalidRequestError
 
 _MAX_BYTES = 1 << 30
@@ -70,6 +72,13 @@ def read_document(path: Path, field: str) -> Any:
         ) from None
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"{path} is no JSON: {error}", field=field, remedy="give a JSON file") from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first value that a pydantic model refused, in one line: where it stands, what is wrong, what was given."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "document"
+    return f"{place}: {first['msg']}" + ("" if first["type"] == "missing" else f", given {str(first['input'])[:60]!r}")
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:

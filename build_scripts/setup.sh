@@ -36,7 +36,7 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -m venv .venv
 fi
 extras=cpu,serve
-[ $# -eq 0 ] || extras=$extras,openai,report
+[ $# -eq 0 ] || extras=$extras,openai,report,simulate
 requirements=("-e" ".[$extras]")
 for group in "$@"; do
   # Groups are read from pyproject.toml, so that an older pip without --group does too.

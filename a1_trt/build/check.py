@@ -28,7 +28,7 @@ _HASHED_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found.
+    """What came of a check.
 
     Args:
         manifest: The directory's record.
@@ -83,56 +83,56 @@ def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None)
         BuildError: There is no finished build.
     """
     manifest = read_manifest(directory)
-    found = Checked(manifest)
-    found.problems.extend(_files(directory, manifest))
+    result = Checked(manifest)
+    result.problems.extend(_files(directory, manifest))
     if pair is None:
-        found.not_compared.append("pair")
+        result.not_compared.append("pair")
     else:
-        found.problems.extend(_pair(directory, manifest, pair))
+        result.problems.extend(_pair(directory, manifest, pair))
     try:
         here = gpu or GpuSpec.detect()
     except A1Error:
-        found.not_compared.append("gpu")
+        result.not_compared.append("gpu")
     else:
-        found.problems.extend(_gpu(manifest, here))
+        result.problems.extend(_gpu(manifest, here))
     version = installed_version()
     if version is None:
-        found.not_compared.append("version")
+        result.not_compared.append("version")
     elif version != manifest["tensorrt_llm"]:
-        found.problems.append(
+        result.problems.append(
             BuildError(
                 f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed",
                 field="version",
                 remedy="use the container that it was built in, or build again",
             )
         )
-    return found
+    return result
 
 
 def _files(directory: Path, manifest: dict[str, Any]) -> Iterator[BuildError]:
     remedy = "build again; the steps that are still right are not repeated"
-    for name, said in manifest["files"].items():
+    for name, record in manifest["files"].items():
         path = directory / name
         if not path.resolve().is_relative_to(directory.resolve()):
             yield BuildError(f"the record names {name}, outside the directory", field=name, remedy=remedy)
         elif not path.is_file():
             yield BuildError(f"{name} is missing", field=name, remedy=remedy)
-        elif path.stat().st_size != said["bytes"]:
+        elif path.stat().st_size != record["bytes"]:
             yield BuildError(f"{name} has changed its size since it was built", field=name, remedy=remedy)
-        elif said["bytes"] <= _HASHED_BYTES and sha256(path) != said["sha256"]:
+        elif record["bytes"] <= _HASHED_BYTES and sha256(path) != record["sha256"]:
             yield BuildError(f"{name} has changed since it was built", field=name, remedy=remedy)
     for role in ("draft", "target"):
         for path in sorted((directory / role).rglob("*.engine")):
             name = path.relative_to(directory).as_posix()
             if name not in manifest["files"]:
-                yield BuildError(f"{name} is none of this build", field=name, remedy="remove it, or build again")
+                yield BuildError(f"{name} is not part of this build", field=name, remedy="remove it, or build again")
 
 
 def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[BuildError]:
     """The same pair, and a pair file that would still give the same settings."""
-    said = manifest["gpu"]
-    gpu = Gpu(said["name"], manifest["gpu_memory_gib"], said["sm"])
-    plan = make_plan(pair, manifest["profile"], GpuSpec(gpu, said["count"]), output=directory)
+    built = manifest["gpu"]
+    gpu = Gpu(built["name"], manifest["gpu_memory_gib"], built["sm"])
+    plan = make_plan(pair, manifest["profile"], GpuSpec(gpu, built["count"]), output=directory)
     differing = differences(manifest, identity(plan, manifest["tensorrt_llm"]))
     for key in differing:
         yield BuildError(
@@ -154,10 +154,10 @@ def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[Bui
 
 
 def _gpu(manifest: dict[str, Any], here: GpuSpec) -> Iterator[BuildError]:
-    said = manifest["gpu"]
-    if (said["name"], said["sm"]) != (here.gpu.name, here.gpu.sm) or here.count < said["count"]:
+    built = manifest["gpu"]
+    if (built["name"], built["sm"]) != (here.gpu.name, here.gpu.sm) or here.count < built["count"]:
         yield BuildError(
-            f"built for {said['count']} x {said['name']}, this machine has {here}",
+            f"built for {built['count']} x {built['name']}, this machine has {here}",
             field="gpu",
             remedy="run it on the GPUs that it was built for, or build again here",
         )

@@ -96,7 +96,7 @@ def _check(source: Path, output: Path, weight_format: str, force: bool) -> None:
         )
     if not (source / "config.json").is_file():
         raise ConfigError(
-            f"{source} is no Hugging Face checkpoint: it has no config.json",
+            f"{source} is not a Hugging Face checkpoint: it has no config.json",
             path=str(source),
             field="source",
             remedy="give the directory that holds config.json, the weights and the tokenizer",
@@ -182,12 +182,12 @@ def _manifest(source: Path, directory: Path, weight_format: str, started: dateti
 
 
 def _hashes(directory: Path) -> dict[str, str]:
-    found = {}
+    hashes = {}
     for file in sorted(directory.iterdir()):
         if file.is_file() and not file.name.startswith("."):
             with file.open("rb") as stream:
-                found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+                hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashes
 
 
 def _version(tool: str) -> str | None:

@@ -1,19 +1,26 @@
-"""One placement tried: what each GPU then holds, whether that fits, and what remains for the KV caches."""
+"""Whether a pair fits GPUs, and what remains for the KV caches: the sizes of every plan and of every simulation."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from a1_trt.build import memory
-from a1_trt.build.hardware import Gpu, ModelDimensions
-from a1_trt.build.memory import GIB, RESERVE, MemoryRow, Quantization
-from a1_trt.build.placement import Placement
-from a1_trt.build.sizes import TOKENS_PER_BLOCK, Profile, Sizes
+from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, model_dimensions
+from a1_trt.build.memory import GIB, RESERVE, MemoryRow, Split
+from a1_trt.build.placement import Placement, placements
+from a1_trt.build.quantization import Quantization, combinations
+from a1_trt.build.sizes import TOKENS_PER_BLOCK, Profile, Sizes, derive
 from a1_trt.config import Pair
+from a1_trt.errors import ConfigError
 from a1_trt.types import Role
 
+ROLES: tuple[Role, Role] = ("draft", "target")
+_COUNTS = (1, 2, 4, 8)
 _LARGEST_FRACTION = 0.95
-_ROLES: tuple[Role, Role] = ("draft", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +34,9 @@ class Fit:
         quantization: Role -> weights.
         sizes: Role -> limits.
         memory: GiB by role and part, on each GPU of the role.
-        kv_tokens: Role -> tokens that the KV cache holds.
+        kv_tokens: Role -> tokens that the KV cache of a copy holds.
         kv_fraction: Role -> share of the free memory that it takes.
-        n_scoring: Scores at once.
+        max_scoring_requests: Most scores at once; what serves the target must not exceed it.
     """
 
     fits: bool
@@ -40,133 +47,229 @@ class Fit:
     memory: tuple[MemoryRow, ...]
     kv_tokens: dict[Role, int]
     kv_fraction: dict[Role, float]
-    n_scoring: int
+    max_scoring_requests: int
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a GPU holds both roles."""
+        return bool(self.placement["draft"].gpus & self.placement["target"].gpus)
 
 
-def try_placement(
-    pair: Pair,
-    profile: Profile,
-    gpu: Gpu,
-    models: dict[Role, ModelDimensions],
-    sizes: dict[Role, Sizes],
-    placement: Placement,
-    quantization: dict[Role, Quantization],
-) -> Fit:
-    """Add up what a placement needs; as many scores at once as fit, at least one."""
-    tried = _tried(pair, profile, gpu, models, sizes, placement, quantization, sizes["target"].max_batch_size)
-    if sizes["target"].scoring != "context_logits" or profile == "tensorrt":
-        return tried
-    for n_scoring in range(sizes["target"].max_batch_size - 1, 0, -1):
-        if tried.fits:
-            break
-        tried = _tried(pair, profile, gpu, models, sizes, placement, quantization, n_scoring)
-    return tried
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """A pair on one kind of GPU, before it is placed.
 
+    Args:
+        pair: The pair.
+        profile: "tensorrt" or "pytorch".
+        gpu: The kind of GPU.
+        models: Role -> shape of its model.
+        sizes: Role -> limits of its engine.
 
-def _tried(
-    pair: Pair,
-    profile: Profile,
-    gpu: Gpu,
-    models: dict[Role, ModelDimensions],
-    sizes: dict[Role, Sizes],
-    placement: Placement,
-    quantization: dict[Role, Quantization],
-    n_scoring: int,
-) -> Fit:
-    fixed: dict[Role, list[MemoryRow]] = {
-        role: [
-            memory.weights(models[role], placement[role].split, quantization[role]),
-            memory.runtime(profile, placement[role].split),
-            memory.activations(models[role], placement[role].split, sizes[role]),
-            memory.logits(models[role], sizes[role], profile, n_scoring),
+    Example:
+        >>> from a1_trt.config import make_pair
+        >>> pair = make_pair({"name": "p", "draft": {"model": "Qwen/Qwen2.5-7B-Instruct"},
+        ...     "target": {"model": "Qwen/QwQ-32B", "max_in_flight": 4}})
+        >>> Sizing.of(pair, "pytorch", GpuSpec.parse("h100-80g").gpu).best(2).placement["target"].replicas
+        ((0, 1),)
+    """
+
+    pair: Pair
+    profile: Profile
+    gpu: Gpu
+    models: dict[Role, ModelDimensions]
+    sizes: dict[Role, Sizes]
+
+    @classmethod
+    def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Sizing:
+        """Look up the models and derive the limits.
+
+        Raises:
+            ConfigError: A model is unknown, its context too short, or the way to score is not the profile's.
+        """
+        models = {role: _model(pair, role) for role in ROLES}
+        return cls(pair, profile, gpu, models, {role: derive(pair, role, profile, models) for role in ROLES})
+
+    def best(self, n_gpus: int) -> Fit:
+        """The first placement on `n_gpus` that fits, with the least quantisation; or else the one that lacks least.
+
+        Raises:
+            ConfigError: The GPU cannot do what the pair says, or parallelism does not divide a model.
+        """
+        return self.first(list(placements(self.pair, self.models, n_gpus)))
+
+    def first(self, candidates: Iterable[Placement]) -> Fit:
+        """The same among these placements, of which there is at least one."""
+        tried: list[Fit] = []
+        candidates = list(candidates)
+        for quantization in combinations(self.pair, self.gpu, self.models):
+            for placement in candidates:
+                tried.append(self.fit(placement, quantization))
+                if tried[-1].fits:
+                    return tried[-1]
+        return min(tried, key=lambda fit: fit.short_gib)
+
+    def fit(self, placement: Placement, quantization: dict[Role, Quantization]) -> Fit:
+        """Add up what one placement needs; as many scores at once as fit, at least one."""
+        target = self.sizes["target"]
+        fewer_help = target.scoring == "context_logits" and self.profile == "pytorch"
+        n_scoring = target.max_batch_size
+        fit = self._fit(placement, quantization, n_scoring)
+        while fewer_help and not fit.fits and n_scoring > 1:
+            n_scoring -= 1
+            fit = self._fit(placement, quantization, n_scoring)
+        return fit
+
+    def remedies(self, n_gpus: int) -> Iterator[str]:
+        """Changes that fit, found by trying them: quantisation on these GPUs, and the least number of more of them."""
+        automatic = replace(self, pair=_automatic(self.pair))
+        more = [(sizing, count) for count in _COUNTS if count > n_gpus for sizing in (self, automatic)]
+        for sizing, count in ((automatic, n_gpus), *more):
+            try:
+                fit = sizing.best(count)
+            except ConfigError:
+                continue
+            if fit.fits:
+                yield _remedy(self.pair, GpuSpec(self.gpu, count) if count > n_gpus else None, fit)
+                if count > n_gpus:
+                    return
+
+    def _fit(self, placement: Placement, quantization: dict[Role, Quantization], n_scoring: int) -> Fit:
+        fixed = {role: self._fixed_rows(role, placement[role].split, quantization[role], n_scoring) for role in ROLES}
+        room = _Room(self, placement, {role: sum(row.gib for row in fixed[role]) for role in ROLES})
+        kv_gib = room.divided()
+        seen = {role: sum(row.gib for row in fixed[role] if row.part != "logits") for role in ROLES}
+        fraction = {role: room.fraction(role, seen[role], kv_gib) for role in ROLES}
+        chosen: dict[Role, float] = {}
+        for role in ROLES:
+            share = self.pair.role(role).gpu.kv_cache_fraction
+            if share is not None:
+                kv_gib[role] = chosen[role] = kv_gib[role] * share / fraction[role]
+                fraction[role] = share
+        short_gib = max(room.short_gib(chosen), room.planned_gib(kv_gib) - room.usable_gib if chosen else -math.inf)
+        kv_tokens = {
+            role: int(kv_gib[role] / room.kv_gib_per_token[role] / TOKENS_PER_BLOCK + 1e-9) * TOKENS_PER_BLOCK
+            for role in ROLES
+        }
+        rows = [
+            replace(row, role=role)
+            for role in ROLES
+            for row in (*fixed[role], _kv_row(role, kv_gib[role], kv_tokens[role], self.sizes[role]))
         ]
-        for role in _ROLES
-    }
-    per_token = {
-        role: memory.kv_bytes_per_token(models[role], placement[role].split, pair.role(role).gpu.kv_cache_dtype) / GIB
-        for role in _ROLES
-    }
-    needed = {role: sizes[role].kv_tokens * per_token[role] for role in _ROLES}
-    usable = gpu.memory_gib * (1 - RESERVE)
-    fixed_gib = {role: sum(row.gib for row in fixed[role]) for role in _ROLES}
-    gpus = sorted(placement["draft"].gpus | placement["target"].gpus)
-    held = {index: [role for role in _ROLES if index in placement[role].gpus] for index in gpus}
-    free = {index: usable - sum(fixed_gib[role] for role in held[index]) for index in gpus}
-    short = max(sum(needed[role] for role in held[index]) - free[index] for index in gpus)
-    # Roles that share a GPU divide what is free in proportion to what they need; a copy is as large as its fullest GPU.
-    growth = {index: free[index] / sum(needed[role] for role in held[index]) for index in gpus}
-    kv_gib = {role: needed[role] * max(1.0, min(growth[index] for index in placement[role].gpus)) for role in _ROLES}
-    fractions = {
-        role: _fraction(
-            role, gpu, fixed, fixed_gib, kv_gib, shared=any(len(held[index]) > 1 for index in placement[role].gpus)
+        rows += _gpu_rows(self.gpu, room.usable_gib, room.planned_gib(kv_gib))
+        return Fit(
+            fits=short_gib <= 1e-9,
+            short_gib=round(short_gib, 3),
+            placement=placement,
+            quantization=quantization,
+            sizes=self.sizes,
+            memory=tuple(rows),
+            kv_tokens=kv_tokens,
+            kv_fraction=fraction,
+            max_scoring_requests=n_scoring,
         )
-        for role in _ROLES
-    }
-    fits, kv_gib, fractions, short = _with_overrides(pair, needed, kv_gib, fractions, short, free, placement)
-    kv_tokens = {
-        role: int(kv_gib[role] / per_token[role] / TOKENS_PER_BLOCK + 1e-9) * TOKENS_PER_BLOCK for role in _ROLES
-    }
-    rows = [
-        replace(row, role=role) for role in _ROLES for row in (*fixed[role], _kv_row(role, kv_gib, kv_tokens, sizes))
-    ]
-    rows += _gpu_rows(gpu, usable, max(sum(fixed_gib[r] + kv_gib[r] for r in held[index]) for index in gpus))
-    return Fit(fits, round(short, 3), placement, quantization, sizes, tuple(rows), kv_tokens, fractions, n_scoring)
+
+    def _fixed_rows(self, role: Role, split: Split, quantization: Quantization, n_scoring: int) -> list[MemoryRow]:
+        model, sizes = self.models[role], self.sizes[role]
+        return [
+            memory.weights(model, split, quantization),
+            memory.runtime(self.profile, split),
+            memory.activations(model, split, sizes),
+            memory.logits(model, sizes, self.profile, n_scoring),
+        ]
 
 
-def _kv_row(role: Role, kv_gib: dict[Role, float], kv_tokens: dict[Role, int], sizes: dict[Role, Sizes]) -> MemoryRow:
-    text = f"{kv_tokens[role]} tokens; at least {sizes[role].kv_tokens}: {sizes[role].why['kv_tokens']}"
-    if role == "target":
-        text += "; the rest keeps prefixes of samples between their turns"
-    return MemoryRow(role, "kv_cache", kv_gib[role], text)
+class _Room:
+    """What is left on each GPU of a placement beside what does not depend on the KV cache; all sizes in GiB."""
+
+    def __init__(self, sizing: Sizing, placement: Placement, fixed_gib: dict[Role, float]) -> None:
+        self.usable_gib = sizing.gpu.memory_gib * (1 - RESERVE)
+        self.kv_gib_per_token: dict[Role, float] = {
+            role: memory.kv_bytes_per_token(
+                sizing.models[role], placement[role].split, sizing.pair.role(role).gpu.kv_cache_dtype
+            )
+            / GIB
+            for role in ROLES
+        }
+        self._total_gib = sizing.gpu.memory_gib
+        self._fixed_gib = fixed_gib
+        self._needed = {role: sizing.sizes[role].kv_tokens * self.kv_gib_per_token[role] for role in ROLES}
+        gpus = sorted(placement["draft"].gpus | placement["target"].gpus)
+        self._roles = {gpu: [role for role in ROLES if gpu in placement[role].gpus] for gpu in gpus}
+        self._free = {gpu: self.usable_gib - sum(fixed_gib[role] for role in self._roles[gpu]) for gpu in gpus}
+
+    def divided(self) -> dict[Role, float]:
+        """KV cache of each role: those that share a GPU divide what is free in proportion to what they need."""
+        growth = {gpu: self._free[gpu] / sum(self._needed[role] for role in held) for gpu, held in self._roles.items()}
+        # A copy is as large as its fullest GPU allows.
+        return {
+            role: self._needed[role] * max(1.0, min(growth[gpu] for gpu, held in self._roles.items() if role in held))
+            for role in ROLES
+        }
+
+    def fraction(self, role: Role, seen_gib: float, kv_gib: dict[Role, float]) -> float:
+        """The share of the free memory that gives this KV cache when the engine looks, after weights and a trial run.
+
+        With a neighbour, the worst case is that it is up already; where it is not, the number of tokens is the limit.
+        """
+        free = self._total_gib - seen_gib
+        if any(len(held) > 1 for held in self._roles.values() if role in held):
+            other: Role = "target" if role == "draft" else "draft"
+            free -= self._fixed_gib[other] + kv_gib[other]
+        return round(min(_LARGEST_FRACTION, max(0.01, kv_gib[role] / free if free > 0 else 0.01)), 3)
+
+    def short_gib(self, chosen_kv_gib: dict[Role, float]) -> float:
+        """What is missing on the fullest GPU, or in a KV cache whose size the pair chooses."""
+        missing = [sum(self._needed[role] for role in held) - self._free[gpu] for gpu, held in self._roles.items()]
+        return max(*missing, *(self._needed[role] - kv_gib for role, kv_gib in chosen_kv_gib.items()), -math.inf)
+
+    def planned_gib(self, kv_gib: dict[Role, float]) -> float:
+        """What the fullest GPU holds."""
+        return max(sum(self._fixed_gib[role] + kv_gib[role] for role in held) for held in self._roles.values())
 
 
-def _gpu_rows(gpu: Gpu, usable: float, planned: float) -> list[MemoryRow]:
+def _model(pair: Pair, role: Role) -> ModelDimensions:
+    model = pair.role(role).model
+    directory = Path(model).expanduser()
+    if pair.path is not None and not directory.is_absolute():
+        directory = pair.path.resolve().parent / directory
+    try:
+        return model_dimensions(model, directory)
+    except ConfigError as error:
+        raise ConfigError(error.message, path=str(pair.path), field=f"{role}.model", remedy=error.remedy) from None
+
+
+def _kv_row(role: Role, kv_gib: float, kv_tokens: int, sizes: Sizes) -> MemoryRow:
+    text = f"{kv_tokens} tokens; at least {sizes.kv_tokens}: {sizes.why['kv_tokens']}"
+    text += "; the rest keeps prefixes of samples between their turns" if role == "target" else ""
+    return MemoryRow(role, "kv_cache", kv_gib, text)
+
+
+def _gpu_rows(gpu: Gpu, usable_gib: float, planned_gib: float) -> list[MemoryRow]:
     return [
         MemoryRow("gpu", "total", gpu.memory_gib, f"what the driver of {gpu.name} reports"),
-        MemoryRow("gpu", "reserve", gpu.memory_gib - usable, f"{RESERVE:.0%} are left alone"),
-        MemoryRow("gpu", "planned", planned, "on the fullest GPU"),
-        MemoryRow("gpu", "free", usable - planned, "total - reserve - planned"),
+        MemoryRow("gpu", "reserve", gpu.memory_gib - usable_gib, f"{RESERVE:.0%} are left alone"),
+        MemoryRow("gpu", "planned", planned_gib, "on the fullest GPU"),
+        MemoryRow("gpu", "free", usable_gib - planned_gib, "total - reserve - planned"),
     ]
 
 
-def _fraction(
-    role: Role,
-    gpu: Gpu,
-    fixed: dict[Role, list[MemoryRow]],
-    fixed_gib: dict[Role, float],
-    kv_gib: dict[Role, float],
-    *,
-    shared: bool,
-) -> float:
-    """The share of the free memory that gives this KV cache when the engine looks, after weights and a trial run.
-
-    With a neighbour, the worst case is that it is up already; where it is not, the number of tokens is the limit.
-    """
-    seen = gpu.memory_gib - sum(row.gib for row in fixed[role] if row.part != "logits")
-    if shared:
-        other: Role = "target" if role == "draft" else "draft"
-        seen -= fixed_gib[other] + kv_gib[other]
-    return round(min(_LARGEST_FRACTION, max(0.01, kv_gib[role] / seen if seen > 0 else 0.01)), 3)
+def _automatic(pair: Pair) -> Pair:
+    """The pair with quantisation and tensor parallelism left to the plan."""
+    roles: dict[str, Any] = {
+        role: pair.role(role).model_copy(
+            update={"gpu": pair.role(role).gpu.model_copy(update={"quantization": "auto", "tensor_parallel": None})}
+        )
+        for role in ROLES
+    }
+    return pair.model_copy(update=roles)
 
 
-def _with_overrides(
-    pair: Pair,
-    needed: dict[Role, float],
-    kv_gib: dict[Role, float],
-    fractions: dict[Role, float],
-    short: float,
-    free: dict[int, float],
-    placement: Placement,
-) -> tuple[bool, dict[Role, float], dict[Role, float], float]:
-    """A fraction that the pair gives scales the KV cache; more than there is, or less than is needed, does not fit."""
-    for role in _ROLES:
-        said = pair.role(role).gpu.kv_cache_fraction
-        if said is None:
-            continue
-        kv_gib = {**kv_gib, role: kv_gib[role] * said / fractions[role]}
-        fractions = {**fractions, role: said}
-        short = max(short, needed[role] - kv_gib[role])
-    for index, room in free.items():
-        if any(pair.role(role).gpu.kv_cache_fraction is not None for role in _ROLES):
-            short = max(short, sum(kv_gib[role] for role in _ROLES if index in placement[role].gpus) - room)
-    return short <= 1e-9, kv_gib, fractions, short
+def _remedy(pair: Pair, larger: GpuSpec | None, fit: Fit) -> str:
+    parts = [f"{larger}"] if larger else []
+    parts += [
+        f'{role}.gpu.quantization = "{fit.quantization[role]}"'
+        for role in ROLES
+        if pair.role(role).gpu.quantization not in ("auto", fit.quantization[role])
+    ]
+    return f"fits with {' and '.join(parts) or 'tensor_parallel left out'}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import a1_trt
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError
 from a1_trt.files import write_whole
 
@@ -36,16 +36,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise BuildError(f"{path} is larger than any that a build writes", field=path.name, remedy=_AGAIN)
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise BuildError(f"{path.parent} is no directory", field="directory", remedy="give a directory") from None
+        raise BuildError(f"{path.parent} is not a directory", field="directory", remedy="give a directory") from None
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} cannot be read ({error})", field=path.name, remedy=_AGAIN) from None
-    if not isinstance(found, dict):
-        raise BuildError(f"{path} is no JSON object", field=path.name, remedy=_AGAIN)
-    return found
+    if not isinstance(document, dict):
+        raise BuildError(f"{path} is not a JSON object", field=path.name, remedy=_AGAIN)
+    return document
 
 
 _AGAIN = "build again into an empty directory"
@@ -66,8 +66,8 @@ def in_range(version: str, at_least: str, at_most: str) -> bool:
         >>> in_range("1.3.0rc11", "1.2.0", "1.3"), in_range("1.3.0", "1.1.0", "1.2.1")
         (True, False)
     """
-    found, low, high = _numbers(version), _numbers(at_least), _numbers(at_most)
-    return bool(found) and low <= found and found[: len(high)] <= high
+    numbers, low, high = _numbers(version), _numbers(at_least), _numbers(at_most)
+    return bool(numbers) and low <= numbers and numbers[: len(high)] <= high
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in start.group().split(".")) if start else ()
 
 
-def identity(plan: Plan, version: str) -> dict[str, Any]:
+def identity(plan: BuildPlan, version: str) -> dict[str, Any]:
     """What a directory of engines is for; engines of another identity are never mixed into it."""
     gpu = plan.gpu.gpu
     return {
@@ -94,7 +94,7 @@ def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def make_manifest(
-    plan: Plan, version: str, steps: list[dict[str, Any]], started: str, seconds: float
+    plan: BuildPlan, version: str, steps: list[dict[str, Any]], started: str, seconds: float
 ) -> dict[str, Any]:
     """The record of a finished build; hashes every file of draft/ and target/."""
     return {

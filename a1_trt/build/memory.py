@@ -7,21 +7,12 @@ are allowances, chosen generously and not measured; where they are wrong, `RUNTI
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from a1_trt.build.hardware import ModelDimensions
+from a1_trt.build.quantization import FORMATS, Quantization
 from a1_trt.build.sizes import Profile, Sizes
 
 GIB = 2**30
-Quantization = Literal["none", "fp8", "int4_awq", "nvfp4"]
-
-WEIGHT_BYTES: dict[Quantization, float] = {
-    "none": 2.0,
-    "fp8": 1.0,
-    "int4_awq": 0.5 + 2 / 128,  # a 16-bit scale for each group of 128
-    "nvfp4": 0.5 + 1 / 16,  # an 8-bit scale for each block of 16
-}
-"""Bytes of a weight in a layer. Embedding and head stay in 16 bits."""
 RUNTIME_GIB: dict[Profile, float] = {"pytorch": 2.5, "tensorrt": 1.5}
 """CUDA context, libraries and workspaces of a process, GiB; with PyTorch also its allocator and CUDA graphs."""
 NCCL_GIB = 0.5
@@ -29,9 +20,7 @@ NCCL_GIB = 0.5
 RESERVE = 0.04
 """Share of a GPU that is left alone: the driver, fragmentation, and what this model gets wrong."""
 SCORED_ROWS = 512
-"""Rows of logits that exist at a time when log-probs are computed inside the forward; as in the adapter's model."""
-
-PARTS = ("weights", "runtime", "activations", "logits", "kv_cache")
+"""Rows of logits that exist at a time when log-probs are computed inside the forward; as in the backend's model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +64,12 @@ def weights(model: ModelDimensions, split: Split, quantization: Quantization) ->
         >>> round(weights(model_dimensions("Qwen/QwQ-32B"), Split(), "none").gib, 1)
         61.0
     """
-    layers = model.n_layer_parameters * WEIGHT_BYTES[quantization] / split.n_gpus
+    weight_bytes = FORMATS[quantization].weight_bytes
+    layers = model.n_layer_parameters * weight_bytes / split.n_gpus
     ends = model.n_embedding_parameters * 2.0
     head = 0.0 if model.tied else ends / split.tensor
     text = (
-        f"{_count(model.n_layer_parameters)} weights x {WEIGHT_BYTES[quantization]:.3g} bytes ({quantization})"
+        f"{_count(model.n_layer_parameters)} weights x {weight_bytes:.3g} bytes ({quantization})"
         f" / {split.n_gpus} GPUs, embedding and head in 16 bits"
     )
     return MemoryRow("", "weights", (layers + ends + head) / GIB, text)

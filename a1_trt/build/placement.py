@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.memory import Split
-from a1_trt.config import GpuRole, Pair
+from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
 from a1_trt.types import Role
 
+WIDTHS = (1, 2, 4, 8)
+"""GPUs that share each layer, where the pair does not say how many."""
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RolePlacement:
     """The GPUs of one role.
 
     Args:
         split: How a copy is spread.
-        replicas: The GPUs of each copy.
+        replicas: The GPUs of each copy, by index.
     """
 
     split: Split
@@ -30,7 +33,15 @@ class Place:
         return frozenset(gpu for replica in self.replicas for gpu in replica)
 
 
-Placement = dict[Role, Place]
+Placement = dict[Role, RolePlacement]
+
+
+def place(split: Split, start: int = 0, n_replicas: int = 1) -> RolePlacement:
+    """Copies on consecutive GPUs, from `start`."""
+    size = split.n_gpus
+    return RolePlacement(
+        split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas))
+    )
 
 
 def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> Iterator[Placement]:
@@ -42,56 +53,51 @@ def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> 
     Raises:
         ConfigError: What the pair says needs more GPUs than there are, or does not divide the model.
     """
-    drafts = list(_splits(pair, "draft", models, n_gpus))
-    targets = list(reversed(list(_splits(pair, "target", models, n_gpus))))
+    drafts = splits(pair, "draft", models["draft"], n_gpus)
+    targets = splits(pair, "target", models["target"], n_gpus)[::-1]
     n_draft, n_target = pair.draft.gpu.replicas, pair.target.gpu.replicas
-    for draft in drafts:
-        for target in targets:
-            if draft.n_gpus * n_draft + target.n_gpus * n_target <= n_gpus:
-                start = draft.n_gpus * n_draft
-                yield {"draft": _place(draft, n_draft, 0), "target": _place(target, n_target, start)}
-    for draft in drafts:
-        for target in targets:
-            if max(draft.n_gpus * n_draft, target.n_gpus * n_target) <= n_gpus:
-                yield {"draft": _place(draft, n_draft, 0), "target": _place(target, n_target, 0)}
+    for shared in (False, True):
+        for draft in drafts:
+            for target in targets:
+                start = 0 if shared else draft.n_gpus * n_draft
+                if max(draft.n_gpus * n_draft, start + target.n_gpus * n_target) <= n_gpus:
+                    yield {"draft": place(draft, 0, n_draft), "target": place(target, start, n_target)}
 
 
-def _place(split: Split, n_replicas: int, start: int) -> Place:
-    size = split.n_gpus
-    return Place(split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas)))
+def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[Split]:
+    """Ways to spread one copy of a role over at most `n_gpus`, the smallest first.
 
-
-def _splits(pair: Pair, role: Role, models: dict[Role, ModelDimensions], n_gpus: int) -> Iterator[Split]:
-    """Ways to spread one copy of a role, the smallest first."""
-    said, model = pair.role(role).gpu, models[role]
-    if said.pipeline_parallel > model.n_layers:
-        raise _wrong(pair, f"{role}.gpu.pipeline_parallel", said.pipeline_parallel, f"{model.n_layers} layers")
-    wanted = [said.tensor_parallel] if said.tensor_parallel else [1, 2, 4, 8]
-    found = [Split(n, said.pipeline_parallel) for n in wanted if _divides(n, model)]
-    if not found:
+    Raises:
+        ConfigError: There is none.
+    """
+    options = pair.role(role).gpu
+    if options.pipeline_parallel > model.n_layers:
+        raise _does_not_divide(
+            pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, f"{model.n_layers} layers"
+        )
+    widths = [options.tensor_parallel] if options.tensor_parallel else WIDTHS
+    dividing = [Split(width, options.pipeline_parallel) for width in widths if _divides(width, model)]
+    if not dividing:
         heads = f"{model.n_heads} heads, {model.n_kv_heads} of keys and values"
-        raise _wrong(pair, f"{role}.gpu.tensor_parallel", said.tensor_parallel or 1, heads)
-    fitting = [split for split in found if split.n_gpus * said.replicas <= n_gpus]
+        raise _does_not_divide(pair, f"{role}.gpu.tensor_parallel", options.tensor_parallel or 1, heads)
+    fitting = [split for split in dividing if split.n_gpus * options.replicas <= n_gpus]
     if not fitting:
+        smallest, copies = dividing[0], f", {options.replicas} replicas" if options.replicas > 1 else ""
         raise ConfigError(
-            f"the {role} needs {found[0].n_gpus * said.replicas} GPUs ({_said(said, found[0])}), there are {n_gpus}",
+            f"the {role} needs {smallest.n_gpus * options.replicas} GPUs ({smallest}{copies}), there are {n_gpus}",
             path=str(pair.path),
             field=f"{role}.gpu",
             remedy="give more GPUs, or lower tensor_parallel, pipeline_parallel or replicas",
         )
-    yield from fitting
+    return fitting
 
 
-def _divides(n: int, model: ModelDimensions) -> bool:
-    kv = model.n_kv_heads
-    return model.n_heads % n == 0 and (kv % n == 0 or n % kv == 0) and model.intermediate % n == 0
+def _divides(width: int, model: ModelDimensions) -> bool:
+    n_kv = model.n_kv_heads
+    return model.n_heads % width == 0 and (n_kv % width == 0 or width % n_kv == 0) and model.intermediate % width == 0
 
 
-def _said(said: GpuRole, split: Split) -> str:
-    return f"{split}" + (f", {said.replicas} replicas" if said.replicas > 1 else "")
-
-
-def _wrong(pair: Pair, field: str, value: int, what: str) -> ConfigError:
+def _does_not_divide(pair: Pair, field: str, value: int, what: str) -> ConfigError:
     return ConfigError(
         f"{field} is {value}, which does not divide a model with {what}",
         path=str(pair.path),

@@ -65,23 +65,25 @@ def runtime(pair: Pair, role: Role, fit: Fit, output: Path) -> dict[str, str]:
 
 def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> list[Step]:
     """Fetch, quantise where that is wanted, write the settings, warm up."""
-    source, found = checkpoint(pair, role, output)
+    source, planned = checkpoint(pair, role, output)
     weights = _weights(pair, role, model, fit, output)
     if weights != source:
         script = f"{examples()}/quantization/quantize.py"
         layout = ("--model_dir", str(source), "--output_dir", str(weights), "--dtype", "bfloat16")
         argv = ("python3", script, *layout, "--export_format", "hf", *quantize_flags(fit, role))
-        found.append(Step("quantize", role, weights, argv, (source,), explanation=f"to {fit.quantization[role]}"))
-    said = settings(pair, role, model, fit, output)
+        planned.append(Step("quantize", role, weights, argv, (source,), explanation=f"to {fit.quantization[role]}"))
+    arguments = settings(pair, role, model, fit, output)
     files = {
-        SETTINGS: json.dumps(said, indent=2) + "\n",
-        YAML: yaml.safe_dump({key: value for key, value in said.items() if key != "model"}, sort_keys=False),
+        SETTINGS: json.dumps(arguments, indent=2) + "\n",
+        YAML: yaml.safe_dump({key: value for key, value in arguments.items() if key != "model"}, sort_keys=False),
     }
-    found.append(Step("configure", role, output / role, inputs=(weights,), files=files, explanation="arguments of LLM"))
+    planned.append(
+        Step("configure", role, output / role, inputs=(weights,), files=files, explanation="arguments of LLM")
+    )
     report = output / "warm-up" / role
     scoring = ("--scoring", str(fit.sizes[role].scoring)) if role == "target" else ()
     warm_up = ("python3", "-m", "a1_trt.build.warmup", role, str(output / role / SETTINGS), str(report), *scoring)
-    found.append(
+    planned.append(
         Step(
             "warm-up",
             role,
@@ -92,7 +94,7 @@ def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path
             explanation="start it once, alone; a target has to pass its canary",
         )
     )
-    return found
+    return planned
 
 
 def _weights(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> Path:

@@ -8,14 +8,14 @@ from typing import Any
 from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, differences, in_range, read_json
 from a1_trt.build.memory import RESERVE
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError, ConfigError
 
 _MEMORY_SLACK_GIB = 1.0
 """How much less memory than the plan's the GPUs may have: drivers differ in what they report."""
 
 
-def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
+def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
     """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for.
 
     Returns:
@@ -67,16 +67,16 @@ def check_machine(plan: Plan, here: GpuSpec, version: str | None) -> str:
     return version
 
 
-def check_sources(plan: Plan) -> None:
+def check_sources(plan: BuildPlan) -> None:
     """Whether every checkpoint that is not fetched is there.
 
     Raises:
         ConfigError: One is not.
     """
-    made = {step.output for step in plan.steps}
+    outputs = {step.output for step in plan.steps}
     for step in plan.steps:
         for path in step.inputs:
-            if path not in made and not (path / "config.json").is_file():
+            if path not in outputs and not (path / "config.json").is_file():
                 raise ConfigError(
                     f"there is no checkpoint of the {step.role} at {path}",
                     path=str(path),
@@ -92,7 +92,7 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
         BuildError: It holds something else.
     """
     if output.exists() and not output.is_dir():
-        raise BuildError(f"{output} is no directory", field="output", remedy="choose another --output")
+        raise BuildError(f"{output} is not a directory", field="output", remedy="choose another --output")
     known = read_json(output / IDENTITY)
     if known is None:
         if output.is_dir() and any(path.name != ".lock" for path in output.iterdir()):
@@ -103,9 +103,9 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
         return
     differing = differences(known, who)
     if differing:
-        said = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
+        changes = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
         raise BuildError(
-            f"{output} was built for {said}",
+            f"{output} was built for {changes}",
             field=differing[0],
             remedy="choose another --output, or delete the directory: engines are never mixed",
         )

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from a1_trt.build import stamps
 from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.manifest import IDENTITY, MANIFEST, identity, make_manifest, read_json, write_json
-from a1_trt.build.plan import Plan
+from a1_trt.build.plan import BuildPlan
 from a1_trt.build.ready import check_directory, check_machine, check_sources
 from a1_trt.build.steps import Step
 from a1_trt.errors import BuildError
@@ -52,7 +52,7 @@ class Progress:
 
 
 def run(
-    plan: Plan, here: GpuSpec, version: str | None, listen: Callable[[Progress], None] = lambda _: None
+    plan: BuildPlan, here: GpuSpec, version: str | None, listen: Callable[[Progress], None] = lambda _: None
 ) -> dict[str, Any]:
     """Build the engines of a plan.
 
@@ -75,7 +75,7 @@ def run(
     check_directory(plan.output, who)
     try:
         plan.output.mkdir(parents=True, exist_ok=True)
-        with _alone(plan.output):
+        with _locked(plan.output):
             return _run(plan, version, who, listen)
     except OSError as error:
         raise BuildError(
@@ -85,7 +85,7 @@ def run(
         ) from None
 
 
-def _run(plan: Plan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
+def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     keys: list[dict[str, Any]] = []
     complete = read_json(plan.output / MANIFEST) if (plan.output / MANIFEST).is_file() else None
@@ -111,7 +111,7 @@ def _run(plan: Plan, version: str, who: dict[str, Any], listen: Callable[[Progre
     return manifest
 
 
-def _do(plan: Plan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
+def _do(plan: BuildPlan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     stamps.remove(plan.output, step)
     partial = step.output.with_name(f"{step.output.name}.partial")
@@ -126,7 +126,7 @@ def _do(plan: Plan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
             partial.mkdir()
             for name, text in step.files.items():
                 (partial / name).write_text(text, encoding="utf-8")
-        _check_made(step, partial, log)
+        _check_output(step, partial, log)
         shutil.rmtree(step.output, ignore_errors=True)
         partial.rename(step.output)
     finally:
@@ -137,7 +137,7 @@ def _do(plan: Plan, step: Step, log: Path, wanted: str) -> dict[str, Any]:
     return stamp
 
 
-def _command(plan: Plan, step: Step, partial: Path, log: Path) -> None:
+def _command(plan: BuildPlan, step: Step, partial: Path, log: Path) -> None:
     argv = [str(partial) if part == str(step.output) else part for part in step.argv]
     if argv[0] == "python3":  # the Python that has this package has TensorRT-LLM, too
         argv[0] = sys.executable
@@ -179,7 +179,6 @@ def _command(plan: Plan, step: Step, partial: Path, log: Path) -> None:
 
 
 def _environment(step: Step) -> dict[str, str]:
-    """The environment of a command, with only its own GPUs in sight."""
     if not step.gpus:
         return dict(os.environ)
     seen = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
@@ -198,13 +197,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _check_made(step: Step, partial: Path, log: Path) -> None:
+def _check_output(step: Step, partial: Path, log: Path) -> None:
     """A command may end well and leave nothing, or half an engine."""
-    made = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
-    missing = "anything" if not made else ""
-    if step.name == "build" and made:
-        missing = "config.json" if "config.json" not in made else ""
-        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in made) else "")
+    files = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
+    missing = "anything" if not files else ""
+    if step.name == "build" and files:
+        missing = "config.json" if "config.json" not in files else ""
+        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in files) else "")
     if missing:
         raise BuildError(
             f"{step.title} ended well without making {missing}",
@@ -219,12 +218,11 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines and not lines[-1].startswith("$ ") else "it said nothing"
+    return lines[-1][:300] if lines and not lines[-1].startswith("$ ") else "its log is empty"
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """One build at a time in a directory."""
+def _locked(output: Path) -> Iterator[None]:
     with (output / ".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -63,9 +63,9 @@ def derive(pair: Pair, role: Role, profile: Profile, models: dict[Role, ModelDim
     Raises:
         ConfigError: The context is too short for one turn, or the way to score does not exist in the profile.
     """
-    said, why = pair.role(role), {}
+    why: dict[str, str] = {}
     max_seq_len, why["max_seq_len"] = _max_seq_len(pair, role, models)
-    max_batch_size = said.max_in_flight
+    max_batch_size = pair.role(role).max_in_flight
     why["max_batch_size"] = f"{role}.max_in_flight = {max_batch_size}: the scheduler has no more calls in flight"
     if role == "target":
         budget = math.ceil(pair.conformal.alpha * pair.scheduler.n_samples)
@@ -85,16 +85,16 @@ def derive(pair: Pair, role: Role, profile: Profile, models: dict[Role, ModelDim
 
 def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) -> tuple[int, str]:
     limit = models[role].max_context_tokens
-    said = pair.role(role).max_context_tokens
-    if said is not None:
-        if said > limit:
+    chosen = pair.role(role).max_context_tokens
+    if chosen is not None:
+        if chosen > limit:
             raise ConfigError(
-                f"{role}.max_context_tokens is {said}, {models[role].name} was made for {limit}",
+                f"{role}.max_context_tokens is {chosen}, {models[role].name} was made for {limit}",
                 path=str(pair.path),
                 field=f"{role}.max_context_tokens",
                 remedy=f"choose at most {limit}, or leave the key out",
             )
-        return said, f"{role}.max_context_tokens"
+        return chosen, f"{role}.max_context_tokens"
     turn = max(pair.draft.sampling.segment_tokens, pair.target.sampling.segment_tokens)
     factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
     wanted = _rounded(PROMPT_TOKENS + pair.scheduler.max_turns * turn * factor, 256)
@@ -114,17 +114,17 @@ def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) ->
 
 
 def _scoring(pair: Pair, profile: Profile) -> Scoring:
-    said = pair.target.gpu.scoring
-    if said == "auto":
+    scoring = pair.target.gpu.scoring
+    if scoring == "auto":
         return SCORINGS[profile][0]
-    if said not in SCORINGS[profile]:
+    if scoring not in SCORINGS[profile]:
         raise ConfigError(
-            f"target.gpu.scoring is {said!r}, which the profile {profile} does not have",
+            f"target.gpu.scoring is {scoring!r}, which the profile {profile} does not have",
             path=str(pair.path),
             field="target.gpu.scoring",
             remedy=f"choose one of auto, {', '.join(SCORINGS[profile])}",
         )
-    return said
+    return scoring
 
 
 def _segment(pair: Pair, models: dict[Role, ModelDimensions]) -> int:

@@ -18,13 +18,13 @@ _HASHED_BYTES = 16 * 2**20
 
 def key(step: Step, identity: dict[str, Any]) -> str:
     """Identifies what a step would do: its command, its files, and the contents of the directories that it reads."""
-    said = {
+    document = {
         "identity": identity,
         "argv": step.argv,
         "files": step.files,
         "inputs": [listing(path, hashed=True) for path in step.inputs],
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def listing(directory: Path, *, hashed: bool) -> list[list[str]]:

@@ -62,12 +62,12 @@ def examples() -> str:
 
 def checkpoint(pair: Pair, role: Role, output: Path) -> tuple[Path, list[Step]]:
     """Where a role's checkpoint is, and the step that fetches it where it is a Hugging Face id."""
-    said = pair.role(role).model
-    directory = Path(said).expanduser()
+    model = pair.role(role).model
+    directory = Path(model).expanduser()
     if pair.path is not None and not directory.is_absolute():
         directory = pair.path.resolve().parent / directory
-    if directory.is_dir() or "/" not in said or said.startswith((".", "/", "~")):
+    if directory.is_dir() or "/" not in model or model.startswith((".", "/", "~")):
         return directory, []
     place = output / "checkpoints" / role
-    argv = ("hf", "download", said, "--local-dir", str(place))
-    return place, [Step("fetch", role, place, argv, keeps_partial=True, explanation=f"download {said}")]
+    argv = ("hf", "download", model, "--local-dir", str(place))
+    return place, [Step("fetch", role, place, argv, keeps_partial=True, explanation=f"download {model}")]

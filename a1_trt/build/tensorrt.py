@@ -79,14 +79,14 @@ def runtime(pair: Pair, role: Role, fit: Fit, output: Path) -> dict[str, str]:
 
 def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> list[Step]:
     """Fetch, convert or quantise, and compile."""
-    source, found = checkpoint(pair, role, output)
+    source, planned = checkpoint(pair, role, output)
     converted = output / "converted" / role
-    found.append(_conversion(pair, role, model, fit, source, converted))
+    planned.append(_conversion(pair, role, model, fit, source, converted))
     argv = ["trtllm-build", "--checkpoint_dir", str(converted), "--output_dir", str(output / role)]
     for flag, value in settings(pair, role, model, fit, output).items():
         argv += [flag] if value is True else [flag, str(value)]
-    found.append(Step("build", role, output / role, tuple(argv), (converted,), explanation="compile the engine"))
-    return found
+    planned.append(Step("build", role, output / role, tuple(argv), (converted,), explanation="compile the engine"))
+    return planned
 
 
 def _conversion(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, source: Path, output: Path) -> Step:

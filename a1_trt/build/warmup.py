@@ -35,10 +35,10 @@ async def warm_up(settings: dict[str, Any], role: Role, scoring: str | None) -> 
     try:
         loaded_s = time.monotonic()
         prompt = engine.tokenizer.encode(_PROMPT)
-        made = await engine.generate(prompt, max_tokens=_N_TOKENS, temperature=0.0, seed=0)
-        report = {"load_s": round(loaded_s - began_s, 1), "n_generated_tokens": len(made.token_ids)}
-        if role == "target" and made.token_ids:
-            report["n_scored_tokens"] = len(await engine.score(prompt, made.token_ids))
+        generation = await engine.generate(prompt, max_tokens=_N_TOKENS, temperature=0.0, seed=0)
+        report = {"load_s": round(loaded_s - began_s, 1), "n_generated_tokens": len(generation.token_ids)}
+        if role == "target" and generation.token_ids:
+            report["n_scored_tokens"] = len(await engine.score(prompt, generation.token_ids))
         return report
     finally:
         await engine.aclose()
@@ -51,18 +51,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("settings", type=Path)
     parser.add_argument("report", type=Path)
     parser.add_argument("--scoring")
-    said = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         try:
-            settings = json.loads(said.settings.read_text(encoding="utf-8"))
+            settings = json.loads(options.settings.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{said.settings} cannot be read ({error})", field="settings") from None
-        report = asyncio.run(warm_up(settings, said.role, said.scoring))
+            raise ConfigError(f"{options.settings} cannot be read ({error})", field="settings") from None
+        report = asyncio.run(warm_up(settings, options.role, options.scoring))
     except A1Error as error:
         sys.stderr.write(f"{error.to_wire()}\n")
         return error.exit_code
-    said.report.mkdir(parents=True, exist_ok=True)
-    (said.report / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    options.report.mkdir(parents=True, exist_ok=True)
+    (options.report / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -8,25 +8,50 @@ end; or lists of these in the order of "call_fields". Strategy, slots and plan s
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from a1_trt.benchmarks.strategies import STRATEGIES, CallRecord
 from a1_trt.errors import InvalidRequestError
-from a1_trt.files import read_document
+from a1_trt.files import first_mistake, read_document
 from a1_trt.simulate.fleet import ROLES
-from a1_trt.types import Role
+from a1_trt.types import CallKind, Role
 
 MAX_CALLS = 5_000_000
-_KINDS = ("draft", "score", "takeover")
-_NUMBERS = ("problem", "sample", "turn", "n_prompt_tokens", "n_new_tokens", "n_scored_tokens")
-_TIMES = ("wanted_s", "started_s", "ended_s")
 _BESIDE = ("strategy", "slots", "plan", "call_fields")
 _DEEPEST = 12
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Call(BaseModel):
+    """A call as it is recorded; what else stands beside these fields is not looked at."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    role: Role
+    kind: CallKind
+    problem: _Count
+    sample: _Count
+    turn: _Count
+    wanted_s: float
+    started_s: float
+    ended_s: float
+    n_prompt_tokens: _Count
+    n_new_tokens: _Count
+    n_scored_tokens: _Count
+    end: str = "done"
+
+    def record(self) -> CallRecord:
+        values = self.model_dump(exclude={"end"})
+        return CallRecord(**{**values, "ended_s": max(self.ended_s, self.started_s)})
+
+
+_CALLS = TypeAdapter(list[_Call])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +128,7 @@ def read_runs(path: Path) -> list[RecordedRun]:
     """
     runs: list[RecordedRun] = []
     for above, calls in _timelines(read_document(path, "run"), {}):
-        recorded = _calls(calls, above.get("call_fields"))
+        recorded = _calls(path, calls, above.get("call_fields"))
         if recorded:
             strategy = str(above.get("strategy") or "run")
             repeat = sum(run.strategy == strategy for run in runs)
@@ -148,67 +173,37 @@ def _is_open(above: Mapping[str, Any]) -> bool:
     return isinstance(plan, dict) and plan.get("rate_per_s") is not None
 
 
-def _calls(items: list[Any], names: Any) -> tuple[CallRecord, ...]:
-    good, cut = [], []
-    for given in items:
-        item = dict(zip(names, given, strict=False)) if isinstance(given, list) and isinstance(names, list) else given
-        call = _call(item)
-        if item.get("end", "done") == "done":
-            good.append(call)
-        elif call.duration_s > 0:
-            cut.append(call)
-    good += _completed(good, cut)
+def _calls(path: Path, items: list[Any], names: Any) -> tuple[CallRecord, ...]:
+    if isinstance(names, list):
+        names = [str(name) for name in names]
+        items = [dict(zip(names, item, strict=False)) if isinstance(item, list) else item for item in items]
+    try:
+        calls = _CALLS.validate_python(items)
+    except ValidationError as error:
+        message = f"a recorded call of {path} is not valid: {first_mistake(error)}"
+        raise InvalidRequestError(message, field="run", remedy="record the run again") from None
+    records = [(call.record(), call.end == "done") for call in calls]
+    good = [record for record, is_done in records if is_done]
+    good += _completed(good, [record for record, is_done in records if not is_done and record.duration_s > 0])
     return tuple(sorted(good, key=lambda call: (call.started_s, call.problem, call.sample, call.turn)))
 
 
 def _completed(good: Sequence[CallRecord], cut: Sequence[CallRecord]) -> list[CallRecord]:
     """Calls that were cut short, with what they had probably done: that is not in the record."""
-    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in _KINDS}
+    paces = {kind: _pace([call for call in good if call.kind == kind]) for kind in get_args(CallKind)}
     drafted = {(call.problem, call.sample, call.turn): call.n_new_tokens for call in good if call.kind == "draft"}
-    found = []
+    completed = []
     for call in cut:
         if call.kind == "score":
             n_scored = drafted.get((call.problem, call.sample, call.turn), 0)
             if n_scored:
-                found.append(replace(call, n_scored_tokens=n_scored))
+                completed.append(replace(call, n_scored_tokens=n_scored))
         elif paces[call.kind]:
-            found.append(replace(call, n_new_tokens=max(1, round(call.duration_s / paces[call.kind]))))
-    return found
+            completed.append(replace(call, n_new_tokens=max(1, round(call.duration_s / paces[call.kind]))))
+    return completed
 
 
 def _pace(calls: Sequence[CallRecord]) -> float:
     """Seconds of a generated token."""
     tokens = sum(call.n_new_tokens for call in calls)
     return sum(call.duration_s for call in calls) / tokens if tokens else 0.0
-
-
-def _call(item: Any) -> CallRecord:
-    try:
-        numbers: dict[str, Any] = {name: _whole(item[name]) for name in _NUMBERS}
-        times: dict[str, Any] = {name: _second(item[name]) for name in _TIMES}
-        times["ended_s"] = max(times["ended_s"], times["started_s"])
-        return CallRecord(role=_one_of(item["role"], ROLES), kind=_one_of(item["kind"], _KINDS), **numbers, **times)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRequestError(
-            f"a recorded call is not as it should be ({type(error).__name__}: {error})",
-            field="run",
-            remedy="record the run again",
-        ) from None
-
-
-def _one_of(value: Any, known: Iterable[str]) -> Any:
-    if value not in known:
-        raise ValueError(f"{value!r} is none of {', '.join(known)}")
-    return value
-
-
-def _second(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no time")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise ValueError(f"{value!r} is no count")
-    return value

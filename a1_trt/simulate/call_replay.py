@@ -39,15 +39,14 @@ class Replay:
         """Seconds in the engine of each recorded call, by its index."""
         self._chains: dict[tuple[int, ...], list[int]] = {}
         self._prompts: dict[tuple[Role, int], int] = {}
-        order: dict[int, float] = {}
+        self._arrived_s: dict[int, float] = {}
         for index, call in enumerate(run.calls):
             key: tuple[int, ...] = (call.problem,) if run.has_barrier else (call.problem, call.sample)
             self._chains.setdefault(key, []).append(index)
             prompt = self._prompts.get((call.role, call.problem), call.n_prompt_tokens)
             self._prompts[call.role, call.problem] = min(prompt, call.n_prompt_tokens)
-            order[call.problem] = min(order.get(call.problem, call.wanted_s), call.wanted_s)
-        self._waiting = sorted(order, key=lambda problem: (order[problem], problem))
-        self._arrived_s = order
+            self._arrived_s[call.problem] = min(self._arrived_s.get(call.problem, call.wanted_s), call.wanted_s)
+        self._waiting = sorted(self._arrived_s, key=lambda problem: (self._arrived_s[problem], problem))
         self._left: dict[int, int] = {}
         self._keys: dict[int, list[tuple[int, ...]]] = {}
         for key in self._chains:
@@ -103,19 +102,19 @@ class Replay:
             self._fleet.ask(self._fleet_call(index, over))
 
     def _fleet_call(self, index: int, over: Callable[[int, FleetCall], None]) -> FleetCall:
-        said = self._run.calls[index]
-        n_new = max(1, said.n_new_tokens) if said.kind != "score" else 0
+        record = self._run.calls[index]
+        n_new = max(1, record.n_new_tokens) if record.kind != "score" else 0
         return FleetCall(
-            said.role,
-            said.kind,
-            said.problem,
-            said.sample,
-            said.turn,
-            max(1, self._prompts[said.role, said.problem]),
-            max(1, said.n_prompt_tokens),
+            record.role,
+            record.kind,
+            record.problem,
+            record.sample,
+            record.turn,
+            max(1, self._prompts[record.role, record.problem]),
+            max(1, record.n_prompt_tokens),
             n_new=n_new,
-            steps=n_new + (0 < n_new < self._longest[said.kind]),
+            steps=n_new + (0 < n_new < self._longest[record.kind]),
             max_tokens=n_new + 1,
-            n_scored=max(1, said.n_scored_tokens) if said.kind == "score" else 0,
+            n_scored=max(1, record.n_scored_tokens) if record.kind == "score" else 0,
             on_end=lambda call: over(index, call),
         )

@@ -1,4 +1,4 @@
-"""What somebody wants simulated, checked and put together: the way from words to an `Outcome`."""
+"""A request for a simulation, checked and put together: from options to an `Outcome`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Request:
         assumptions: Changes of simulation.toml.
         speculation: For "token-speculative".
         engines: Engines with fitted constants, instead of a roofline.
-        coupling: Whether these share one processor.
+        coupled: Whether these share one processor.
     """
 
     pair: str
@@ -84,7 +84,7 @@ class Prepared:
         plans: Its engines.
         workload: Its samples.
         settings: How they are run.
-        layout: Where the models stand; None with fitted engines.
+        deployment: Where the models stand, and their sizes; None with fitted engines.
     """
 
     request: Request
@@ -92,7 +92,7 @@ class Prepared:
     plans: Mapping[Role, EnginePlan]
     workload: Workload
     settings: Settings
-    layout: Layout | None
+    deployment: Deployment | None
 
     def run(
         self, *, on_sample: Callable[[], object] | None = None, on_call: Callable[[FleetCall], None] | None = None
@@ -105,9 +105,12 @@ class Prepared:
 
         return simulate(self.plans, self.workload, self.settings, on_event=told, on_call=on_call)
 
+    def layout(self) -> dict[str, Any] | None:
+        """Where the models stand, for a report; None with fitted engines."""
+        return self.deployment.document() if self.deployment else None
+
     def document(self, outcome: Outcome) -> dict[str, Any]:
         """The figures with what they were made from."""
-        said = self.settings.parameters
         return {
             "pair": self.pair.name,
             "strategy": self.request.strategy,
@@ -115,9 +118,9 @@ class Prepared:
             "samples": self.workload.n_samples // max(1, len(self.workload.scripts)),
             "seed": self.request.seed,
             **outcome.document(),
-            "parameters": asdict(said),
+            "parameters": asdict(self.settings.parameters),
             "workload": {"name": self.workload.name, **self.workload.about},
-            "layout": self.layout.document() if self.layout else None,
+            "layout": self.layout(),
             "engines": {role: engine_document(self.plans[role]) for role in ROLES},
             "assumptions": asdict(Assumptions.stated(self.request.assumptions)),
         }
@@ -136,10 +139,10 @@ def prepare(request: Request) -> Prepared:
             field="strategy",
             remedy=f"choose from {', '.join(ALL_STRATEGIES)}",
         )
-    pair = open_pair(request.pair)
-    parameters = _parameters(request, pair)
+    pair, parameters = _opened(request)
     workload = _workload(request, parameters.n_samples)
-    plans, layout = _engines(request, pair)
+    deployment = _deployment(request, pair)
+    plans = request.engines or {} if deployment is None else deployment.plans()
     strategy = request.strategy
     if strategy == SPECULATIVE:
         strategy = "target-only"
@@ -156,13 +159,24 @@ def prepare(request: Request) -> Prepared:
         max_takeovers=pair.conformal.max_takeovers,
         controller=controller,
         controlled=pair.conformal.settings(parameters.n_samples),
-        coupling="shared" if request.coupled or (layout and layout.colocated) else "none",
+        coupling="shared" if request.coupled or (deployment and deployment.layout.colocated) else "none",
         first_scores=_first_scores(workload) if controller in ("published", "static") else (),
     )
-    return Prepared(request, pair, plans, workload, settings, layout)
+    return Prepared(request, pair, plans, workload, settings, deployment)
 
 
-def _parameters(request: Request, pair: Pair) -> Parameters:
+def requested_pair(request: Request) -> Pair:
+    """The pair with the request's turns and lengths in it: engines are sized for what they are asked.
+
+    Raises:
+        ConfigError: There is no such pair.
+        InvalidRequestError: A parameter is out of range.
+    """
+    return _opened(request)[0]
+
+
+def _opened(request: Request) -> tuple[Pair, Parameters]:
+    pair = open_pair(request.pair)
     given = {name: value for name, value in request.parameters.items() if value is not None}
     if request.n_samples is not None:
         given["n_samples"] = request.n_samples
@@ -171,7 +185,16 @@ def _parameters(request: Request, pair: Pair) -> Parameters:
     if replayed:
         # The published code scores every segment, those with an answer, too, and goes on from its end.
         given = {"verify_answers": True, "takeover_from": "end", **given}
-    return make_parameters(pair.parameters(), **given)
+    parameters = make_parameters(pair.parameters(), **given)
+    longest = {"draft": parameters.draft_tokens, "target": parameters.target_tokens}
+    roles: dict[str, Any] = {
+        role: pair.role(role).model_copy(
+            update={"sampling": pair.role(role).sampling.model_copy(update={"segment_tokens": longest[role]})}
+        )
+        for role in ROLES
+    }
+    scheduler = pair.scheduler.model_copy(update={"n_samples": parameters.n_samples, "max_turns": parameters.max_turns})
+    return pair.model_copy(update={**roles, "scheduler": scheduler}), parameters
 
 
 def _workload(request: Request, n_samples: int) -> Workload:
@@ -190,18 +213,13 @@ def _workload(request: Request, n_samples: int) -> Workload:
     return draw(n_problems or 32, n_samples, request.seed, request.lengths)
 
 
-def _engines(request: Request, pair: Pair) -> tuple[Mapping[Role, EnginePlan], Layout | None]:
+def _deployment(request: Request, pair: Pair) -> Deployment | None:
     if request.engines is not None:
-        return request.engines, None
-    if request.gpu is None and request.layout is None:
-        raise InvalidRequestError("no GPU is named", field="gpu", remedy="give --gpu NAMExN, such as H100x8")
-    assumed = Assumptions.stated(request.assumptions)
-    layout = request.layout or default_layout(pair, *parse_gpus(request.gpu or ""), assumed)
-    in_flight = dict(request.in_flight)
-    if request.strategy in STRATEGIES:
-        in_flight = {**STRATEGIES[request.strategy].max_in_flight, **in_flight}
-    deployment = Deployment(pair, layout, assumed, in_flight)
-    return {role: deployment.plan(role) for role in ROLES}, layout
+        return None
+    layout = request.layout or default_layout(pair, parse_gpus(request.gpu))
+    limits = STRATEGIES[request.strategy].max_in_flight if request.strategy in STRATEGIES else {}
+    in_flight = {**limits, **request.in_flight}
+    return Deployment.of(pair, layout, Assumptions.stated(request.assumptions), in_flight)
 
 
 def _first_scores(workload: Workload) -> list[float]:

@@ -5,13 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from a1_trt.errors import A1Error, InvalidRequestError
-from a1_trt.files import read_document
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from a1_trt.errors import InvalidRequestError
+from a1_trt.files import first_mistake, read_document
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
+
+_Cost = Annotated[float, Field(ge=0, lt=1e6)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Limits(_Strict):
+    max_sequences: _Count
+    max_num_batched_tokens: _Count
+    kv_blocks: _Count
+    block_tokens: _Count
+    max_context_tokens: _Count
+    prefix_reuse: bool
+    logits_tokens: _Count | None
+
+    def limits(self) -> EngineLimits:
+        return EngineLimits(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        self.limits()
+        return self
+
+
+class _Engines(_Strict):
+    costs: dict[str, _Cost]
+    limits: _Limits
+    engines: int = Field(ge=1, le=100_000)
+    max_in_flight: _Count
+    call_s: _Cost
+
+    @field_validator("costs")
+    @classmethod
+    def _are_known(cls, costs: dict[str, float]) -> dict[str, float]:
+        unknown = costs.keys() - {field.name for field in fields(EngineCosts)}
+        if unknown:
+            raise ValueError(f"an iteration has no {', '.join(sorted(unknown))}")
+        return costs
+
+    def plan(self) -> EnginePlan:
+        costs, limits = EngineCosts(**self.costs), self.limits.limits()
+        return EnginePlan(costs, limits, self.engines, self.max_in_flight, self.call_s)
+
+
+class _EnginesDocument(_Strict):
+    shared_processor: bool
+    draft: _Engines
+    target: _Engines
 
 
 def engine_document(plan: EnginePlan) -> dict[str, Any]:
@@ -31,36 +84,20 @@ def engines_document(plans: Mapping[Role, EnginePlan], shared: bool) -> dict[str
 
 
 def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
-    """Engines that `fit` wrote, and whether they share one processor.
+    """Engines that `fit` wrote, alone or in its whole result, and whether they share one processor.
 
     Raises:
-        InvalidRequestError: The file holds none.
+        InvalidRequestError: The file cannot be read, or a value in it is missing, unknown or out of range.
     """
     document = read_document(path, "engines")
     if isinstance(document, dict) and isinstance(document.get("engines"), dict):
         document = document["engines"]
     try:
-        plans: dict[Role, EnginePlan] = {}
-        for role in ROLES:
-            said = document[role]
-            costs = EngineCosts(**{name: _cost(value) for name, value in said["costs"].items()})
-            limits = EngineLimits(**{field.name: said["limits"][field.name] for field in fields(EngineLimits)})
-            plans[role] = EnginePlan(
-                costs, limits, int(said["engines"]), int(said["max_in_flight"]), _cost(said["call_s"])
-            )
-        return plans, bool(document["shared_processor"])
-    except A1Error:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        engines = _EnginesDocument.model_validate(document)
+    except ValidationError as error:
         raise InvalidRequestError(
-            f"{path} holds no engines ({type(error).__name__}: {error})",
+            f"{path} holds no engines: {first_mistake(error)}",
             field="engines",
             remedy="write them with 'a1-trt simulate fit RUN.json --output FILE'",
         ) from None
-
-
-def _cost(value: Any) -> float:
-    cost = float(value)
-    if not 0 <= cost < 1e6:
-        raise ValueError(f"{value!r} is no cost")
-    return cost
+    return {"draft": engines.draft.plan(), "target": engines.target.plan()}, engines.shared_processor

@@ -8,16 +8,16 @@ simulated over recorded:
     the makespan of every run, with weight 8, and mean durations, with weight 1, of halves of the calls of each kind:
     the shorter and the longer ones, and those that found few and many others in flight
 
-by the search of `least_squares.py` over the logarithms of the constants. Large residuals count linearly instead
-of squared (pseudo-Huber loss), so that a run which something else on the machine has disturbed does not bend the
-others; a weak pull to the starting values keeps constants at bay which the runs say nothing about.
+by the search of `least_squares.py` over the logarithms of the constants. Large residuals count linearly instead of
+squared, so that a run which something else on the machine has disturbed does not bend the others; a weak pull to the
+starting values keeps constants at bay which the runs say nothing about.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations, count
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.call_log import RecordedRun
 from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.fleet import ROLES
-from a1_trt.simulate.least_squares import Vector, descended, most_evaluations, polished
+from a1_trt.simulate.least_squares import Vector, minimum, most_evaluations
 from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
 from a1_trt.types import Role
 
@@ -34,8 +34,6 @@ MAX_TRAINING_CALLS = 8_000
 _PULL = 0.005
 _SHARES = (0.5, 0.2)
 """Where the searches start: the share of a call's time that is its iterations' rather than its tokens'."""
-_ROBUST = 0.1
-"""Residuals above this, a tenth, count linearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +43,37 @@ class _Model:
     roles: tuple[Role, ...]
     shared: bool
 
+    @property
+    def n_constants(self) -> int:
+        return (5 if self.shared else 4) * len(self.roles)
+
     def pack(self, constants: Mapping[Role, Constants]) -> Vector:
         values: list[float] = []
         for role in self.roles:
-            said = constants[role]
-            each = (said.overhead_s, said.decode_s, said.prefill_s, max(said.call_s, 1e-6))
-            values += [math.log(value) for value in each]
-            values += [math.log(max(said.slowdown - 1, 1e-3))] if self.shared else []
-        return np.array(values)
+            role_constants = constants[role]
+            values += [role_constants.overhead_s, role_constants.decode_s, role_constants.prefill_s]
+            values += [max(role_constants.call_s, 1e-6)]
+            values += [max(role_constants.slowdown - 1, 1e-3)] if self.shared else []
+        return np.log(values)
 
     def unpack(self, vector: Vector) -> dict[Role, Constants]:
-        n, found = 5 if self.shared else 4, {}
-        for index, role in enumerate(self.roles):
-            values = [math.exp(max(-40.0, min(5.0, value))) for value in vector[n * index : n * (index + 1)]]
-            overhead_s, decode_s, prefill_s, call_s = *values[:3], min(values[3], LONGEST_CALL_S)
-            slowdown = 1 + values[4] if self.shared else 1.0
-            found[role] = Constants(overhead_s, decode_s, prefill_s, call_s, slowdown)
-        return found
+        constants = {}
+        for role, logarithms in zip(self.roles, np.split(vector, len(self.roles)), strict=True):
+            overhead_s, decode_s, prefill_s, call_s, *extra = np.exp(np.clip(logarithms, -40.0, 5.0)).tolist()
+            slowdown = 1 + sum(extra)
+            constants[role] = Constants(overhead_s, decode_s, prefill_s, min(call_s, LONGEST_CALL_S), slowdown)
+        return constants
 
     @property
     def coupling(self) -> Literal["none", "shared"]:
         return "shared" if self.shared else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    loss: float
+    model: _Model
+    constants: dict[Role, Constants]
 
 
 def fit_runs(
@@ -95,34 +103,38 @@ def fit_runs(
     """
     seen, unseen = _divided(runs, holdout)
     training = _trimmed(seen)
-    options = [shared] if shared is not None else [False, True]
     roles = tuple(role for role in ROLES if any(call.role == role for run in training for call in run.calls))
-    n_evaluations = len(_SHARES) * most_evaluations(5 * len(roles))
-    n_most, n_done = len(options) * n_evaluations * len(training), 0
+    models = [_Model(roles, option) for option in ([False, True] if shared is None else [shared])]
+    n_most = len(training) * len(_SHARES) * sum(most_evaluations(model.n_constants) for model in models)
+    numbers = count(1)
 
-    def count() -> None:
-        nonlocal n_done
-        n_done += 1
+    def step() -> None:
+        n_done = next(numbers)
         if on_step:
             on_step(n_done, n_most)
 
-    parity = None if unseen else 0
-    fits = [_fit(training, _Model(roles, option), count, parity) for option in options]
-    loss, model, constants = min(fits, key=lambda item: item[0])
+    fits = [_fit(training, model, step, parity=None if unseen else 0) for model in models]
     if on_step:
         on_step(n_most, n_most)
-    documents = [predict(run, constants, model.coupling).document(held_out=run in unseen) for run in [*seen, *unseen]]
+    return _document(min(fits, key=lambda fitted: fitted.loss), seen, unseen, sum(len(run.calls) for run in training))
+
+
+def _document(
+    fitted: _Fitted, seen: Sequence[RecordedRun], unseen: Sequence[RecordedRun], n_training_calls: int
+) -> dict[str, Any]:
+    runs, model, constants = [*seen, *unseen], fitted.model, fitted.constants
+    documents = [predict(run, constants, model.coupling).document(held_out=run in unseen) for run in runs]
     in_flight: dict[Role, int] = {role: max(run.in_flight(role) for run in runs) for role in ROLES}
     ratios = _ratios(documents, [run.strategy for run in unseen])
     return {
         "recorded_spread": _spread(runs),
         "engines": engines_document(plans_of(constants, in_flight), model.shared),
-        "constants": {role: asdict(said) for role, said in constants.items()},
+        "constants": {role: asdict(role_constants) for role, role_constants in constants.items()},
         "shared_processor": model.shared,
-        "loss": loss,
-        "n_training_calls": sum(len(run.calls) for run in training),
+        "loss": fitted.loss,
+        "n_training_calls": n_training_calls,
         "runs": documents,
-        "calls": [] if unseen else [_held_out_calls(run, constants, model) for run in seen],
+        "calls": [] if unseen else [_held_out_calls(run, fitted) for run in seen],
         "ratios": ratios,
         "largest_error": {
             "makespan_seen": _largest(documents, held_out=False),
@@ -132,14 +144,14 @@ def fit_runs(
     }
 
 
-def _held_out_calls(run: RecordedRun, constants: Mapping[Role, Constants], model: _Model) -> dict[str, Any]:
+def _held_out_calls(run: RecordedRun, fitted: _Fitted) -> dict[str, Any]:
     """Mean durations of the calls of those problems that the fit did not look at."""
-    said = predict(run, constants, model.coupling, parity=1).document(held_out=True)
+    prediction = predict(run, fitted.constants, fitted.model.coupling, parity=1)
     return {
         "strategy": run.strategy,
         "repeat": run.repeat,
         "held_out": "calls of odd problems",
-        "call_s": said["call_s"],
+        "call_s": prediction.document(held_out=True)["call_s"],
     }
 
 
@@ -162,52 +174,37 @@ def _trimmed(seen: Sequence[RecordedRun]) -> list[RecordedRun]:
     chosen: list[RecordedRun] = []
     n_calls = 0
     for run in sorted(seen, key=lambda run: (run.repeat, run.strategy)):
-        new = run.strategy not in {each.strategy for each in chosen}
+        new = run.strategy not in {other.strategy for other in chosen}
         if new or n_calls + len(run.calls) <= MAX_TRAINING_CALLS:
             chosen.append(run)
             n_calls += len(run.calls)
     return chosen
 
 
-def _fit(
-    runs: Sequence[RecordedRun], model: _Model, count: Callable[[], None], parity: int | None
-) -> tuple[float, _Model, dict[Role, Constants]]:
-    start = model.pack(_first_guess(runs, model.roles, _SHARES[0]))
+def _fit(runs: Sequence[RecordedRun], model: _Model, step: Callable[[], None], parity: int | None) -> _Fitted:
+    starts = [model.pack(_first_guess(runs, model.roles, share)) for share in _SHARES]
 
     def residuals(vector: Vector) -> Vector:
         values: list[float] = []
         for run in runs:
             values += predict(run, model.unpack(vector), model.coupling, parity=parity).residuals()
-            count()
-        pull: Vector = _PULL * (vector - start)
-        return np.concatenate([_robust(np.array(values)), pull])
+            step()
+        return np.array([*values, *_PULL * (vector - starts[0])])
 
-    found = []
-    for share in _SHARES:
-        at = polished(descended(model.pack(_first_guess(runs, model.roles, share)), residuals), residuals)
-        now = residuals(at)
-        found.append((float(now @ now), at))
-    loss, best = min(found, key=lambda item: item[0])
-    return loss, model, model.unpack(best)
-
-
-def _robust(residuals: Vector) -> Vector:
-    """Values whose squares are the pseudo-Huber loss of the residuals."""
-    loss = 2 * _ROBUST**2 * (np.sqrt(1 + (residuals / _ROBUST) ** 2) - 1)
-    robust: Vector = np.sign(residuals) * np.sqrt(loss)
-    return robust
+    loss, best = min((minimum(start, residuals) for start in starts), key=lambda result: result[0])
+    return _Fitted(loss, model, model.unpack(best))
 
 
 def _first_guess(runs: Sequence[RecordedRun], roles: Sequence[Role], share: float) -> dict[Role, Constants]:
     """A share of the pace of a role's calls for the iteration, the rest for its tokens."""
-    found = {}
+    guesses = {}
     for role in roles:
         calls = [call for run in runs for call in run.calls if call.role == role]
         steps = sum(max(1, call.n_new_tokens) for call in calls)
         pace_s = max(1e-7, sum(call.duration_s for call in calls) / steps)
         crowd = max(1, sum(run.in_flight(role) for run in runs) // len(runs))
-        found[role] = Constants(share * pace_s, (1 - share) * pace_s / crowd, pace_s / 8 / crowd, 1e-3, 1.5)
-    return found
+        guesses[role] = Constants(share * pace_s, (1 - share) * pace_s / crowd, pace_s / 8 / crowd, 1e-3, 1.5)
+    return guesses
 
 
 def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> list[dict[str, Any]]:
@@ -218,28 +215,27 @@ def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> 
         chosen = [item for item in chosen if item["held_out"]] or chosen
         sums = [sum(item["makespan_s"][key] for item in chosen) / len(chosen) for key in ("recorded", "simulated")]
         means[name] = (sums[0], sums[1])
-    names, found = list(means), []
-    for index, one in enumerate(names):
-        for other in names[index + 1 :]:
-            recorded, simulated = means[one][0] / means[other][0], means[one][1] / means[other][1]
-            found.append(
-                {
-                    "strategies": [one, other],
-                    "recorded": recorded,
-                    "simulated": simulated,
-                    "error": simulated / recorded - 1,
-                    "held_out": one in held_out or other in held_out,
-                }
-            )
-    return found
+    ratios = []
+    for one, other in combinations(means, 2):
+        recorded, simulated = means[one][0] / means[other][0], means[one][1] / means[other][1]
+        ratios.append(
+            {
+                "strategies": [one, other],
+                "recorded": recorded,
+                "simulated": simulated,
+                "error": simulated / recorded - 1,
+                "held_out": one in held_out or other in held_out,
+            }
+        )
+    return ratios
 
 
 def _spread(runs: Sequence[RecordedRun]) -> dict[str, float]:
     """Largest over smallest recorded makespan of each strategy: no prediction is better than the machine's own."""
-    found: dict[str, list[float]] = {}
+    makespans: dict[str, list[float]] = {}
     for run in runs:
-        found.setdefault(run.strategy, []).append(run.makespan_s)
-    return {name: max(values) / min(values) for name, values in found.items() if len(values) > 1}
+        makespans.setdefault(run.strategy, []).append(run.makespan_s)
+    return {name: max(values) / min(values) for name, values in makespans.items() if len(values) > 1}
 
 
 def _largest(documents: Sequence[Mapping[str, Any]], *, held_out: bool) -> float | None:

@@ -1,25 +1,28 @@
-"""Where a pair's models stand: how many GPUs of a kind each role has, and how its engines are cut out of them."""
+"""Where a pair's models stand: how many GPUs of a kind each role has, and how its engines are cut out of them.
+
+Whether models fit, how their weights are quantised and what their KV caches hold is what `a1-trt engine plan` says:
+every size is `a1_trt.build.fit`'s.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, known_models, model_dimensions
+from a1_trt.build.fit import Fit, Sizing
+from a1_trt.build.hardware import Gpu, GpuSpec, known_models
+from a1_trt.build.memory import Split
+from a1_trt.build.placement import Placement, place, splits
+from a1_trt.build.sizes import TOKENS_PER_BLOCK
 from a1_trt.config import Pair, load_pair, make_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.locations import find_model
-from a1_trt.simulate.engine_model.costs import EngineCosts
-from a1_trt.simulate.engine_model.roofline import Assumptions, Placement, engine_costs, engine_limits
+from a1_trt.simulate.engine_model.costs import EngineLimits
+from a1_trt.simulate.engine_model.roofline import Assumptions, PlacedModel, engine_costs
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
 
 MAX_GPUS = 100_000
-_MANY = re.compile(
-    r"\s*(?:(?P<before>\d+)\s*[x*]\s*)?(?P<name>[A-Za-z][A-Za-z0-9._-]*?)\s*(?:[x*]\s*(?P<after>\d+))?\s*"
-)
-_PARALLEL = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +31,21 @@ class RoleLayout:
 
     Args:
         n_engines: Engines; calls are spread over them, a chain stays with one.
-        tensor_parallel: GPUs of each.
+        split: How each is spread over GPUs.
     """
 
     n_engines: int
-    tensor_parallel: int
+    split: Split
 
     @property
     def n_gpus(self) -> int:
         """GPUs of the role."""
-        return self.n_engines * self.tensor_parallel
+        return self.n_engines * self.split.n_gpus
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A deployment.
+    """Engines of both roles on GPUs of one kind.
 
     Args:
         gpu: The kind of GPU.
@@ -65,37 +68,26 @@ class Layout:
         """One role's engines."""
         return self.draft if role == "draft" else self.target
 
-    def document(self) -> dict[str, object]:
-        """The layout for a report.
-
-        Example:
-            >>> Layout(known_gpus()["l4-24g"], RoleLayout(1, 1), RoleLayout(2, 2)).document()["gpus"]
-            5
-        """
-        roles: dict[str, object] = {
-            role: {"engines": self.role(role).n_engines, "tensor_parallel": self.role(role).tensor_parallel}
-            for role in ROLES
-        }
-        return {"gpu": self.gpu.name, "gpus": self.n_gpus, **roles, "colocated": self.colocated}
+    def placement(self) -> Placement:
+        """One engine of each role: engines are alike, so that these show what each holds."""
+        start = 0 if self.colocated else self.draft.split.n_gpus
+        return {"draft": place(self.draft.split), "target": place(self.target.split, start)}
 
 
-def parse_gpus(text: str) -> tuple[Gpu, int]:
-    """Read "H100x8", "8 x h100-80g" or "L4": the largest GPU of a name that several share.
+def parse_gpus(text: str | None) -> GpuSpec:
+    """Read "H100x8", "8 x h100-80g" or "L4"; a simulation may name more of them than one machine has.
 
     Raises:
         ConfigError: There is no such GPU, or no such number of them.
+        InvalidRequestError: There is no text.
 
     Example:
-        >>> gpu, count = parse_gpus("H100x8")
-        >>> gpu.name, count
-        ('h100-80g', 8)
+        >>> str(parse_gpus("H100x8"))
+        '8 x h100-80g'
     """
-    found = _MANY.fullmatch(text[:200])
-    counts = [int(number[:9]) for number in (found["before"], found["after"]) if number] if found else []
-    if found is None or len(counts) > 1 or not 1 <= (counts or [1])[0] <= MAX_GPUS:
-        raise ConfigError(f"{text[:60]!r} is no number of GPUs", field="gpu", remedy="write NAMExN, such as H100x8")
-    # Only the number may be larger here than on one machine.
-    return GpuSpec.parse(found["name"].lower()).gpu, (counts or [1])[0]
+    if text is None:
+        raise InvalidRequestError("no GPU is named", field="gpu", remedy="give --gpu NAMExN, such as H100x8")
+    return GpuSpec.parse(text, most=MAX_GPUS)
 
 
 def open_pair(text: str) -> Pair:
@@ -112,22 +104,84 @@ def open_pair(text: str) -> Pair:
     if not plus or not {draft, target} <= known_models().keys():
         return load_pair(text)
     roles = {
-        role: {"model": model, "engine": "simulated", "prompt": "chat"}
+        role: {"model": model, "engine": "tensorrt_llm", "prompt": "chat"}
         for role, model in (("draft", draft), ("target", target))
     }
     return make_pair({"name": f"{draft.split('/')[-1]}-{target.split('/')[-1]}", **roles})
 
 
-def dimensions(pair: Pair, role: Role) -> ModelDimensions:
-    """The shape of a role's model.
+def sizing_of(pair: Pair, gpu: Gpu) -> Sizing:
+    """The pair on this kind of GPU; compiled engines only where the way of scoring needs them.
 
     Raises:
-        ConfigError: It is not known.
+        ConfigError: A model is not known, or its context too short.
     """
-    model = pair.role(role).model
-    if model in known_models():
-        return known_models()[model]
-    return model_dimensions(model, find_model(model, pair.path, f"{role}.model"))
+    return Sizing.of(pair, "tensorrt" if pair.target.gpu.scoring == "external_draft" else "pytorch", gpu)
+
+
+def default_layout(pair: Pair, gpus: GpuSpec) -> Layout:
+    """A third of the GPUs for the draft, as the published code has it, the others for the target.
+
+    Engines are as small as they can be without more quantisation than the GPUs need. Where the roles have to share
+    GPUs, the layout is that of `a1-trt engine plan`.
+
+    Raises:
+        ConfigError: The models do not fit.
+    """
+    sizing = sizing_of(pair, gpus.gpu)
+    fit = sizing.best(gpus.count)
+    if not fit.fits:
+        raise _does_not_fit(pair, f"{gpus}", fit, "; or it ".join(sizing.remedies(gpus.count)))
+    draft, target = (fit.placement[role].split for role in ROLES)
+    draft_copies, target_copies = (pair.role(role).gpu.replicas for role in ROLES)
+    if fit.is_shared:
+        roles = RoleLayout(draft_copies, draft), RoleLayout(target_copies, target)
+        return Layout(gpus.gpu, *roles, colocated=True)
+    target = next(
+        split
+        for split in splits(pair, "target", sizing.models["target"], gpus.count)
+        if sizing.fit({"draft": place(draft), "target": place(split, draft.n_gpus)}, fit.quantization).fits
+    )
+    n_draft_gpus = max(draft_copies * draft.n_gpus, gpus.count // 3)
+    n_target = max(target_copies, (gpus.count - n_draft_gpus) // target.n_gpus)
+    n_draft = max(draft_copies, (gpus.count - n_target * target.n_gpus) // draft.n_gpus)
+    return Layout(gpus.gpu, RoleLayout(n_draft, draft), RoleLayout(n_target, target))
+
+
+def divided_layout(pair: Pair, gpu: Gpu, n_draft: int, n_target: int) -> Layout:
+    """So many GPUs for the draft and so many for the target, with the smallest engines that fill them.
+
+    Raises:
+        ConfigError: A model is not known, or cannot be spread as the pair says.
+        InvalidRequestError: The models do not fit, or leave GPUs over.
+    """
+    sizing = sizing_of(pair, gpu)
+    drafts = [split for split in splits(pair, "draft", sizing.models["draft"], n_draft) if n_draft % split.n_gpus == 0]
+    targets = splits(pair, "target", sizing.models["target"], n_target)
+    candidates: list[Placement] = [
+        {"draft": place(draft), "target": place(target, draft.n_gpus)}
+        for target in targets
+        if n_target % target.n_gpus == 0
+        for draft in drafts
+    ]
+    fit = sizing.first(candidates) if candidates else None
+    if fit is None or not fit.fits:
+        reason = f"{fit.short_gib:.1f} GiB are missing on the fullest GPU" if fit else "it leaves GPUs over"
+        raise InvalidRequestError(
+            f"{pair.name} does not fit {n_draft} and {n_target} x {gpu.name}: {reason}",
+            field="split",
+            remedy="choose another split, or set tensor_parallel in the pair file",
+        )
+    draft, target = (fit.placement[role].split for role in ROLES)
+    return Layout(gpu, RoleLayout(n_draft // draft.n_gpus, draft), RoleLayout(n_target // target.n_gpus, target))
+
+
+def _does_not_fit(pair: Pair, where: str, fit: Fit, remedy: str = "") -> ConfigError:
+    return ConfigError(
+        f"{pair.name} does not fit {where}: {fit.short_gib:.1f} GiB are missing on the fullest GPU",
+        field="gpu",
+        remedy=remedy or "take more or larger GPUs, a larger tensor_parallel or a quantization",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,93 +189,79 @@ class Deployment:
     """A pair on a layout, ready to be simulated.
 
     Args:
-        pair: The pair.
         layout: Where its models stand.
+        sizing: The pair on this kind of GPU.
+        fit: What an engine of each role holds.
         assumed: What the data sheets do not say.
         in_flight: Most calls in flight of one engine; as the pair has it when not given.
     """
 
-    pair: Pair
     layout: Layout
-    assumed: Assumptions = field(default_factory=Assumptions.stated)
+    sizing: Sizing
+    fit: Fit
+    assumed: Assumptions
     in_flight: Mapping[Role, int] = field(default_factory=dict)
 
-    def placement(self, role: Role) -> Placement:
-        """A role's model on one of its engines' GPUs."""
-        said, shape = self.pair.role(role).gpu, dimensions(self.pair, role)
-        return Placement(
-            shape,
-            self.layout.gpu,
-            self.layout.role(role).tensor_parallel,
-            quantization=_quantization(said.quantization, shape),
-            kv_cache_dtype=said.kv_cache_dtype,
-            memory_share=self._memory_share(role),
-            keeps_logits=role == "target" and said.scoring == "context_logits",
-        )
-
-    def plan(self, role: Role) -> EnginePlan:
-        """A role's engines for the fleet.
+    @classmethod
+    def of(
+        cls, pair: Pair, layout: Layout, assumed: Assumptions, in_flight: Mapping[Role, int] | None = None
+    ) -> Deployment:
+        """Size a layout, with as little quantisation as it takes.
 
         Raises:
-            ConfigError: The model does not fit.
+            ConfigError: The models do not fit it.
         """
-        placement, layout, said = self.placement(role), self.layout.role(role), self.pair.role(role)
-        costs: EngineCosts = engine_costs(placement, self.assumed)
+        sizing = sizing_of(pair, layout.gpu)
+        fit = sizing.first([layout.placement()])
+        if not fit.fits:
+            raise _does_not_fit(pair, f"{layout.n_gpus} x {layout.gpu.name} in this layout", fit)
+        return cls(layout, sizing, fit, assumed, in_flight or {})
+
+    def document(self) -> dict[str, Any]:
+        """The layout for a report."""
+        roles: dict[str, Any] = {
+            role: {
+                "engines": self.layout.role(role).n_engines,
+                "tensor_parallel": self.layout.role(role).split.tensor,
+                "pipeline_parallel": self.layout.role(role).split.pipeline,
+                "quantization": self.fit.quantization[role],
+            }
+            for role in ROLES
+        }
+        layout = self.layout
+        return {"gpu": layout.gpu.name, "gpus": layout.n_gpus, **roles, "colocated": layout.colocated}
+
+    def plans(self) -> dict[Role, EnginePlan]:
+        """Each role's engines for the fleet."""
+        return {role: self._plan(role) for role in ROLES}
+
+    def _plan(self, role: Role) -> EnginePlan:
+        config, role_layout = self.sizing.pair.role(role), self.layout.role(role)
+        placed = PlacedModel(
+            self.sizing.models[role],
+            self.layout.gpu,
+            role_layout.split.tensor,
+            self.fit.quantization[role],
+            config.gpu.kv_cache_dtype,
+        )
+        costs = engine_costs(placed, self.assumed)
         if self.layout.colocated:
             costs = replace(costs, shared_slowdown=self.assumed.colocated_slowdown)
-        limits = engine_limits(placement, self.assumed, said.max_context_tokens)
-        in_flight = self.in_flight.get(role, said.max_in_flight)
-        return EnginePlan(costs, limits, layout.n_engines, in_flight * layout.n_engines)
-
-    def _memory_share(self, role: Role) -> float:
-        """Colocated models get what their weights take of both, so that each has KV cache in proportion."""
-        if not self.layout.colocated:
-            return 1.0
-        sizes = {each: float(dimensions(self.pair, each).n_parameters) for each in ROLES}
-        return max(0.1, min(0.9, sizes[role] / sum(sizes.values())))
-
-
-def _quantization(said: str, shape: ModelDimensions) -> str:
-    if said not in ("none", "auto"):
-        return said
-    named = (shape.quantization or "none").lower()
-    for kind in ("nvfp4", "fp8"):
-        if kind in named:
-            return kind
-    return "int4_awq" if "awq" in named or "w4a16" in named else "none"
-
-
-def smallest_parallel(pair: Pair, role: Role, gpu: Gpu, assumed: Assumptions) -> int:
-    """The fewest GPUs, a power of two, on which a role's model leaves as much room as it takes itself.
-
-    Raises:
-        ConfigError: Sixteen are not enough.
-    """
-    said, shape = pair.role(role).gpu, dimensions(pair, role)
-    weights = Placement(shape, gpu, quantization=_quantization(said.quantization, shape)).weight_bytes
-    for count in _PARALLEL:
-        if shape.n_kv_heads % min(count, shape.n_kv_heads) == 0 and 1.6 * weights <= count * gpu.memory_gib * 2**30:
-            return count
-    raise ConfigError(f"{shape.name} does not fit {_PARALLEL[-1]} x {gpu.name}", field="gpu", remedy="take larger GPUs")
-
-
-def default_layout(pair: Pair, gpu: Gpu, n_gpus: int, assumed: Assumptions) -> Layout:
-    """A third of the GPUs for the draft, as the published code has it, the others for the target; one GPU for both.
-
-    Raises:
-        ConfigError: The models do not fit.
-    """
-    widths = {role: pair.role(role).gpu.tensor_parallel for role in ROLES}
-    draft = widths["draft"] or smallest_parallel(pair, "draft", gpu, assumed)
-    target = widths["target"] or smallest_parallel(pair, "target", gpu, assumed)
-    if n_gpus == 1:
-        return Layout(gpu, RoleLayout(1, 1), RoleLayout(1, 1), colocated=True)
-    if draft + target > n_gpus:
-        raise InvalidRequestError(
-            f"{n_gpus} x {gpu.name} are not enough: the draft needs {draft} and the target {target}",
-            field="gpu",
-            remedy=f"take at least {draft + target}",
+        in_flight = self.in_flight.get(role, config.max_in_flight)
+        return EnginePlan(
+            costs, self._limits(role, in_flight), role_layout.n_engines, in_flight * role_layout.n_engines
         )
-    n_target = max(1, (n_gpus - max(draft, n_gpus // 3)) // target)
-    n_draft = max(1, (n_gpus - n_target * target) // draft)
-    return Layout(gpu, RoleLayout(n_draft, draft), RoleLayout(n_target, target))
+
+    def _limits(self, role: Role, in_flight: int) -> EngineLimits:
+        sizes = self.fit.sizes[role]
+        # More calls in flight than the pair has were not planned for; the batch takes what an engine usually takes.
+        max_sequences = max(sizes.max_batch_size, min(in_flight, self.assumed.max_sequences))
+        scored_tokens = self.fit.max_scoring_requests * sizes.max_seq_len
+        return EngineLimits(
+            max_sequences=max_sequences,
+            max_num_batched_tokens=max(sizes.max_num_tokens, max_sequences),
+            kv_blocks=self.fit.kv_tokens[role] // TOKENS_PER_BLOCK,
+            block_tokens=TOKENS_PER_BLOCK,
+            max_context_tokens=sizes.max_seq_len,
+            logits_tokens=scored_tokens if sizes.scoring == "context_logits" else None,
+        )

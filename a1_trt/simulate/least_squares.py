@@ -1,7 +1,8 @@
-"""Least squares for residuals that come out of a simulation: smooth from afar, with small jumps close by.
+"""Robust least squares for residuals that come out of a simulation: smooth from afar, with small jumps close by.
 
-Damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963) with wide differences, since a simulated time jumps where two
-events change places, and a compass search (Kolda, Lewis, Torczon 2003) from where they end. Nothing is random.
+scipy's trust-region search with its soft-L1 (pseudo-Huber) loss. Slopes are differences over wide steps, since a
+simulated time jumps where two events change places; later searches start where the one before ended and take narrower
+ones. Nothing is random.
 """
 
 from __future__ import annotations
@@ -11,70 +12,60 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from a1_trt.errors import ConfigError
+
 Vector = NDArray[np.float64]
 Residuals = Callable[[Vector], Vector]
 
-_N_STEPS = 8
-_N_POLISH = 100
-_WIDTH = 0.1
-_MOST_DAMPING = 1e3
+_SEARCHES = ((0.1, 12), (0.05, 8), (0.02, 8))
+"""Width of the differences, and most steps that are tried."""
+_ROBUST = 0.1
+"""Residuals above this, a tenth, count linearly."""
 
 
 def most_evaluations(n: int) -> int:
-    """About how often both searches evaluate the residuals of `n` unknowns, at most."""
-    return _N_STEPS * (2 * n + 2) + _N_POLISH
+    """How often `minimum` evaluates the residuals of `n` unknowns, at most."""
+    return sum(n_steps * (1 + 2 * n) for _, n_steps in _SEARCHES)
 
 
-def descended(at: Vector, residuals: Residuals) -> Vector:
-    """Damped Gauss-Newton steps.
+def minimum(start: Vector, residuals: Residuals) -> tuple[float, Vector]:
+    """Where the loss of the residuals is least.
 
     Args:
-        at: Where to start, float64[n].
+        start: Where to start, float64[n].
         residuals: The residuals there, float64[m].
 
+    Returns:
+        The loss and the place, float64[n].
+
+    Raises:
+        ConfigError: scipy is not installed.
+
     Example:
-        >>> [round(value, 3) for value in descended(np.array([0.0, 0.0]), lambda at: at - np.array([0.3, -0.7]))]
+        >>> loss, at = minimum(np.array([0.0, 0.0]), lambda at: at - np.array([0.3, -0.7]))
+        >>> [round(float(value), 3) for value in at]
         [0.3, -0.7]
     """
-    now, damping = residuals(at), 1e-2
-    for _ in range(_N_STEPS):
-        moves = _WIDTH * np.eye(len(at))
-        slopes = np.stack([(residuals(at + move) - residuals(at - move)) / (2 * _WIDTH) for move in moves], axis=1)
-        normal, gradient = slopes.T @ slopes, slopes.T @ now
-        while damping < _MOST_DAMPING:
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-6), -gradient)
-            ahead = at + np.clip(step, -1.0, 1.0)
-            then = residuals(ahead)
-            if then @ then < now @ now:
-                break
-            damping *= 5
-        else:
-            return at
-        at, now, damping = ahead, then, max(damping / 10, 1e-6)
-    return at
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise ConfigError(
+            "scipy, which fits the constants, is not installed", field="fit", remedy="pip install 'a1_trt[simulate]'"
+        ) from None
+    loss = float("inf")
+    for width, n_steps in _SEARCHES:
+        result = least_squares(
+            residuals, start, _slopes(residuals, width), loss="soft_l1", f_scale=_ROBUST, max_nfev=n_steps
+        )
+        loss, start = 2 * float(result.cost), result.x
+    return loss, start
 
 
-def polished(at: Vector, residuals: Residuals) -> Vector:
-    """Compass search: one unknown at a time, up or down, in steps that shrink; it minds no jumps.
+def _slopes(residuals: Residuals, width: float) -> Residuals:
+    """Central differences, float64[m, n]."""
 
-    Args:
-        at: Where to start, float64[n].
-        residuals: The residuals there, float64[m].
+    def slopes(at: Vector) -> Vector:
+        moves = width * np.eye(len(at))
+        return np.stack([(residuals(at + move) - residuals(at - move)) / (2 * width) for move in moves], axis=1)
 
-    Example:
-        >>> bool(abs(polished(np.array([0.0]), np.ceil)[0]) < 1)
-        True
-    """
-    now, width, n_left = residuals(at), 2 * _WIDTH, _N_POLISH
-    while width > _WIDTH / 8 and n_left > 0:
-        before = now @ now
-        for unit in np.eye(len(at)):
-            for ahead in (at + width * unit, at - width * unit):
-                then = residuals(ahead)
-                n_left -= 1
-                if then @ then < now @ now:
-                    at, now = ahead, then
-                    break
-        if now @ now == before:
-            width /= 2
-    return at
+    return slopes

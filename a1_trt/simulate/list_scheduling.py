@@ -117,7 +117,7 @@ def barrier_gain(problems: Sequence[Sequence[float]], n_slots: int, *, step_s: f
         "barrier_s": _simulated_s(problems, n_slots, 1, step_s),
         "list_s": _simulated_s(problems, n_slots, len(problems), step_s),
     }
-    shares = [sum(each) / len(each) / max(each) for each in problems if max(each) > 0]
+    shares = [sum(times) / len(times) / max(times) for times in problems if max(times) > 0]
     return {
         "problems": len(problems),
         "samples": len(every),

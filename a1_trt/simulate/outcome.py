@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from a1_trt.simulate.fleet import ROLES
 from a1_trt.types import Role
 
@@ -68,7 +70,7 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """The figures for a report; the same to the bit for the same seed but for ``wall_s``."""
-        counts, latencies = self.tally.counts, sorted(self.tally.latencies_s.values())
+        counts, latencies = self.tally.counts, list(self.tally.latencies_s.values())
         turns = sorted(self.tally.scored_by_turn.items())
         return {
             "simulated": True,
@@ -89,7 +91,7 @@ class Outcome:
                 {"turn": turn, "n_scored": n, "rejection_rate": taken / n} for turn, (n, taken) in turns
             ],
             "problem_latency_s": quantiles(latencies),
-            "sample_latency_s": quantiles(sorted(self.tally.sample_s)),
+            "sample_latency_s": quantiles(self.tally.sample_s),
             "problems_per_min": 60 * len(latencies) / self.makespan_s if self.makespan_s else None,
             "peak_kv_blocks": dict(self.peak_blocks),
             "kv_blocks": dict(self.kv_blocks),
@@ -99,14 +101,14 @@ class Outcome:
         }
 
 
-def quantiles(ordered: Sequence[float]) -> dict[str, float] | None:
-    """Mean, p50, p95, p99 and largest of sorted values (nearest rank).
+def quantiles(values: Sequence[float]) -> dict[str, float] | None:
+    """Mean, p50, p95, p99 (linear interpolation) and largest value; None of none.
 
     Example:
         >>> quantiles([1.0, 2.0, 3.0, 4.0])["p50"]
-        2.0
+        2.5
     """
-    if not ordered:
+    if not values:
         return None
-    named = {f"p{q}": ordered[max(0, -(-q * len(ordered) // 100) - 1)] for q in (50, 95, 99)}
-    return {"mean": sum(ordered) / len(ordered), **named, "max": ordered[-1]}
+    p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
+    return {"mean": sum(values) / len(values), "p50": p50, "p95": p95, "p99": p99, "max": max(values)}

@@ -10,12 +10,15 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import count
 from typing import Any
 
+from a1_trt.build.memory import Split
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
 from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.workload import Lengths
+from a1_trt.types import Role
 
 MOST = {"speedup": 56.7, "throughput": 4.14}
 """Gains that the paper's abstract reports at most; for which pair and data it does not say."""
@@ -36,15 +39,15 @@ class _Way:
     """One way of running the table's problems."""
 
     strategy: str
-    in_flight: Mapping[str, int]
+    in_flight: Mapping[Role, int]
     concurrency: int | None
 
 
-def _ways(said: Mapping[str, Any]) -> dict[str, _Way]:
-    both = {"draft": said["draft_in_flight"], "target": said["target_in_flight"]}
-    wide = {"draft": 256, "target": 256}
+def _ways(settings: Mapping[str, Any]) -> dict[str, _Way]:
+    both: dict[Role, int] = {"draft": settings["draft_in_flight"], "target": settings["target_in_flight"]}
+    wide: dict[Role, int] = {"draft": 256, "target": 256}
     return {
-        "target-only, one by one": _Way("target-only", {"target": said["alone_in_flight"]}, 1),
+        "target-only, one by one": _Way("target-only", {"target": settings["alone_in_flight"]}, 1),
         "target-only, all at once": _Way("target-only", wide, None),
         "sync-rank": _Way("sync-rank", both, 1),
         "published": _Way("published", both, 1),
@@ -72,50 +75,51 @@ def paper_table(
         ConfigError: There is no such GPU, or the models do not fit it.
     """
     document = paper_settings()
-    said, datasets = document["settings"], document["datasets"]
-    layout = Layout(parse_gpus(gpu)[0], RoleLayout(said["draft_gpus"], 1), RoleLayout(1, said["target_gpus"]))
-    ways = _ways(said)
-    rows, done = [], 0
+    settings, datasets = document["settings"], document["datasets"]
+    roles = RoleLayout(settings["draft_gpus"], Split()), RoleLayout(1, Split(settings["target_gpus"]))
+    layout = Layout(parse_gpus(gpu).gpu, *roles)
+    ways = _ways(settings)
+    rows: list[dict[str, Any]] = []
+    done = count(1)
     for dataset in datasets:
         dataset["problems"] = min(dataset["problems"], most_problems or dataset["problems"])
         outcomes: dict[str, Outcome] = {}
         for name, way in ways.items():
-            outcomes[name] = _outcome(said, dataset, way, layout, seed)
-            done += 1
+            prepared = prepare(_request(settings, dataset, way, layout, seed))
+            outcomes[name] = prepared.run()
             if on_run:
-                on_run(done, len(datasets) * len(ways))
+                on_run(next(done), len(datasets) * len(ways))
         rows.append(_row(dataset, outcomes))
     return {
         "simulated": True,
-        "layout": layout.document(),
-        "settings": said,
+        "layout": prepared.layout(),
+        "settings": settings,
         "seed": seed,
         "paper_at_most": MOST,
         "rows": rows,
     }
 
 
-def _outcome(said: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Outcome:
+def _request(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way, layout: Layout, seed: int) -> Request:
     ratio = dataset["alone_tokens"] / dataset["draft_tokens"]
-    request = Request(
-        said["pair"],
+    return Request(
+        settings["pair"],
         strategy=way.strategy,
         n_problems=dataset["problems"],
-        n_samples=said["samples"],
+        n_samples=settings["samples"],
         seed=seed,
         layout=layout,
         parameters={
-            "max_turns": said["max_turns"],
-            "draft_tokens": said["segment_tokens"],
-            "target_tokens": said["segment_tokens"],
-            "alpha": said["alpha"],
+            "max_turns": settings["max_turns"],
+            "draft_tokens": settings["segment_tokens"],
+            "target_tokens": settings["segment_tokens"],
+            "alpha": settings["alpha"],
             "early_stop": False,  # neither the paper nor its code stops a settled vote
         },
-        in_flight=way.in_flight,  # type: ignore[arg-type]
+        in_flight=way.in_flight,
         concurrency=way.concurrency,
         lengths=Lengths(median_tokens=dataset["draft_tokens"], spread=dataset["spread"], alone_ratio=ratio),
     )
-    return prepare(request).run()
 
 
 def _row(dataset: Mapping[str, Any], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From the words of a command line to numbers, with errors that name the word."""
+"""Arguments of a command line as values, with errors that name the argument. All raise `InvalidRequestError`."""
 
 from __future__ import annotations
 
@@ -11,39 +11,26 @@ from a1_trt.simulate.sweep import AXES
 from a1_trt.simulate.workload import Lengths
 
 T = TypeVar("T")
-_AXIS_KINDS: dict[str, Callable[[str], Any]] = {
-    "strategy": str,
-    "samples": int,
-    "turns": int,
-    "alpha": float,
-    "split": str,
-    "replicas": int,
-    "in_flight": str,
-}
+_AXIS_KINDS: dict[str, Callable[[str], Any]] = {"samples": int, "turns": int, "alpha": float, "replicas": int}
+"""The other axes take text."""
 
 
 def pairs_of(words: Sequence[str], field: str) -> dict[str, float]:
     """NAME=VALUE words as numbers.
 
-    Raises:
-        InvalidRequestError: A word is none.
-
     Example:
         >>> pairs_of(["spread=0.5"], "lengths")
         {'spread': 0.5}
     """
-    found = {}
+    pairs = {}
     for word in words:
         name, equals, value = word.partition("=")
-        found[name.strip()] = number(value, float, field) if equals else _no_number(word, field)
-    return found
+        pairs[name.strip()] = number(value, float, field) if equals else _refuse(word, field)
+    return pairs
 
 
 def lengths_of(words: Sequence[str]) -> Lengths:
     """Distributions of a drawn workload.
-
-    Raises:
-        InvalidRequestError: There is no such distribution.
 
     Example:
         >>> lengths_of(["median_tokens=300"]).median_tokens
@@ -51,10 +38,7 @@ def lengths_of(words: Sequence[str]) -> Lengths:
     """
     given = pairs_of(words, "lengths")
     for name in given:
-        if name not in Lengths.__slots__:
-            raise InvalidRequestError(
-                f"a workload has no {name!r}", field="lengths", remedy=f"choose from {', '.join(Lengths.__slots__)}"
-            )
+        _check_name(name, Lengths.__slots__, "lengths")
     if "prompt_tokens" in given:
         given["prompt_tokens"] = int(given["prompt_tokens"])
     return Lengths(**given)  # type: ignore[arg-type]
@@ -63,9 +47,6 @@ def lengths_of(words: Sequence[str]) -> Lengths:
 def axes_of(words: Sequence[str]) -> dict[str, list[Any]]:
     """NAME=A,B,... words as what a sweep varies.
 
-    Raises:
-        InvalidRequestError: There is no such axis, or a value is none of it.
-
     Example:
         >>> axes_of(["samples=1,4", "alpha=0.3"])
         {'samples': [1, 4], 'alpha': [0.3]}
@@ -73,19 +54,13 @@ def axes_of(words: Sequence[str]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for word in words:
         name, _, values = word.partition("=")
-        if name not in AXES:
-            raise InvalidRequestError(
-                f"there is nothing {name!r} to vary", field="vary", remedy=f"choose from {', '.join(AXES)}"
-            )
-        axes[name] = [number(value.strip(), _AXIS_KINDS[name], "vary") for value in values.split(",")]
+        _check_name(name, AXES, "vary")
+        axes[name] = [number(value.strip(), _AXIS_KINDS.get(name, str), "vary") for value in values.split(",")]
     return axes
 
 
 def range_of(word: str, field: str) -> tuple[float, float]:
     """LOW:HIGH, or one number for both.
-
-    Raises:
-        InvalidRequestError: It is none.
 
     Example:
         >>> range_of("0.3:0.5", "alpha"), range_of("0.4", "alpha")
@@ -99,19 +74,22 @@ def range_of(word: str, field: str) -> tuple[float, float]:
 
 
 def number(word: str, kind: Callable[[str], T], field: str) -> T:
-    """A word as a number.
-
-    Raises:
-        InvalidRequestError: It is none.
-    """
+    """A word as a finite number of a kind."""
     try:
         value = kind(word)
     except ValueError:
-        _no_number(word, field)
+        _refuse(word, field)
     if isinstance(value, float) and not math.isfinite(value):
-        _no_number(word, field)
+        _refuse(word, field)
     return value
 
 
-def _no_number(word: str, field: str) -> NoReturn:
-    raise InvalidRequestError(f"{word[:60]!r} is no value of {field}", field=field, remedy="see --help")
+def _refuse(word: str, field: str) -> NoReturn:
+    raise InvalidRequestError(f"{word[:60]!r} is not a valid value of {field}", field=field, remedy="see --help")
+
+
+def _check_name(name: str, known: Sequence[str], field: str) -> None:
+    if name not in known:
+        raise InvalidRequestError(
+            f"{name[:60]!r} is not a valid name in --{field}", field=field, remedy=f"choose from {', '.join(known)}"
+        )

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from a1_trt.build.hardware import Gpu
+from a1_trt.build.fit import Sizing
+from a1_trt.build.placement import splits
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.simulate.config import Request, prepare
+from a1_trt.simulate.config import Request, prepare, requested_pair
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.fleet import ROLES
-from a1_trt.simulate.layout import Deployment, Layout, RoleLayout, dimensions, open_pair, parse_gpus
-from a1_trt.simulate.workload import Lengths
-from a1_trt.types import Role
+from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus, sizing_of
 
 MAX_LAYOUTS = 2000
 N_PROBLEMS = 96
-_WIDTHS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,8 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A layout with its price and what the simulation said of it."""
+class LayoutTrial:
+    """A layout with its price and what the simulation gave for it."""
 
     layout: Layout
     cost: float
@@ -68,17 +66,16 @@ class Candidate:
         return self.latency_s <= goal.latency_s
 
     def row(self, goal: Goal) -> dict[str, Any]:
-        """The candidate for a report."""
-        said = self.document
+        """The trial for a report."""
         return {
-            "layout": self.layout.document(),
+            "layout": self.document["layout"],
             "cost_per_hour": self.cost,
             "alpha": self.alpha,
             "meets": self.meets(goal),
             f"latency_p{goal.percentile}_s": self.latency_s,
-            "latency_s": said["problem_latency_s"],
-            "utilisation": said["utilisation"],
-            "rejection_rate": said["rejection_rate"],
+            "latency_s": self.document["problem_latency_s"],
+            "utilisation": self.document["utilisation"],
+            "rejection_rate": self.document["rejection_rate"],
         }
 
 
@@ -98,26 +95,13 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
         ConfigError: The pair or the GPUs are not known, or the models do not fit.
         InvalidRequestError: Prices are missing.
     """
-    pair, assumed = open_pair(request.pair), Assumptions.stated(request.assumptions)
-    wanted = replace(request, load_per_min=goal.load_per_min, n_problems=request.n_problems or N_PROBLEMS)
-    offers = [(layout, _cost(layout, goal)) for layout in _layouts(request, goal, pair, assumed)]
+    pair = requested_pair(request)
+    request = replace(request, load_per_min=goal.load_per_min, n_problems=request.n_problems or N_PROBLEMS)
+    offers = [(layout, _cost(layout, goal)) for layout in _layouts(request, goal, pair)]
     offers.sort(key=lambda offer: (offer[1], offer[0].n_gpus, -offer[0].target.n_gpus, offer[0].target.n_engines))
-    tried: list[Candidate] = []
-    n_good = 0
-    for done, (layout, cost) in enumerate(offers, start=1):
-        found = _best_alpha(wanted, layout, cost, goal)
-        tried.append(found)
-        n_good += found.meets(goal)
-        if on_layout:
-            on_layout(done, len(offers))
-        dearer = done < len(offers) and offers[done][1] > cost
-        if n_good > goal.n_runners_up and dearer:
-            break
-    if on_layout:
-        on_layout(len(offers), len(offers))
-    good = sorted((each for each in tried if each.meets(goal)), key=lambda each: (each.cost, each.latency_s))
-    best = good[0] if good else None
-    nearest = min(tried, key=lambda each: each.latency_s)
+    trials = _trials(request, goal, offers, on_layout)
+    good = sorted((trial for trial in trials if trial.meets(goal)), key=lambda trial: (trial.cost, trial.latency_s))
+    shown = good[0] if good else min(trials, key=lambda trial: trial.latency_s)
     return {
         "simulated": True,
         "pair": pair.name,
@@ -129,79 +113,91 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
         },
         "workload": {
             "strategy": request.strategy,
-            "problems": wanted.n_problems,
-            **dict((best or nearest).document["workload"]),
+            "problems": request.n_problems,
+            **shown.document["workload"],
         },
         "n_layouts": len(offers),
-        "n_tried": len(tried),
-        "best": best.row(goal) if best else None,
-        "runners_up": [each.row(goal) for each in good[1 : 1 + goal.n_runners_up]],
-        "nearest": None if best else nearest.row(goal),
-        "sensitivity": _sensitivity(wanted, best, goal) if best else [],
-        "parameters": (best or nearest).document["parameters"],
-        "assumptions": (best or nearest).document["assumptions"],
+        "n_tried": len(trials),
+        "best": shown.row(goal) if good else None,
+        "runners_up": [trial.row(goal) for trial in good[1 : 1 + goal.n_runners_up]],
+        "nearest": None if good else shown.row(goal),
+        "sensitivity": _sensitivity(request, shown, goal) if good else [],
+        "parameters": shown.document["parameters"],
+        "assumptions": shown.document["assumptions"],
     }
 
 
-def _layouts(request: Request, goal: Goal, pair: Pair, assumed: Assumptions) -> Iterator[Layout]:
+def _trials(
+    request: Request,
+    goal: Goal,
+    offers: Sequence[tuple[Layout, float]],
+    on_layout: Callable[[int, int], object] | None,
+) -> list[LayoutTrial]:
+    """Simulate layouts until more than the runners-up meet the goal, and all of the same cost have had their turn."""
+    trials: list[LayoutTrial] = []
+    n_good = 0
+    for layout, cost in offers:
+        if n_good > goal.n_runners_up and cost > trials[-1].cost:
+            break
+        trials.append(_best_alpha(request, layout, cost, goal))
+        n_good += trials[-1].meets(goal)
+        if on_layout:
+            on_layout(len(trials), len(offers))
+    if on_layout:
+        on_layout(len(offers), len(offers))
+    return trials
+
+
+def _layouts(request: Request, goal: Goal, pair: Pair) -> list[Layout]:
     """Every way to use at most the GPUs that are offered."""
-    n_found = 0
-    fits: dict[tuple[str, Role, int], bool] = {}
-    for text in (request.gpu or "", *goal.others):
-        if not text:
-            raise InvalidRequestError("no GPU is named", field="gpu", remedy="give --gpu NAMExN, such as H100x8")
-        gpu, n_gpus = parse_gpus(text)
-        for layout in _of_kind(gpu, n_gpus, pair):
-            if all(_fits(pair, layout, role, assumed, fits) for role in ROLES):
-                n_found += 1
-                yield layout
-            if n_found >= MAX_LAYOUTS:
-                return
-    if not n_found:
+    layouts: list[Layout] = []
+    for text in (request.gpu, *goal.others):
+        gpus = parse_gpus(text)
+        sizing = sizing_of(pair, gpus.gpu)
+        fits: dict[tuple[RoleLayout, RoleLayout, bool], bool] = {}
+        for layout in _of_kind(sizing, gpus.count):
+            engines = replace(layout.draft, n_engines=1), replace(layout.target, n_engines=1), layout.colocated
+            if engines not in fits:
+                fits[engines] = sizing.first([layout.placement()]).fits
+            if fits[engines]:
+                layouts.append(layout)
+            if len(layouts) == MAX_LAYOUTS:
+                return layouts
+    if not layouts:
         raise ConfigError(
             f"the models of {pair.name} do not fit {request.gpu}", field="gpu", remedy="take more or larger GPUs"
         )
+    return layouts
 
 
-def _of_kind(gpu: Gpu, n_gpus: int, pair: Pair) -> Iterator[Layout]:
+def _of_kind(sizing: Sizing, n_gpus: int) -> Iterator[Layout]:
     """Layouts on one kind of GPU, the small ones first; many engines only in steps that matter."""
-    yield Layout(gpu, RoleLayout(1, 1), RoleLayout(1, 1), colocated=True)
-    widths = {role: [n for n in _WIDTHS if n <= n_gpus and dimensions(pair, role).n_heads % n == 0] for role in ROLES}
-    for t_draft in widths["draft"]:
-        for t_target in widths["target"]:
-            if t_draft > t_target:
+    drafts, targets = (
+        [RoleLayout(1, split) for split in splits(sizing.pair, role, sizing.models[role], n_gpus)] for role in ROLES
+    )
+    for target in targets:
+        narrower = [draft for draft in drafts if draft.n_gpus <= target.n_gpus]
+        yield from (Layout(sizing.gpu, draft, target, colocated=True) for draft in narrower[-1:])
+    for draft in drafts:
+        for target in targets:
+            if draft.n_gpus > target.n_gpus:
                 continue  # a draft spread more widely than its target is never the cheaper one
-            for n_draft in _counts((n_gpus - t_target) // t_draft):
-                for n_target in _counts((n_gpus - n_draft * t_draft) // t_target):
-                    yield Layout(gpu, RoleLayout(n_draft, t_draft), RoleLayout(n_target, t_target))
+            for n_draft in _counts((n_gpus - target.n_gpus) // draft.n_gpus):
+                for n_target in _counts((n_gpus - n_draft * draft.n_gpus) // target.n_gpus):
+                    yield Layout(sizing.gpu, replace(draft, n_engines=n_draft), replace(target, n_engines=n_target))
 
 
 def _counts(most: int) -> list[int]:
     """1, 2, 3, 4, then in steps of about a quarter."""
-    found, count = [], 1
+    counts, count = [], 1
     while count <= most:
-        found.append(count)
+        counts.append(count)
         count += max(1, count // 4)
-    return found
-
-
-def _fits(
-    pair: Pair, layout: Layout, role: Role, assumed: Assumptions, known: dict[tuple[str, Role, int], bool]
-) -> bool:
-    key = (f"{layout.gpu.name} {layout.colocated}", role, layout.role(role).tensor_parallel)
-    if key not in known:
-        try:
-            Deployment(pair, layout, assumed).plan(role)
-            known[key] = True
-        except ConfigError as error:
-            if error.field != "gpu":
-                raise
-            known[key] = False
-    return known[key]
+    return counts
 
 
 def _cost(layout: Layout, goal: Goal) -> float:
-    prices = {parse_gpus(name)[0].name: price for name, price in goal.prices.items()}
+    prices = {parse_gpus(name).gpu.name: price for name, price in goal.prices.items()}
     price = prices.get(layout.gpu.name)
     if price is None:
         if prices or goal.others:
@@ -214,40 +210,34 @@ def _cost(layout: Layout, goal: Goal) -> float:
     return price * layout.n_gpus
 
 
-def _best_alpha(request: Request, layout: Layout, cost: float, goal: Goal) -> Candidate:
+def _best_alpha(request: Request, layout: Layout, cost: float, goal: Goal) -> LayoutTrial:
     """The layout at that end of the range of rates at which problems are done sooner; both cost no accuracy."""
-    found = [_simulated(request, layout, cost, alpha, goal) for alpha in dict.fromkeys(goal.alphas)]
-    return min(found, key=lambda each: each.latency_s)
+    trials = [_simulated(request, layout, cost, alpha, goal) for alpha in dict.fromkeys(goal.alphas)]
+    return min(trials, key=lambda trial: trial.latency_s)
 
 
-def _simulated(request: Request, layout: Layout, cost: float, alpha: float, goal: Goal) -> Candidate:
-    parameters = {**request.parameters, "alpha": alpha}
-    prepared = prepare(replace(request, layout=layout, parameters=parameters))
+def _simulated(request: Request, layout: Layout, cost: float, alpha: float, goal: Goal) -> LayoutTrial:
+    prepared = prepare(replace(request, layout=layout, parameters={**request.parameters, "alpha": alpha}))
     document = prepared.document(prepared.run())
-    return Candidate(layout, cost, alpha, document["problem_latency_s"][f"p{goal.percentile}"], document)
+    return LayoutTrial(layout, cost, alpha, document["problem_latency_s"][f"p{goal.percentile}"], document)
 
 
-def _sensitivity(request: Request, best: Candidate, goal: Goal) -> list[dict[str, Any]]:
+def _sensitivity(request: Request, best: LayoutTrial, goal: Goal) -> list[dict[str, Any]]:
     """The best layout if something is not as it was assumed."""
-    stated = Assumptions.stated(request.assumptions)
-    lower = {
-        name: 0.8 * getattr(stated, name)
-        for name in ("arithmetic_efficiency", "bandwidth_efficiency", "link_efficiency")
+    stated = asdict(Assumptions.stated(request.assumptions))
+    lower = {name: 0.8 * value for name, value in stated.items() if name.endswith("_efficiency")}
+    changes: dict[str, dict[str, Any]] = {
+        **{f"load x {factor:g}": {"load_per_min": factor * goal.load_per_min} for factor in (1.25, 1.5, 2)},
+        "efficiencies x 0.8": {"assumptions": {**request.assumptions, **lower}},
+        "another seed": {"seed": request.seed + 1},
     }
-    lengths: Lengths = request.lengths
-    cases: list[tuple[str, Request, float]] = [
-        ("load x 1.25", replace(request, load_per_min=1.25 * goal.load_per_min), best.alpha),
-        ("load x 1.5", replace(request, load_per_min=1.5 * goal.load_per_min), best.alpha),
-        ("load x 2", replace(request, load_per_min=2 * goal.load_per_min), best.alpha),
-        ("efficiencies x 0.8", replace(request, assumptions={**request.assumptions, **lower}), best.alpha),
-        ("another seed", replace(request, seed=request.seed + 1), best.alpha),
-        *((f"alpha {alpha:g}", request, alpha) for alpha in dict.fromkeys(goal.alphas)),
-    ]
     if request.trace is None:
-        longer = replace(lengths, median_tokens=1.25 * lengths.median_tokens)
-        cases.append(("chains x 1.25", replace(request, lengths=longer), best.alpha))
-    rows = []
-    for name, changed, alpha in cases:
-        found = _simulated(changed, best.layout, best.cost, alpha, goal)
-        rows.append({"change": name, f"latency_p{goal.percentile}_s": found.latency_s, "meets": found.meets(goal)})
-    return rows
+        longer = replace(request.lengths, median_tokens=1.25 * request.lengths.median_tokens)
+        changes["chains x 1.25"] = {"lengths": longer}
+    cases = [(name, replace(request, **changed), best.alpha) for name, changed in changes.items()]
+    cases += [(f"alpha {alpha:g}", request, alpha) for alpha in dict.fromkeys(goal.alphas)]
+    trials = [(name, _simulated(changed, best.layout, best.cost, alpha, goal)) for name, changed, alpha in cases]
+    return [
+        {"change": name, f"latency_p{goal.percentile}_s": trial.latency_s, "meets": trial.meets(goal)}
+        for name, trial in trials
+    ]

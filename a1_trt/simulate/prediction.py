@@ -70,8 +70,8 @@ class Prediction:
 
     def residuals(self) -> list[float]:
         """Logarithms of simulated over recorded, weighted."""
-        found = [_MAKESPAN_WEIGHT * math.log(self.makespan_s / self.run.makespan_s)]
-        return found + [math.log(said / was) for was, said in self.durations_s.values()]
+        weighted = [_MAKESPAN_WEIGHT * math.log(self.makespan_s / self.run.makespan_s)]
+        return weighted + [math.log(simulated / recorded) for recorded, simulated in self.durations_s.values()]
 
     def document(self, held_out: bool) -> dict[str, Any]:
         """The run with its errors, relative to what was recorded."""
@@ -86,8 +86,8 @@ class Prediction:
                 "error": self.makespan_s / self.run.makespan_s - 1,
             },
             "call_s": {
-                kind: {"recorded": was, "simulated": said, "error": said / was - 1}
-                for kind, (was, said) in self.durations_s.items()
+                kind: {"recorded": recorded, "simulated": simulated, "error": simulated / recorded - 1}
+                for kind, (recorded, simulated) in self.durations_s.items()
             },
         }
 
@@ -111,11 +111,11 @@ def predict(
     replay = Replay(run, plans_of(constants, in_flight), coupling)
     makespan_s = replay.makespan_s()
     durations: dict[str, tuple[float, float]] = {}
-    for name, some in _groups(run, parity).items():
-        was = sum(run.calls[index].duration_s for index in some)
-        said = sum(replay.durations_s[index] for index in some)
-        if was > 0 and said > 0:
-            durations[name] = (was / len(some), said / len(some))
+    for name, indices in _groups(run, parity).items():
+        recorded = sum(run.calls[index].duration_s for index in indices)
+        simulated = sum(replay.durations_s[index] for index in indices)
+        if recorded > 0 and simulated > 0:
+            durations[name] = (recorded / len(indices), simulated / len(indices))
     return Prediction(run, makespan_s, durations)
 
 

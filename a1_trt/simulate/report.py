@@ -97,7 +97,7 @@ def _costs(document: Mapping[str, Any]) -> Figure:
     key = f"latency_p{document['goal']['percentile']}_s"
     figure, axes = new_figure(height=3.6)
     ax = axes[0, 0]
-    for row in _found(document):
+    for row in _rows(document):
         ax.plot(row["cost_per_hour"], row[key], "o" if row["meets"] else "x", label=layout_words(row["layout"]))
     ax.axhline(document["goal"]["latency_s"], color="#999999", linestyle="--", label="goal")
     ax.set(xlabel="cost per hour", ylabel=f"{key[8:-2]} of the latency, s", ylim=(0, None))
@@ -105,20 +105,26 @@ def _costs(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def layout_words(said: Mapping[str, Any]) -> str:
+def layout_words(layout: Mapping[str, Any]) -> str:
     """A layout in a few words.
 
     Example:
-        >>> role = {"engines": 2, "tensor_parallel": 2}
-        >>> said = {"gpus": 8, "gpu": "h100-80g", "draft": {**role, "engines": 4}, "target": role, "colocated": False}
-        >>> layout_words(said)
-        '8 x h100-80g: draft 4 x tp2, target 2 x tp2'
+        >>> draft = {"engines": 4, "tensor_parallel": 1, "pipeline_parallel": 1, "quantization": "none"}
+        >>> target = {"engines": 2, "tensor_parallel": 2, "pipeline_parallel": 1, "quantization": "fp8"}
+        >>> layout_words({"gpus": 8, "gpu": "h100-80g", "draft": draft, "target": target, "colocated": False})
+        '8 x h100-80g: draft 4 x tp1, target 2 x tp2 fp8'
     """
-    roles = [f"{role} {said[role]['engines']} x tp{said[role]['tensor_parallel']}" for role in ("draft", "target")]
-    return f"{said['gpus']} x {said['gpu']}: {', '.join(roles)}{', on the same' if said['colocated'] else ''}"
+    roles = ", ".join(f"{role} {_role_words(layout[role])}" for role in ("draft", "target"))
+    return f"{layout['gpus']} x {layout['gpu']}: {roles}{', on the same' if layout['colocated'] else ''}"
 
 
-def _found(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _role_words(role: Mapping[str, Any]) -> str:
+    words = f"{role['engines']} x tp{role['tensor_parallel']}"
+    words += f" pp{role['pipeline_parallel']}" if role["pipeline_parallel"] > 1 else ""
+    return words if role["quantization"] == "none" else f"{words} {role['quantization']}"
+
+
+def _rows(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [document["best"], *document["runners_up"]] if document["best"] else [document["nearest"]]
 
 
@@ -154,7 +160,7 @@ def _plan_tables(document: Mapping[str, Any]) -> list[tuple[str, list[str], Rows
             *(_rate(row["utilisation"][role]) for role in ("draft", "target")),
             "yes" if row["meets"] else "no",
         ]
-        for row in _found(document)
+        for row in _rows(document)
     ]
     heading = f"{goal['load_per_min']:g} problems a minute, each within {goal['latency_s']:g} s"
     changes = [[row["change"], f"{row[key]:.1f}", "yes" if row["meets"] else "no"] for row in document["sensitivity"]]

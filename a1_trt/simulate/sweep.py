@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.simulate.config import Request, prepare
-from a1_trt.simulate.engine_model.roofline import Assumptions
-from a1_trt.simulate.layout import Layout, RoleLayout, default_layout, open_pair, parse_gpus
+from a1_trt.simulate.config import Request, prepare, requested_pair
+from a1_trt.simulate.layout import Layout, default_layout, divided_layout, parse_gpus
 
 AXES = ("strategy", "samples", "turns", "alpha", "split", "replicas", "in_flight")
 MAX_POINTS = 10_000
@@ -20,23 +19,15 @@ def split_layout(text: str, request: Request) -> Layout:
     """The layout with so many GPUs for the draft and the target: "2:6".
 
     Raises:
-        InvalidRequestError: It is no split, or the models do not fit it.
+        InvalidRequestError: It is not a split, or the models do not fit it.
     """
     n_draft, n_target = _two(text, "split")
-    gpu, n_gpus = parse_gpus(request.gpu or "")
-    if n_draft + n_target > n_gpus:
+    gpus = parse_gpus(request.gpu)
+    if n_draft + n_target > gpus.count:
         raise InvalidRequestError(
-            f"the split {text} takes more than {n_gpus} GPUs", field="split", remedy="name more with --gpu"
+            f"the split {text} takes more than {gpus.count} GPUs", field="split", remedy="name more with --gpu"
         )
-    usual = default_layout(open_pair(request.pair), gpu, n_draft + n_target, Assumptions.stated(request.assumptions))
-    t_draft, t_target = usual.draft.tensor_parallel, usual.target.tensor_parallel
-    if n_draft % t_draft or n_target % t_target:
-        raise InvalidRequestError(
-            f"the split {text} leaves GPUs over: a draft takes {t_draft} and a target {t_target}",
-            field="split",
-            remedy="choose multiples of these, or set tensor_parallel in the pair file",
-        )
-    return Layout(gpu, RoleLayout(n_draft // t_draft, t_draft), RoleLayout(n_target // t_target, t_target))
+    return divided_layout(requested_pair(request), gpus.gpu, n_draft, n_target)
 
 
 def _two(text: str, field: str) -> tuple[int, int]:
@@ -54,7 +45,7 @@ def replicated(layout: Layout, n: int) -> Layout:
     """
     if not 1 <= n <= 100_000:
         raise InvalidRequestError(f"replicas is {n}", field="replicas", remedy="choose at least 1")
-    draft, target = (replace(each, n_engines=n * each.n_engines) for each in (layout.draft, layout.target))
+    draft, target = (replace(role, n_engines=n * role.n_engines) for role in (layout.draft, layout.target))
     return replace(layout, draft=draft, target=target)
 
 
@@ -75,11 +66,9 @@ def varied(request: Request, point: Mapping[str, Any]) -> Request:
         n_draft, n_target = _two(point["in_flight"], "in_flight")
         changed = replace(changed, in_flight={"draft": n_draft, "target": n_target})
     if "split" in point:
-        changed = replace(changed, layout=split_layout(point["split"], request))
+        changed = replace(changed, layout=split_layout(point["split"], changed))
     if "replicas" in point:
-        layout = changed.layout or default_layout(
-            open_pair(request.pair), *parse_gpus(request.gpu or ""), Assumptions.stated(request.assumptions)
-        )
+        layout = changed.layout or default_layout(requested_pair(changed), parse_gpus(request.gpu))
         changed = replace(changed, layout=replicated(layout, point["replicas"]))
     return changed
 

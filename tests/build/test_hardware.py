@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a1_trt.build.hardware import GpuSpec, known_gpus, known_models, model_dimensions
+from a1_trt.build.quantization import FORMATS
 from a1_trt.errors import ConfigError
 
 
@@ -46,8 +47,8 @@ def test_every_gpu_has_all_figures_and_a_source():
         assert gpu.source
         assert gpu.bandwidth_gb_s
         assert {"fp32", "bf16"} <= set(gpu.tflops)
-        assert ("fp8" in gpu.tflops) == gpu.has_fp8
-        assert ("fp4" in gpu.tflops) == gpu.has_nvfp4
+        assert ("fp8" in gpu.tflops) == FORMATS["fp8"].runs_on(gpu)
+        assert ("fp4" in gpu.tflops) == FORMATS["nvfp4"].runs_on(gpu)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ class TestDetection:
     def test_an_unknown_gpu_is_described_by_the_driver(self, monkeypatch):
         monkeypatch.setenv("FAKE_GPUS", '[{"name": "NVIDIA L40", "gib": 44.5, "sm": 89}]')
         found = GpuSpec.detect().gpu
-        assert (found.name, found.has_fp8, found.bandwidth_gb_s) == ("nvidia-l40", True, None)
+        assert (found.name, FORMATS["fp8"].runs_on(found), found.bandwidth_gb_s) == ("nvidia-l40", True, None)
 
     def test_several_kinds_are_refused(self, monkeypatch):
         both = [{"name": "NVIDIA L4", "gib": 22.4, "sm": 89}, {"name": "NVIDIA A10", "gib": 22.4, "sm": 86}]

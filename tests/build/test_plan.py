@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from a1_trt.build.hardware import known_gpus, known_models, model_dimensions
 from a1_trt.build.memory import RESERVE, Split, activations, kv_bytes_per_token, weights
 from a1_trt.build.plan import ROLES, GpuSpec, make_plan
+from a1_trt.build.quantization import FORMATS
 from a1_trt.build.sizes import CHUNK_TOKENS, PROMPT_TOKENS
 from a1_trt.config import load_pair, make_pair
 from a1_trt.errors import ConfigError
@@ -86,7 +87,9 @@ SPECS = st.builds(GpuSpec, st.sampled_from(sorted(known_gpus().values(), key=str
 )
 def test_whatever_the_pair_a_plan_is_sound(draft, target, spec, profile, n_draft, n_target, quantization, scoring, kv):
     gpu = {"quantization": quantization, "kv_cache_dtype": kv}
-    gpu["quantization"] = "none" if quantization == "int4_awq" and not spec.gpu.has_int4_awq else quantization
+    gpu["quantization"] = (
+        "none" if quantization == "int4_awq" and not FORMATS[quantization].runs_on(spec.gpu) else quantization
+    )
     pair = make_pair(
         {
             "name": "p",

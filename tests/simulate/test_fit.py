@@ -1,15 +1,18 @@
 """Fitting: constants are found again, runs that were not seen are predicted, and records are read as they come."""
 
 import json
+import sys
 
+import numpy as np
 import pytest
 
-from a1_trt.errors import InvalidRequestError
+from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.files import write_document
 from a1_trt.simulate.call_log import most_at_once, read_runs
-from a1_trt.simulate.engines import read_engines
+from a1_trt.simulate.engines import engines_document, read_engines
 from a1_trt.simulate.fit import fit_runs
 from a1_trt.simulate.fleet_call import call_document
+from a1_trt.simulate.least_squares import minimum
 from a1_trt.simulate.prediction import Constants, plans_of, predict
 from a1_trt.simulate.simulation import Settings, simulate
 from a1_trt.simulate.workload import Lengths, draw
@@ -152,11 +155,68 @@ def test_what_holds_no_run_is_refused(tmp_path, document):
         read_runs(path)
 
 
-@pytest.mark.parametrize("document", ["{}", '{"draft": 3}', '{"draft": {"costs": {"overhead_s": -1}}}'])
-def test_what_holds_no_engines_is_refused(tmp_path, document):
-    (tmp_path / "engines.json").write_text(document)
-    with pytest.raises(InvalidRequestError, match="engines"):
-        read_engines(tmp_path / "engines.json")
+@pytest.mark.parametrize(
+    ("name", "value"), [("role", "judge"), ("turn", -1), ("ended_s", "soon"), ("n_new_tokens", 1.5)]
+)
+def test_a_call_that_is_not_valid_is_refused_by_file_and_field(tmp_path, name, value):
+    one = cell("a1", 0)
+    one["calls"][3][name] = value
+    with pytest.raises(InvalidRequestError, match=rf"run\.json is not valid: 3\.{name}: .*{value}"):
+        read_runs(written(tmp_path, [one]))
+
+
+ENGINES = engines_document(plans_of(TRUE, IN_FLIGHT), shared=True)
+
+
+def changed(role="draft", section="costs", **values):
+    document = json.loads(json.dumps(ENGINES))
+    (document[role][section] if section else document[role]).update(values)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({}, "shared_processor: Field required"),
+        ({**ENGINES, "draft": 3}, "draft: .*given '3'"),
+        (changed(overhead_s=-1.0), "draft.costs.overhead_s: .*given '-1.0'"),
+        (changed("target", weights_s="fast"), "target.costs.weights_s"),
+        (changed(colour=1.0), "draft.costs: .*no colour"),
+        (changed(section="limits", kv_blocks=0), "draft.limits.kv_blocks: .*given '0'"),
+        (changed(section="limits", max_num_batched_tokens=1), "draft.limits: .*less than max_sequences"),
+        (changed(section="limits", max_sequences=True), "draft.limits.max_sequences"),
+        (changed(section=None, engines=0), "draft.engines"),
+        (changed(section=None, call_s=1e9), "draft.call_s"),
+    ],
+)
+def test_engines_that_are_not_valid_are_refused_by_file_and_field(tmp_path, document, field):
+    path = tmp_path / "engines.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidRequestError, match=rf"engines\.json holds no engines: {field}") as caught:
+        read_engines(path)
+    assert "simulate fit" in caught.value.remedy
+
+
+def test_engines_are_read_as_they_were_written(tmp_path):
+    write_document(tmp_path / "engines.json", ENGINES)
+    assert read_engines(tmp_path / "engines.json") == (plans_of(TRUE, IN_FLIGHT), True)
+
+
+def test_without_scipy_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ConfigError, match=r"a1_trt\[simulate\]"):
+        fit_runs(read_runs(written(tmp_path, [cell("target-only", 0)])), shared=False)
+
+
+def test_the_search_steps_over_small_jumps_and_is_not_bent_by_one_wild_residual():
+    place = np.array([0.3, -0.7])
+
+    def residuals(at):
+        steps = np.round(at - place, 2)  # as when two events change places
+        return np.array([*steps, *steps, 3.0 + 0.1 * at[0]])
+
+    _, at = minimum(np.array([2.0, 1.0]), residuals)
+    assert at == pytest.approx(place, abs=0.05)
 
 
 def test_spans_that_touch_do_not_overlap():

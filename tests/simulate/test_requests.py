@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from a1_trt.cli import main
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.simulate.config import ALL_STRATEGIES, Request, prepare
-from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.layout import default_layout, open_pair, parse_gpus
 from a1_trt.simulate.paper import paper_table
 from a1_trt.simulate.plan import Goal, make_plan
@@ -59,8 +58,8 @@ def test_the_wanted_rate_of_takeovers_is_kept():
     ],
 )
 def test_gpus_are_named_as_people_name_them(text, name, count):
-    gpu, n = parse_gpus(text)
-    assert (gpu.name, n) == (name, count)
+    gpus = parse_gpus(text)
+    assert (gpus.gpu.name, gpus.count) == (name, count)
 
 
 @pytest.mark.parametrize("text", ["", "H101x8", "H100x0", "2xH100x2", "x8", "H100x99999999999", "H100y8", "8"])
@@ -70,13 +69,13 @@ def test_gpus_that_are_none_are_refused(text):
 
 
 def test_a_third_of_the_gpus_is_the_drafts():
-    assumed = Assumptions.stated()
-    layout = default_layout(open_pair(PAIR), *parse_gpus("H100x8"), assumed)
+    layout = default_layout(open_pair(PAIR), parse_gpus("H100x8"))
     assert (layout.draft.n_gpus, layout.target.n_gpus, layout.colocated) == (2, 6, False)
     small = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B+Qwen/Qwen2.5-7B-Instruct"
-    assert default_layout(open_pair(small), *parse_gpus("L4"), assumed).colocated
-    with pytest.raises(InvalidRequestError, match="not enough"):
-        default_layout(open_pair(PAIR), *parse_gpus("L4x2"), assumed)
+    assert default_layout(open_pair(small), parse_gpus("H100")).colocated
+    with pytest.raises(ConfigError, match="GiB are missing") as caught:
+        default_layout(open_pair(PAIR), parse_gpus("H100"))
+    assert "fits with" in caught.value.remedy
 
 
 @pytest.mark.parametrize("split", ["8", "0:4", "2:7", "a:b", "1:2:3", "3:3"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from a1_trt.build.hardware import Gpu, known_gpus, known_models, model_dimensions
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.simulate.engine_model.costs import EngineCosts
-from a1_trt.simulate.engine_model.roofline import Assumptions, Placement, engine_costs, engine_limits
+from a1_trt.simulate.engine_model.roofline import Assumptions, PlacedModel, engine_costs
 
 EXACT = replace(
     Assumptions.stated(),
@@ -23,7 +23,7 @@ ROUND = Gpu("round", 100.0, 90, bandwidth_gb_s=1000, link_gb_s=200, tflops={"bf1
 
 
 def qwq(t=1, **changes):
-    return Placement(model_dimensions("Qwen/QwQ-32B"), ROUND, t, **changes)
+    return PlacedModel(model_dimensions("Qwen/QwQ-32B"), ROUND, t, **changes)
 
 
 def test_the_constants_by_hand():
@@ -57,7 +57,9 @@ def test_quantised_weights_are_read_sooner_and_multiplied_as_the_gpu_can():
 
 
 def test_batch_effects_come_out_of_the_model():
-    costs = engine_costs(Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2), Assumptions.stated())
+    costs = engine_costs(
+        PlacedModel(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2), Assumptions.stated()
+    )
 
     def step(n):
         return costs.iteration_s(prefill_tokens=0, decoding=n, context_tokens=1000 * n)
@@ -66,21 +68,9 @@ def test_batch_effects_come_out_of_the_model():
     assert step(4096) > 10 * step(1)  # arithmetic and keys and values are not
 
 
-def test_memory_that_the_weights_leave_is_kv_cache():
-    placement = qwq(2)
-    limits = engine_limits(placement, EXACT)
-    free = 2 * (100 - EXACT.workspace_gib) * 2**30 - placement.weight_bytes
-    assert limits.kv_blocks == int(0.9 * free / (262144 * EXACT.block_tokens))
-    assert limits.max_context_tokens == 40960
-    assert limits.logits_tokens is None
-    kept = engine_limits(replace(placement, keeps_logits=True), EXACT)
-    assert kept.logits_tokens == pytest.approx(0.1 * free / (152064 * 4), abs=1)
-
-
-@pytest.mark.parametrize("gpu", ["l4-24g", "a100-40g"])
-def test_a_model_that_does_not_fit_is_refused(gpu):
-    with pytest.raises(ConfigError, match="GiB"):
-        engine_limits(Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()[gpu]), EXACT)
+def test_more_gpus_than_heads_hold_heads_twice():
+    costs = [engine_costs(qwq(t), EXACT).kv_s_per_context_token for t in (4, 8, 16)]
+    assert costs[0] == 2 * costs[1] == 2 * costs[2]  # 8 heads of keys and values
 
 
 def test_a_gpu_without_a_data_sheet_is_refused():
@@ -97,7 +87,7 @@ def test_assumptions_are_checked(changes):
 @pytest.mark.parametrize("model", sorted(known_models()))
 @pytest.mark.parametrize("gpu", sorted(known_gpus()))
 def test_every_known_model_has_costs_on_every_known_gpu(model, gpu):
-    costs = engine_costs(Placement(known_models()[model], known_gpus()[gpu], 2), Assumptions.stated())
+    costs = engine_costs(PlacedModel(known_models()[model], known_gpus()[gpu], 2), Assumptions.stated())
     assert 1e-4 < costs.iteration_s(prefill_tokens=0, decoding=1, context_tokens=1000) < 1.0
 
 

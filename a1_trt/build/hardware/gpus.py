@@ -14,8 +14,9 @@ from typing import Any
 from a1_trt.errors import ConfigError
 
 MAX_GPUS = 64
+"""On one machine; a simulation may name more."""
 _LONGEST_NAME = 64
-_MANY = re.compile(r"(?:(?P<before>\d{1,4})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,4}))?")
+_MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,6}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +45,6 @@ class Gpu:
     source: str = ""
     used_gib: float = field(default=0.0, compare=False)
 
-    @property
-    def has_fp8(self) -> bool:
-        """Whether it multiplies 8-bit floats (Ada, Hopper and later)."""
-        return self.sm >= 89
-
-    @property
-    def has_nvfp4(self) -> bool:
-        """Whether it multiplies NVFP4 (Blackwell and later)."""
-        return self.sm >= 100
-
-    @property
-    def has_int4_awq(self) -> bool:
-        """Whether TensorRT-LLM has kernels of 4-bit weights with 16-bit arithmetic for it (Ampere, Ada, Hopper)."""
-        return 80 <= self.sm < 100
-
 
 @dataclass(frozen=True, slots=True)
 class GpuSpec:
@@ -85,8 +71,12 @@ class GpuSpec:
         return self.gpu.memory_gib * self.count
 
     @classmethod
-    def parse(cls, text: str) -> GpuSpec:
-        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2".
+    def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share.
+
+        Args:
+            text: What somebody wrote.
+            most: Largest number of GPUs that is taken.
 
         Raises:
             ConfigError: There is no such GPU, or no such number of them.
@@ -95,10 +85,10 @@ class GpuSpec:
         known = known_gpus()
         if plain in known:  # a name may end like a number of them
             return cls(known[plain])
-        found = _MANY.fullmatch(plain)
-        name = found["name"] if found else plain
+        match = _MANY.fullmatch(plain)
+        name = match["name"] if match else plain
         gpu = find_gpu(name)
-        if found is None or gpu is None:
+        if match is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
@@ -106,12 +96,12 @@ class GpuSpec:
                 field="gpu",
                 remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
             )
-        counts = [int(number) for number in (found["before"], found["after"]) if number]
-        if len(counts) > 1 or not 1 <= (counts or [1])[0] <= MAX_GPUS:
+        counts = [int(number) for number in (match["before"], match["after"]) if number]
+        if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
             raise ConfigError(
-                f"{text[:_LONGEST_NAME]!r} is no number of GPUs",
+                f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs",
                 field="gpu",
-                remedy=f"write one number from 1 to {MAX_GPUS}, such as {name}x2",
+                remedy=f"write one number from 1 to {most}, such as {name}x2",
             )
         return cls(gpu, *counts)
 
@@ -122,15 +112,15 @@ class GpuSpec:
         Raises:
             ConfigError: nvidia-ml-py is missing, there is no GPU or no driver, or the GPUs are of several kinds.
         """
-        found = _ask_driver()
-        if len({(gpu.name, gpu.sm) for gpu in found}) > 1:
+        gpus = _ask_driver()
+        if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:
             raise ConfigError(
-                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in found)}",
+                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}",
                 field="gpu",
                 remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
             )
-        least = min(found, key=lambda gpu: gpu.memory_gib)
-        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in found)), len(found))
+        least = min(gpus, key=lambda gpu: gpu.memory_gib)
+        return cls(replace(least, used_gib=max(gpu.used_gib for gpu in gpus)), len(gpus))
 
 
 def find_gpu(name: str) -> Gpu | None:
@@ -149,10 +139,10 @@ def known_gpus() -> dict[str, Gpu]:
     """Every GPU that can be named.
 
     Example:
-        >>> known_gpus()["a100-80g"].has_fp8, known_gpus()["h100-80g"].has_fp8
-        (False, True)
+        >>> known_gpus()["a100-80g"].sm, known_gpus()["h100-80g"].sm
+        (80, 90)
     """
-    return {name: Gpu(name, **{k: v for k, v in said.items() if k != "nvml"}) for name, said in _table().items()}
+    return {name: Gpu(name, **{k: v for k, v in row.items() if k != "nvml"}) for name, row in _table().items()}
 
 
 @cache
@@ -172,7 +162,7 @@ def _ask_driver() -> list[Gpu]:
     try:
         pynvml.nvmlInit()
         try:
-            found = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
+            gpus = [_described(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
@@ -181,22 +171,22 @@ def _ask_driver() -> list[Gpu]:
             field="gpu",
             remedy="run this where the GPUs are, or name them with --gpu NAME[xN]",
         ) from None
-    if not found:
+    if not gpus:
         raise ConfigError(
             "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
         )
-    return found
+    return gpus
 
 
 def _visible(count: int) -> list[int]:
     """The GPUs that programs of this process may use; the driver itself names all."""
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         return list(range(count))
-    indices = [part.strip() for part in said.split(",") if part.strip()]
+    indices = [part.strip() for part in visible.split(",") if part.strip()]
     if not all(part.isdigit() and int(part) < count for part in indices):
         raise ConfigError(
-            f"CUDA_VISIBLE_DEVICES is {said[:_LONGEST_NAME]!r}, and there are {count} GPUs",
+            f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs",
             field="CUDA_VISIBLE_DEVICES",
             remedy="write their numbers, such as 0,1, or unset it",
         )
@@ -209,26 +199,26 @@ def _described(pynvml: Any, index: int) -> Gpu:
     title = title.decode() if isinstance(title, bytes) else str(title)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    said = known_gpus().get(_name_of(title) or "")
+    known = known_gpus().get(_name_of(title) or "")
     return Gpu(
-        name=said.name if said else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+        name=known.name if known else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
         memory_gib=round(memory.total / 2**30, 2),
         sm=10 * major + minor,
-        bandwidth_gb_s=said.bandwidth_gb_s if said else None,
-        link_gb_s=said.link_gb_s if said else None,
-        tflops=said.tflops if said else {},
+        bandwidth_gb_s=known.bandwidth_gb_s if known else None,
+        link_gb_s=known.link_gb_s if known else None,
+        tflops=known.tflops if known else {},
         title=title,
-        source="driver" if said is None else said.source,
+        source="driver" if known is None else known.source,
         used_gib=round(memory.used / 2**30, 2),
     )
 
 
 def _name_of(title: str) -> str | None:
-    """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is no L4)."""
+    """The short name of a GPU by what the driver calls it; the longest beginning wins (L40S is not L4)."""
     fitting = [
         (len(start), name)
-        for name, said in _table().items()
-        for start in said["nvml"]
+        for name, row in _table().items()
+        for start in row["nvml"]
         if re.match(rf"{re.escape(start)}(?![A-Za-z0-9])", title)
     ]
     return max(fitting)[1] if fitting else None

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a1_trt.errors import ConfigError
+from a1_trt.files import first_mistake
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_TOKENIZER_BYTES = 64 * 2**20
+_Size = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class ModelDimensions:
 def known_models() -> dict[str, ModelDimensions]:
     """Every model whose dimensions come with the package, by Hugging Face id."""
     table = tomllib.loads(resources.files("a1_trt.build.hardware").joinpath("models.toml").read_text(encoding="utf-8"))
-    return {name: _read(name, said, said["source"]) for name, said in table.items()}
+    return {name: _HuggingFaceConfig.model_validate(row).dimensions(name, row["source"]) for name, row in table.items()}
 
 
 def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensions:
@@ -102,7 +106,7 @@ def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensio
     known = known_models().get(model)
     if known is None:
         raise ConfigError(
-            f"the size of the model {model!r} is not known: it is no directory with a config.json",
+            f"the size of the model {model!r} is not known: it is not a directory with a config.json",
             path=str(place),
             field="model",
             remedy=f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}",
@@ -110,17 +114,17 @@ def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensio
     return known
 
 
-def _from_checkpoint(model: str, place: Path) -> ModelDimensions:
-    path = place / "config.json"
+def _from_checkpoint(model: str, directory: Path) -> ModelDimensions:
+    path = directory / "config.json"
     try:
-        said = _json(path)
-        said = said.get("text_config", said)
-        said = {**said, "architecture": said["architectures"][0], "quantization": _quantization(place, said)}
-        said["tokenizer"] = _tokenizer(place)
-        return _read(model, said, str(path))
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        document = _json(path)
+        document = document.get("text_config", document)
+        facts = {"quantization": _quantization(directory, document), "tokenizer": _tokenizer(directory)}
+        return _HuggingFaceConfig.model_validate({**document, **facts}).dimensions(model, str(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = first_mistake(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{path} is no configuration of a language model ({type(error).__name__}: {error})",
+            f"{path} is not the configuration of a language model ({reason})",
             path=str(path),
             field="model",
             remedy="give the directory of a Hugging Face checkpoint of a Llama or Qwen2 model",
@@ -133,45 +137,55 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _tokenizer(place: Path) -> str | None:
+def _tokenizer(directory: Path) -> str | None:
     """A name that two checkpoints share when their tokenizers are the same file."""
-    path = place / "tokenizer.json"
+    path = directory / "tokenizer.json"
     if not path.is_file() or path.stat().st_size > _MAX_TOKENIZER_BYTES:
         return None
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _quantization(place: Path, said: dict[str, Any]) -> str | None:
+def _quantization(directory: Path, document: dict[str, Any]) -> str | None:
     """What a checkpoint is quantised to: as ModelOpt writes it down, or as transformers does."""
-    path = place / "hf_quant_config.json"
+    path = directory / "hf_quant_config.json"
     if path.is_file():
         return str(_json(path)["quantization"]["quant_algo"])
-    other = said.get("quantization_config")
-    return None if other is None else str(other.get("quant_algo") or other["quant_method"])
+    config = document.get("quantization_config")
+    return None if config is None else str(config.get("quant_algo") or config["quant_method"])
 
 
-def _read(name: str, said: dict[str, Any], source: str) -> ModelDimensions:
-    n_heads, hidden = _positive(said, "num_attention_heads"), _positive(said, "hidden_size")
-    return ModelDimensions(
-        name=name,
-        architecture=str(said["architecture"]),
-        n_layers=_positive(said, "num_hidden_layers"),
-        hidden=hidden,
-        n_heads=n_heads,
-        n_kv_heads=_positive(said, "num_key_value_heads") if said.get("num_key_value_heads") else n_heads,
-        head_dim=_positive(said, "head_dim") if said.get("head_dim") else hidden // n_heads,
-        intermediate=_positive(said, "intermediate_size"),
-        vocabulary=_positive(said, "vocab_size"),
-        max_context_tokens=_positive(said, "max_position_embeddings"),
-        tied=bool(said.get("tie_word_embeddings", False)),
-        tokenizer=said.get("tokenizer"),
-        quantization=said.get("quantization"),
-        source=source,
-    )
+class _HuggingFaceConfig(BaseModel):
+    """The keys of config.json that say how large a model is."""
 
+    model_config = ConfigDict(strict=True)
 
-def _positive(said: dict[str, Any], key: str) -> int:
-    value = said[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
-        raise ValueError(f"{key} is {value!r}")
-    return value
+    architectures: list[str] = Field(min_length=1)
+    num_hidden_layers: _Size
+    hidden_size: _Size
+    num_attention_heads: _Size
+    num_key_value_heads: _Size | None = None
+    head_dim: _Size | None = None
+    intermediate_size: _Size
+    vocab_size: _Size
+    max_position_embeddings: _Size
+    tie_word_embeddings: bool = False
+    tokenizer: str | None = None
+    quantization: str | None = None
+
+    def dimensions(self, name: str, source: str) -> ModelDimensions:
+        return ModelDimensions(
+            name=name,
+            architecture=self.architectures[0],
+            n_layers=self.num_hidden_layers,
+            hidden=self.hidden_size,
+            n_heads=self.num_attention_heads,
+            n_kv_heads=self.num_key_value_heads or self.num_attention_heads,
+            head_dim=self.head_dim or self.hidden_size // self.num_attention_heads,
+            intermediate=self.intermediate_size,
+            vocabulary=self.vocab_size,
+            max_context_tokens=self.max_position_embeddings,
+            tied=self.tie_word_embeddings,
+            tokenizer=self.tokenizer,
+            quantization=self.quantization,
+            source=source,
+        )

@@ -1,4 +1,6 @@
-"""Roofline of a transformer on GPUs: what its engine costs and holds, from data sheet and dimensions.
+"""Roofline of a transformer on GPUs: what an iteration of its engine costs, from data sheet and dimensions.
+
+What the engine holds is not modelled here: that is `a1_trt.build.fit`'s.
 
 Notation: P_l weights of all layers, P_h = vocabulary * hidden weights of the head, t GPUs that share each layer (tensor
 parallelism), F peak arithmetic and W peak bandwidth of one GPU, each times the share that is reached in practice
@@ -8,7 +10,7 @@ parallelism), F peak arithmetic and W peak bandwidth of one GPU, each times the 
     one row of logits                 2 P_h / (t F)
     one (query, key) pair             4 n_layers n_heads head_dim / (t F)     a product for the score, one for the sum
     the weights, once an iteration    (b P_l + 2 P_h) / (t W)                 the head stays in 16 bits
-    one token of context, read        2 n_layers n_kv_heads head_dim b_kv / (t W)
+    one token of context, read        2 n_layers n_kv_heads head_dim b_kv / (min(t, n_kv_heads) W)
     all-reduce, two a layer           2 n_layers (latency + 2 (t - 1) / t * 2 hidden tokens / link)
 
 An iteration takes the larger one of arithmetic and memory, and the rest on top (`EngineCosts`). The model: Williams,
@@ -26,10 +28,10 @@ from importlib import resources
 from typing import Any
 
 from a1_trt.build.hardware import Gpu, ModelDimensions
+from a1_trt.build.memory import Split, kv_bytes_per_token
+from a1_trt.build.quantization import FORMATS, Quantization
 from a1_trt.errors import ConfigError, InvalidRequestError
-from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
-
-GIB = 2**30
+from a1_trt.simulate.engine_model.costs import EngineCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,6 @@ class Assumptions:
     kernel_launch_s: float
     kernels_per_layer: int
     overhead_s: float
-    kv_cache_fraction: float
-    workspace_gib: float
-    logit_bytes: int
-    max_num_batched_tokens: int
-    block_tokens: int
     max_sequences: int
     colocated_slowdown: float
 
@@ -82,7 +79,7 @@ def _table() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PlacedModel:
     """A model on GPUs.
 
     Args:
@@ -91,57 +88,29 @@ class Placement:
         tensor_parallel: GPUs that share each layer.
         quantization: Of the weights, as in a pair file.
         kv_cache_dtype: Of keys and values, likewise.
-        memory_share: Share of the GPUs' memory that is this model's.
-        keeps_logits: Scores hold logits for every token of their prompt, as TensorRT-LLM's context logits do.
     """
 
     model: ModelDimensions
     gpu: Gpu
     tensor_parallel: int = 1
-    quantization: str = "none"
+    quantization: Quantization = "none"
     kv_cache_dtype: str = "auto"
-    memory_share: float = 1.0
-    keeps_logits: bool = False
-
-    @property
-    def weight_bytes(self) -> float:
-        """All weights, bytes: the layers quantised, embedding and head in 16 bits."""
-        width: float = self._width["weight_bytes"]
-        shape = self.model
-        return width * shape.n_layer_parameters + 2.0 * (shape.n_parameters - shape.n_layer_parameters)
-
-    @property
-    def kv_bytes(self) -> float:
-        """Keys and values of one token, bytes."""
-        return self.model.kv_bytes_per_token(_entry("kv_cache", self.kv_cache_dtype))
 
     @property
     def tflops(self) -> float:
         """Peak of one GPU in the arithmetic of the weights; where it cannot do that, in 16 bits, else in 32."""
         peaks = self.gpu.tflops
-        for kind in (self._width["arithmetic"], "bf16", "fp32"):
+        for kind in (FORMATS[self.quantization].arithmetic, "bf16", "fp32"):
             if kind in peaks:
                 return peaks[kind]
         raise ConfigError(f"the peak of {self.gpu.name} is not known", field="gpu", remedy="name one of gpus.toml")
 
-    @property
-    def _width(self) -> Mapping[str, Any]:
-        said: Mapping[str, Any] = _entry("quantization", self.quantization)
-        return said
 
-
-def _entry(section: str, name: str) -> Any:
-    known = _table()[section]
-    if name not in known:
-        raise InvalidRequestError(f"{section} is {name!r}", field=section, remedy=f"choose from {', '.join(known)}")
-    return known[name]
-
-
-def engine_costs(placement: Placement, assumed: Assumptions) -> EngineCosts:
+def engine_costs(placed: PlacedModel, assumed: Assumptions) -> EngineCosts:
     """What an iteration costs; the formulas are in this module's docstring.
 
     Args:
-        placement: The model and its GPUs.
+        placed: The model and its GPUs.
         assumed: What the data sheet does not say.
 
     Raises:
@@ -149,27 +118,27 @@ def engine_costs(placement: Placement, assumed: Assumptions) -> EngineCosts:
 
     Example:
         >>> from a1_trt.build.hardware import known_gpus, model_dimensions
-        >>> placement = Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
-        >>> costs = engine_costs(placement, Assumptions.stated())
+        >>> placed = PlacedModel(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
+        >>> costs = engine_costs(placed, Assumptions.stated())
         >>> round(1e3 * costs.iteration_s(prefill_tokens=0, decoding=1, context_tokens=1000), 1)  # milliseconds
         13.8
     """
-    shape, gpu, t = placement.model, placement.gpu, placement.tensor_parallel
+    shape, gpu, t = placed.model, placed.gpu, placed.tensor_parallel
     if not gpu.bandwidth_gb_s or (t > 1 and not gpu.link_gb_s):
         raise ConfigError(
             f"the data sheet of {gpu.name} is not known", field="gpu", remedy="name one of gpus.toml with --gpu"
         )
-    flops = t * placement.tflops * 1e12 * assumed.arithmetic_efficiency
-    bandwidth = t * gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth_efficiency
+    flops = t * placed.tflops * 1e12 * assumed.arithmetic_efficiency
+    bandwidth = gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth_efficiency
     head = 2.0 * shape.n_embedding_parameters
-    layers_bytes = placement.weight_bytes - 2.0 * (shape.n_parameters - shape.n_layer_parameters)
+    layers_bytes = FORMATS[placed.quantization].weight_bytes * shape.n_layer_parameters
     token_s = 2.0 * shape.n_layer_parameters / flops
     return EngineCosts(
         overhead_s=assumed.overhead_s,
-        weights_s=(layers_bytes + head) / bandwidth,
+        weights_s=(layers_bytes + head) / (t * bandwidth),
         prefill_s_per_token=token_s,
         decode_s_per_token_sequence=token_s,
-        kv_s_per_context_token=placement.kv_bytes / bandwidth,
+        kv_s_per_context_token=kv_bytes_per_token(shape, Split(t), placed.kv_cache_dtype) / bandwidth,
         s_per_pair=4.0 * shape.n_layers * shape.n_heads * shape.head_dim / flops,
         s_per_logit_row=head / flops,
         sync_s=2 * shape.n_layers * assumed.all_reduce_latency_s if t > 1 else 0.0,
@@ -184,43 +153,3 @@ def _all_reduce_s(shape: ModelDimensions, gpu: Gpu, t: int, assumed: Assumptions
         return 0.0
     one_way = (gpu.link_gb_s or 0.0) / 2 * 1e9 * assumed.link_efficiency
     return 2 * shape.n_layers * 2 * (t - 1) / t * 2.0 * shape.hidden / one_way
-
-
-def engine_limits(placement: Placement, assumed: Assumptions, max_context_tokens: int | None = None) -> EngineLimits:
-    """What the engine holds: the KV cache and the logits that fit beside the weights.
-
-    Args:
-        placement: The model and its GPUs.
-        assumed: What the data sheet does not say.
-        max_context_tokens: Longest prompt plus generation; as the model has it when None.
-
-    Raises:
-        ConfigError: The weights, or one sequence beside them, do not fit.
-
-    Example:
-        >>> from a1_trt.build.hardware import known_gpus, model_dimensions
-        >>> placement = Placement(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
-        >>> engine_limits(placement, Assumptions.stated()).kv_blocks * 32  # tokens
-        347136
-    """
-    shape, t = placement.model, placement.tensor_parallel
-    memory = (placement.gpu.memory_gib - assumed.workspace_gib) * GIB * t * placement.memory_share
-    free = memory - placement.weight_bytes
-    kv_blocks = int(free * assumed.kv_cache_fraction / (placement.kv_bytes * assumed.block_tokens))
-    if kv_blocks < 64:
-        raise ConfigError(
-            f"{shape.name} needs {placement.weight_bytes / GIB:.1f} GiB for its weights alone and has"
-            f" {memory / GIB:.1f} GiB on {t} x {placement.gpu.name}",
-            field="gpu",
-            remedy="take more or larger GPUs, a larger tensor_parallel or a quantization",
-        )
-    longest = min(max_context_tokens or shape.max_context_tokens, shape.max_context_tokens)
-    logits = int(free * (1 - assumed.kv_cache_fraction) / (shape.vocabulary * assumed.logit_bytes))
-    return EngineLimits(
-        max_sequences=assumed.max_sequences,
-        max_num_batched_tokens=max(assumed.max_num_batched_tokens, assumed.max_sequences),
-        kv_blocks=kv_blocks,
-        block_tokens=assumed.block_tokens,
-        max_context_tokens=min(longest, kv_blocks * assumed.block_tokens),
-        logits_tokens=max(1, logits) if placement.keeps_logits else None,
-    )
