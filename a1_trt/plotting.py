@@ -19,7 +19,7 @@ from a1_trt.files import write_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 STYLE: Mapping[str, Any] = MappingProxyType(
@@ -42,7 +42,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 
 
 def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, height: float = 3.2) -> tuple[Figure, Any]:
-    """An empty figure in the common style, and its axes. It needs no display and no closing.
+    """An empty figure in the common style, and its Axes[n_rows, n_columns]. It needs no display and no closing.
 
     Args:
         n_rows: Plots above each other.
@@ -50,16 +50,8 @@ def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, heigh
         width: Inches.
         height: Inches of each row.
 
-    Returns:
-        The figure, and Axes[n_rows, n_columns].
-
     Raises:
         ConfigError: matplotlib is not installed.
-
-    Example:
-        >>> figure, axes = new_figure(1, 2)
-        >>> axes.shape
-        (1, 2)
     """
     with _styled():
         from matplotlib.figure import Figure
@@ -72,26 +64,12 @@ def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, heigh
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG.
-
-    Example:
-        >>> png(new_figure()[0])[1:4]
-        b'PNG'
-    """
+    """The figure as a PNG."""
     return _drawn(figure, "png")
 
 
 def inline_svg(figure: Figure, title: str = "") -> str:
-    """The figure as an SVG element that can stand in a page of HTML.
-
-    Args:
-        figure: The figure.
-        title: Words for readers who do not see it.
-
-    Example:
-        >>> inline_svg(new_figure()[0], "Nothing & more")[:42]
-        '<figure role="img" aria-label="Nothing &am'
-    """
+    """The figure as an SVG element for a page of HTML, with a title for readers who do not see it."""
     drawn = _drawn(figure, "svg").decode()
     return f'<figure role="img" aria-label="{html.escape(title)}">{drawn[drawn.index("<svg") :]}</figure>'
 
@@ -110,7 +88,7 @@ def write_figure(figure: Figure, path: Path, title: str = "") -> None:
         content = _drawn(figure, kind[1:])
     else:
         raise ConfigError(
-            f"{path} is no kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
+            f"{path} is not a kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
         )
     try:
         write_whole(path, [content])

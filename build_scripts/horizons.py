@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import ratio_interval
-from a1_trt.benchmarks.grading import is_correct, paired_difference
+from a1_trt.benchmarks.grading import is_correct
 from a1_trt.benchmarks.problems import read_problems
+from a1_trt.benchmarks.statistics import paired_difference, ratio_interval
 from a1_trt.cli.problems import problems_path
 from a1_trt.cli.progress import SolvingView
 from a1_trt.client import AsyncClient

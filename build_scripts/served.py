@@ -25,8 +25,8 @@ from typing import Any
 from reference import task
 
 from a1_trt.benchmarks.document import write_document
-from a1_trt.benchmarks.intervals import ratio_of_sums
 from a1_trt.benchmarks.machine import commit, machine, versions
+from a1_trt.benchmarks.statistics import ratio_of_sums
 from a1_trt.client import AsyncClient
 from a1_trt.config import Pair, load_pair
 from a1_trt.core.scheduler import Scheduler

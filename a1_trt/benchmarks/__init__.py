@@ -1,8 +1,9 @@
 """Measuring strategies against each other: the same problems, seeds, settings and engines."""
 
-from a1_trt.benchmarks.comparison import Comparison, OnProgress, Plan, blocks_for
-from a1_trt.benchmarks.document import read_document, settings_of, summarise, write_document
+from a1_trt.benchmarks.comparison import Comparison, OnProgress
+from a1_trt.benchmarks.document import read_document, summarise, write_document
 from a1_trt.benchmarks.machine import commit, machine, versions
+from a1_trt.benchmarks.plan import Plan, blocks_for
 
 __all__ = [
     "Comparison",
@@ -12,7 +13,6 @@ __all__ = [
     "commit",
     "machine",
     "read_document",
-    "settings_of",
     "summarise",
     "versions",
     "write_document",

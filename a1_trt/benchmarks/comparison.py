@@ -1,85 +1,29 @@
-"""Strategies measured against each other: the same problems, seeds and engines, in turns."""
+"""Strategies measured against each other: the same problems, seeds and engines, alternating block by block."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
-from a1_trt.benchmarks.block_results import CALL_FIELDS, DECISION_FIELDS, cell_of
-from a1_trt.benchmarks.controller_state import Pasts
-from a1_trt.benchmarks.document import KIND, SCHEMA, settings_of, summarise, write_document
+from a1_trt.benchmarks.blocks import CALL_FIELDS, DECISION_FIELDS, BlockRecord, block_fields
+from a1_trt.benchmarks.document import KIND, SCHEMA, blocks_of, with_figures, write_document
+from a1_trt.benchmarks.plan import Cell, Plan
 from a1_trt.benchmarks.resources import Watch
-from a1_trt.benchmarks.strategies import Arrivals, run, strategy_of
+from a1_trt.benchmarks.strategies import Arrivals, fresh_controller, run
 from a1_trt.config import Pair
+from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
+from a1_trt.runtime.calibration import Recorded
 from a1_trt.types import Parameters, Problem, Result, Role
 
 OnProgress = Callable[[str, int, int, "Result | A1Error"], object]
 """Told of each problem that is done: strategy, problems done, problems in all, what came of it."""
 
 _WARM_UP_SEED = 2**40
-
-
-@runtime_checkable
-class Forgets(Protocol):
-    """An engine that can drop what it keeps of earlier prompts."""
-
-    async def forget(self) -> None:
-        """Drop keys and values, and scores."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is measured.
-
-    Args:
-        strategies: Names out of `STRATEGIES`; the first is compared with each of the others.
-        n_samples: Numbers of samples; every one is a setting of its own.
-        max_turns: Longest chains, in turns; likewise.
-        repeats: How often all is done, each time with the next seed and with fresh controllers.
-        blocks: Parts that the problems are dealt out into; in each, the strategies take turns.
-        seed: Seed of the first repeat.
-        n_in_flight: Closed loop: problems at work at once.
-        rate_per_s: Instead: arrivals a second.
-        keep_calls: Whose calls stay in the file: those of the "first" repeat, "all" or "none".
-
-    Raises:
-        InvalidRequestError: An unknown strategy, one named twice, or a number below 1.
-    """
-
-    strategies: tuple[str, ...]
-    n_samples: tuple[int, ...]
-    max_turns: tuple[int, ...]
-    repeats: int = 1
-    blocks: int = 4
-    seed: int = 0
-    n_in_flight: int | None = 8
-    rate_per_s: float | None = None
-    keep_calls: Literal["first", "all", "none"] = "first"
-
-    def __post_init__(self) -> None:
-        for name in self.strategies:
-            strategy_of(name)
-        if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise InvalidRequestError(
-                f"strategies are {', '.join(self.strategies)}", field="strategies", remedy="name each one once"
-            )
-        for field in ("n_samples", "max_turns"):
-            values = getattr(self, field)
-            if not values or min(values) < 1:
-                raise InvalidRequestError(f"{field} is {values}", field=field, remedy="give numbers of at least 1")
-        for field in ("repeats", "blocks"):
-            if getattr(self, field) < 1:
-                raise InvalidRequestError(f"{field} is {getattr(self, field)}", field=field, remedy="at least 1")
-        self.arrivals(0)
-
-    def arrivals(self, repeat: int) -> Arrivals:
-        """How problems arrive in a repeat."""
-        return Arrivals(n_in_flight=self.n_in_flight, rate_per_s=self.rate_per_s, seed=self.seed + repeat)
 
 
 class Comparison:
@@ -119,28 +63,28 @@ class Comparison:
         self._engines = engines
         self._problems = list(problems)
         self._parameters = parameters
-        self.document: dict[str, Any] = {
+        self._head: dict[str, Any] = {
             "kind": KIND,
             "schema": SCHEMA,
             "pair": pair.name,
             "fingerprint": pair.fingerprint(),
-            "plan": {name: _plain(value) for name, value in asdict(plan).items()},
+            "plan": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(plan).items()},
             "parameters": {k: v for k, v in asdict(parameters).items() if k not in ("n_samples", "max_turns", "seed")},
             "slots": {role: pair.role(role).max_in_flight for role in ("draft", "target")},
             "problems": [{"id": problem.id, "answer": problem.answer} for problem in problems],
             "call_fields": list(CALL_FIELDS),
             "decision_fields": list(DECISION_FIELDS),
             **(about or {}),
-            "cells": [],
         }
-        self._pasts = Pasts(pair)
+        self._blocks: list[BlockRecord] = []
+        self._controllers = _Controllers(pair)
         if before is not None:
-            self._go_on(before)
+            self._resume(before)
 
     @property
     def n_total(self) -> int:
         """Problems that each strategy solves in all."""
-        return len(self._problems) * self._plan.repeats * len(settings_of(self.document["plan"]))
+        return len(self._problems) * self._plan.repeats * len(self._plan.settings())
 
     async def measure(
         self, *, path: Path | None = None, warm_up: Sequence[Problem] = (), on_progress: OnProgress | None = None
@@ -158,131 +102,116 @@ class Comparison:
         Raises:
             A1Error: A strategy solved nothing in a block; the error of its first problem.
         """
-        left = [cell for cell in self._cells() if not self._done(cell)]
+        left = self._left()
         if left and warm_up:
             await self._warm_up(warm_up)
-        done = {name: self.n_total - sum(_size(c) for c in left if c["strategy"] == name) for name in self._names}
-        before: dict[str, Any] | None = None
+        n_done = Counter(dict.fromkeys(self._plan.strategies, self.n_total))
         for cell in left:
-            if before is not None and _group(before) != _group(cell):
-                self._pasts.forget()
-            before = cell
-            self.document["cells"].append(await self._measured(cell, done, on_progress))
-            self._keep_state(cell)
+            n_done[cell.strategy] -= len(self._places(cell))
+        group = left[0].group if left else None
+        for cell in left:
+            if cell.group != group:
+                self._controllers.clear()
+            group = cell.group
+            self._blocks.append(await self._measured(cell, n_done, on_progress))
+            # What the controllers have seen is kept, too: going on must not start them anew.
+            self._head["state"] = {"group": list(group), "decisions": self._controllers.to_document()}
             if path is not None:
-                write_document(path, summarise(self.document))
-        return summarise(self.document)
+                write_document(path, self._document())
+        return self._document()
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return self._plan.strategies
+    def _document(self) -> dict[str, Any]:
+        return with_figures(self._head, self._blocks)
 
-    def _cells(self) -> Iterator[dict[str, Any]]:
-        """What is to be measured, in order."""
-        turn = 0
-        for repeat in range(self._plan.repeats):
-            for setting in settings_of(self.document["plan"]):
-                for block in range(self._plan.blocks):
-                    indices = list(range(block, len(self._problems), self._plan.blocks))
-                    for name in order_of(self._names, turn):
-                        yield {"strategy": name, **setting, "repeat": repeat, "block": block, "indices": indices}
-                    turn += 1
+    def _places(self, cell: Cell) -> range:
+        return range(cell.block, len(self._problems), self._plan.blocks)
 
-    def _done(self, cell: Mapping[str, Any]) -> bool:
-        return any(_key(cell) == _key(each) for each in self.document["cells"])
+    def _left(self) -> list[Cell]:
+        done = {Cell(b.strategy, b.n_samples, b.max_turns, b.repeat, b.block) for b in self._blocks}
+        return [cell for cell in self._plan.cells() if cell not in done]
 
-    async def _measured(
-        self, cell: dict[str, Any], done: dict[str, int], on_progress: OnProgress | None
-    ) -> dict[str, Any]:
-        name, indices = cell["strategy"], cell["indices"]
-        problems = [self._problems[index] for index in indices]
+    async def _measured(self, cell: Cell, n_done: Counter[str], on_progress: OnProgress | None) -> BlockRecord:
+        name, places = cell.strategy, self._places(cell)
+        problems = [self._problems[place] for place in places]
 
         def tell(_: int, outcome: Result | A1Error) -> None:
-            done[name] += 1
+            n_done[name] += 1
             if on_progress is not None:
-                on_progress(name, done[name], self.n_total, outcome)
+                on_progress(name, n_done[name], self.n_total, outcome)
 
         for engine in self._engines.values():
-            if isinstance(engine, Forgets):  # the strategy before has left its keys, values and scores
-                await engine.forget()
-        watch = Watch(self._engines)
-        async with watch:
-            found = await run(
+            forget = getattr(engine, "forget", None)
+            if forget is not None:  # the strategy before has left its keys, values and scores
+                await forget()
+        async with Watch(self._engines) as watch:
+            result = await run(
                 name,
                 self._pair,
                 self._engines,
                 problems,
-                replace(self._parameters, n_samples=cell["n_samples"], max_turns=cell["max_turns"]),
-                arrivals=self._plan.arrivals(cell["repeat"]),
-                seed=self._plan.seed + cell["repeat"],
+                replace(self._parameters, n_samples=cell.n_samples, max_turns=cell.max_turns),
+                arrivals=self._plan.arrivals(cell.repeat),
+                seed=self._plan.seed + cell.repeat,
                 on_progress=tell,
-                controller=self._pasts.controller(name),
+                controller=self._controllers.of(name),
             )
-        if not found.results and isinstance(found.outcomes[0], A1Error):
-            raise found.outcomes[0]
-        keep = self._plan.keep_calls == "all" or (self._plan.keep_calls == "first" and cell["repeat"] == 0)
-        said = cell_of(found, problems, indices, with_calls=keep, watched=watch.figures())
-        return {**{key: value for key, value in cell.items() if key != "indices"}, **said}
+        if not result.results and isinstance(result.outcomes[0], A1Error):
+            raise result.outcomes[0]
+        fields = block_fields(result, problems, places, with_calls=self._plan.keeps_calls(cell.repeat))
+        return BlockRecord(**cell._asdict(), **fields, **watch.figures())
 
     async def _warm_up(self, problems: Sequence[Problem]) -> None:
         """The first calls of an engine pay for what later ones find ready."""
         parameters = replace(self._parameters, n_samples=min(4, *self._plan.n_samples), max_turns=2)
-        for name in self._names:
+        for name in self._plan.strategies:
             arrivals = Arrivals(n_in_flight=len(problems))
             await run(name, self._pair, self._engines, problems, parameters, arrivals=arrivals, seed=_WARM_UP_SEED)
 
-    def _keep_state(self, cell: Mapping[str, Any]) -> None:
-        """What the controllers have seen goes into the document, too: going on must not start them anew."""
-        self.document["state"] = {"group": list(_group(cell)), "decisions": self._pasts.to_document()}
-
-    def _go_on(self, before: Mapping[str, Any]) -> None:
+    def _resume(self, before: Mapping[str, Any]) -> None:
         for key in ("fingerprint", "plan", "parameters", "problems", "slots"):
-            if before.get(key) != self.document[key]:
+            if before.get(key) != self._head[key]:
                 raise InvalidRequestError(
                     f"the file to go on with has another {key}",
                     field="resume",
                     remedy="give the same command as before, or another file",
                 )
-        self.document["cells"] = list(before["cells"])
-        left = next((cell for cell in self._cells() if not self._done(cell)), None)
-        state = before.get("state")
-        if left is not None and state is not None and state["group"] == list(_group(left)):
-            self._pasts.restore(state["decisions"])
+        self._blocks = blocks_of(before)
+        left, state = self._left(), before.get("state")
+        if left and state is not None and state["group"] == list(left[0].group):
+            self._controllers.restore(state["decisions"])
 
 
-def order_of(names: Sequence[str], turn: int) -> list[str]:
-    """The strategies as they take turns: every one leads as often as another, and two of them swap.
+class _Controllers:
+    """The controller of each strategy, and its decisions as data, so that another process can go on with them."""
 
-    Example:
-        >>> order_of(["a1", "target-only"], 1)
-        ['target-only', 'a1']
-    """
-    shift = turn % len(names)
-    return [*names[shift:], *names[:shift]]
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._controllers: dict[str, Controller] = {}
+        self._decisions: dict[str, list[tuple[Any, ...]]] = {}
 
+    def of(self, name: str) -> Controller:
+        if name not in self._controllers:
+            kept = self._decisions.setdefault(name, [])
 
-def blocks_for(n_problems: int, per_block: int = 25) -> int:
-    """Blocks of about so many problems: fewer would mostly measure how a block begins and ends.
+            def keep(candidate: Candidate, decision: Decision) -> None:
+                kept.append((astuple(candidate), astuple(decision)))
 
-    Example:
-        >>> blocks_for(100), blocks_for(3)
-        (4, 1)
-    """
-    return max(1, math.ceil(n_problems / per_block))
+            self._controllers[name] = Recorded(fresh_controller(name, self._pair), keep)
+        return self._controllers[name]
 
+    def clear(self) -> None:
+        self._controllers.clear()
+        self._decisions.clear()
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    def to_document(self) -> dict[str, Any]:
+        return {name: [list(row) for row in kept] for name, kept in self._decisions.items()}
 
-
-def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("strategy", "n_samples", "max_turns", "repeat", "block"))
-
-
-def _group(cell: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Cells of a group share controllers."""
-    return cell["n_samples"], cell["max_turns"], cell["repeat"]
-
-
-def _size(cell: Mapping[str, Any]) -> int:
-    return len(cell["indices"])
+    def restore(self, document: Mapping[str, Sequence[Sequence[Sequence[Any]]]]) -> None:
+        """Let every controller live through what `to_document` wrote."""
+        for name, kept in document.items():
+            controller = self.of(name)
+            for candidate, decision in kept:
+                score, category, problem, alpha, u, quota, *_ = candidate  # no pool looks at ranks
+                controller.update(
+                    Candidate(score, category, problem, alpha, u, quota and tuple(quota)), Decision(*decision)
+                )

@@ -1,19 +1,22 @@
-"""The file of a comparison: written anew after each block, so that whoever stops it loses that block at most."""
+"""The file of a comparison: rewritten after each block, so that stopping loses one block at most."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from a1_trt.benchmarks.figures import figures
-from a1_trt.benchmarks.paired import against
+from a1_trt.benchmarks.blocks import BlockRecord, against, figures
+from a1_trt.benchmarks.records import validated
 from a1_trt.errors import ConfigError
 from a1_trt.files import write_whole
 
-SCHEMA = 1
 KIND = "a1-trt bench"
+SCHEMA = 2
+_READABLE = (1, SCHEMA)
+"""Schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn."""
 _MAX_BYTES = 2**30
 
 
@@ -22,33 +25,43 @@ def summarise(document: Mapping[str, Any]) -> dict[str, Any]:
 
     The first strategy is compared with each of the others.
     """
-    cells: Sequence[Mapping[str, Any]] = document["cells"]
-    plan, slots = document["plan"], document["slots"]
-    strategies: list[str] = plan["strategies"]
-    results, overall, ratios = [], [], []
-    for setting in settings_of(plan):
-        found = {name: [cell for cell in cells if _is(cell, name, setting)] for name in strategies}
-        for name, mine in found.items():
-            for repeat in sorted({cell["repeat"] for cell in mine}):
-                chosen = [cell for cell in mine if cell["repeat"] == repeat]
+    return with_figures(document, blocks_of(document))
+
+
+def with_figures(head: Mapping[str, Any], blocks: Sequence[BlockRecord]) -> dict[str, Any]:
+    """A document of these blocks, ready for JSON, with the figures of `summarise`."""
+    plan, slots = head["plan"], head["slots"]
+    results: list[dict[str, Any]] = []
+    overall: list[dict[str, Any]] = []
+    ratios: list[dict[str, Any]] = []
+    for n_samples, max_turns in product(plan["n_samples"], plan["max_turns"]):
+        setting = {"n_samples": n_samples, "max_turns": max_turns}
+        own: dict[str, list[BlockRecord]] = {name: [] for name in plan["strategies"]}
+        for block in blocks:
+            if (block.n_samples, block.max_turns) == (n_samples, max_turns):
+                own[block.strategy].append(block)
+        for name, same in own.items():
+            for repeat in sorted({block.repeat for block in same}):
+                chosen = [block for block in same if block.repeat == repeat]
                 results.append({"strategy": name, **setting, "repeat": repeat, **figures(chosen, slots)})
-            if mine:
-                overall.append({"strategy": name, **setting, **figures(mine, slots)})
-        first, *others = strategies
+            if same:
+                overall.append({"strategy": name, **setting, **figures(same, slots)})
+        first, *others = plan["strategies"]
         for name in others:
-            ratio = against(found[first], found[name])
+            ratio = against(own[first], own[name])
             if ratio is not None:
                 ratios.append({"strategy": first, "against": name, **setting, **ratio})
-    return {**document, "results": results, "overall": overall, "ratios": ratios}
+    cells = [block.model_dump(mode="json") for block in blocks]
+    return {**head, "cells": cells, "results": results, "overall": overall, "ratios": ratios}
 
 
-def settings_of(plan: Mapping[str, Any]) -> list[dict[str, int]]:
-    """All combinations of the numbers of samples and turns that a plan sweeps over."""
-    return [{"n_samples": n, "max_turns": turns} for n in plan["n_samples"] for turns in plan["max_turns"]]
+def blocks_of(document: Mapping[str, Any]) -> list[BlockRecord]:
+    """The blocks of a document.
 
-
-def _is(cell: Mapping[str, Any], name: str, setting: Mapping[str, int]) -> bool:
-    return cell["strategy"] == name and all(cell[key] == value for key, value in setting.items())
+    Raises:
+        ConfigError: One is damaged.
+    """
+    return validated(BlockRecord, document["cells"], lambda what: _no_document("the comparison", f"cells {what}"))
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
@@ -66,7 +79,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A document that `write_document` wrote.
+    """A document that `write_document` wrote, in this version's schema.
 
     Raises:
         ConfigError: It cannot be read, or is something else.
@@ -78,18 +91,19 @@ def read_document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _no_document(path, error.strerror or "it cannot be read") from None
     except ValueError:
-        raise _no_document(path, "it is no JSON") from None
+        raise _no_document(path, "it is not valid JSON") from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise _no_document(path, "it is no result of a comparison")
-    if document.get("schema") != SCHEMA:
-        raise _no_document(path, f"it has schema {document.get('schema')!r}, this version reads {SCHEMA}")
+        raise _no_document(path, "it is not a result of a comparison")
+    if document.get("schema") not in _READABLE:
+        raise _no_document(path, f"it has schema {document.get('schema')!r}, this version reads {_READABLE}")
     missing = {"plan", "slots", "cells", "problems", "machine"} - document.keys()
     if missing:
         raise _no_document(path, f"it has no {', '.join(sorted(missing))}")
-    return document
+    blocks = validated(BlockRecord, document["cells"], lambda what: _no_document(path, f"cells {what}"))
+    return {**document, "schema": SCHEMA, "cells": [block.model_dump(mode="json") for block in blocks]}
 
 
-def _no_document(path: Path, what: str) -> ConfigError:
+def _no_document(path: Path | str, what: str) -> ConfigError:
     return ConfigError(
         f"{path}: {what}", path=str(path), field="file", remedy="give a file that 'a1-trt bench compare' wrote"
     )

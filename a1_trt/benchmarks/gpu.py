@@ -17,12 +17,7 @@ GPM = {"sm_util": "SM_UTIL", "tensor_util": "ANY_TENSOR_UTIL", "dram_bw_util": "
 
 @dataclass(slots=True)
 class Counters:
-    """What was counted; empty where there is no GPU.
-
-    Attributes:
-        energy_j: Energy of all GPUs, joules; None where NVML does not tell.
-        gpus: One row a GPU with the names of `GPM`; empty before Hopper.
-    """
+    """Energy of all GPUs, joules (None where NVML does not tell), and per GPU a row of `GPM` (Hopper on)."""
 
     energy_j: float | None
     gpus: list[dict[str, float]]
@@ -30,14 +25,7 @@ class Counters:
 
 @contextmanager
 def counting() -> Iterator[Counters]:
-    """Count from here to the end of the block; without a GPU nothing is counted.
-
-    Example:
-        >>> with counting() as counters:
-        ...     pass
-        >>> counters.gpus
-        []
-    """
+    """Count from here to the end of the block; without a GPU nothing is counted."""
     counters = Counters(None, [])
     nvml = _nvml()
     if nvml is None:
@@ -52,10 +40,8 @@ def counting() -> Iterator[Counters]:
             after_j, after = _energy_j(nvml, devices), [_sample(nvml, device) for device in devices]
             if before_j is not None and after_j is not None:
                 counters.energy_j = after_j - before_j
-            pairs = zip(before, after, strict=True)
-            counters.gpus = [
-                _between(nvml, one, other) for one, other in pairs if one is not None and other is not None
-            ]
+            pairs = [pair for pair in zip(before, after, strict=True) if None not in pair]
+            counters.gpus = [_between(nvml, *pair) for pair in pairs]
             for sample in (*before, *after):
                 if sample is not None:
                     nvml.nvmlGpmSampleFree(sample)
@@ -83,7 +69,6 @@ def _energy_j(nvml: Any, devices: list[Any]) -> float | None:
 
 
 def _sample(nvml: Any, device: Any) -> Any:
-    """A GPM sample, or None where the GPU has none."""
     try:
         if not nvml.nvmlGpmQueryDeviceSupport(device).isSupportedDevice:
             return None
@@ -95,12 +80,12 @@ def _sample(nvml: Any, device: Any) -> Any:
 
 
 def _between(nvml: Any, before: Any, after: Any) -> dict[str, float]:
-    asked = nvml.c_nvmlGpmMetricsGet_t()
-    asked.version = nvml.NVML_GPM_METRICS_GET_VERSION
-    asked.numMetrics = len(GPM)
-    asked.sample1, asked.sample2 = before, after
+    request = nvml.c_nvmlGpmMetricsGet_t()
+    request.version = nvml.NVML_GPM_METRICS_GET_VERSION
+    request.numMetrics = len(GPM)
+    request.sample1, request.sample2 = before, after
     for place, name in enumerate(GPM.values()):
-        asked.metrics[place].metricId = getattr(nvml, f"NVML_GPM_METRIC_{name}")
-    found = nvml.nvmlGpmMetricsGet(asked)
-    metrics = [(name, found.metrics[place]) for place, name in enumerate(GPM)]
-    return {name: float(each.value) for name, each in metrics if each.nvmlReturn == 0}
+        request.metrics[place].metricId = getattr(nvml, f"NVML_GPM_METRIC_{name}")
+    reply = nvml.nvmlGpmMetricsGet(request)
+    metrics = [(name, reply.metrics[place]) for place, name in enumerate(GPM)]
+    return {name: float(metric.value) for name, metric in metrics if metric.nvmlReturn == 0}

@@ -11,43 +11,27 @@ roofline of the machine from the model's dimensions.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.strategies import CallRecord
-from a1_trt.benchmarks.utilization import ROLES, union_s
-from a1_trt.build.hardware import ModelDimensions
+from a1_trt.benchmarks.blocks import ROLES, BlockRecord, union_s
+from a1_trt.benchmarks.document import blocks_of
+from a1_trt.benchmarks.processor import Processor, processor
+from a1_trt.benchmarks.strategies import CallRecord, strategy_of
+from a1_trt.build.hardware import ModelDimensions, model_dimensions
+from a1_trt.config import Pair
+from a1_trt.errors import ConfigError
 from a1_trt.types import Role
 
-
-@dataclass(frozen=True, slots=True)
-class Processor:
-    """The two ends of the roofline.
-
-    Args:
-        flop_per_s: Peak arithmetic, FLOP/s.
-        bytes_per_s: Peak memory traffic, bytes/s.
-        source: Where the figures are from: a measurement, or a data sheet.
-    """
-
-    flop_per_s: float
-    bytes_per_s: float
-    source: str
+_TIMES = ("t_c_s", "t_m_s", "t_s_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model and how its engine runs it.
-
-    Args:
-        dimensions: Its shape.
-        weight_bytes: Bytes of a weight.
-        kv_bytes: Bytes of a value in the KV cache.
-        chunk_tokens: Most prompt tokens in an iteration.
-    """
+    """A model; bytes of a weight and of a value in its KV cache; most prompt tokens in an iteration."""
 
     dimensions: ModelDimensions
     weight_bytes: float = 2.0
@@ -57,12 +41,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an engine did in a run, *estimated* from its calls and its model's dimensions.
-
-    Args:
-        flop: Multiplications and additions.
-        n_bytes: Memory traffic: weights once an iteration, and the KV cache that decoding reads.
-        busy_s: Seconds in which it had any call (measured).
+    """What an engine did, *estimated*: FLOP, and bytes (weights once an iteration, and the KV cache that decoding
+    reads); and *measured*: seconds in which it had any call.
     """
 
     flop: float
@@ -80,11 +60,76 @@ class Work:
         return computing_s / (computing_s + moving_s) if computing_s else 0.0
 
 
+def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = None) -> dict[str, Any]:
+    """The account of a comparison whose calls were kept, ready for JSON.
+
+    Args:
+        document: Of `a1_trt.benchmarks.Comparison`.
+        pair: Its pair.
+        machine: Where it was measured; this machine when None, which takes a second.
+
+    Returns:
+        `processor`; `joined`, one row a strategy and setting; and `accounts`, one a block, see `intensity`.
+
+    Raises:
+        ConfigError: The document holds no calls, or a model's dimensions are not known.
+    """
+    machine = machine or processor()
+    models = {
+        role: Model(
+            model_dimensions(pair.role(role).model, pair.model_path(role)),
+            kv_bytes=4.0 if pair.role(role).precision == "f32" else 1.0,
+        )
+        for role in ROLES
+    }
+    blocks = [block for block in blocks_of(document) if block.calls]
+    if not blocks:
+        raise ConfigError(
+            "the comparison holds no calls", field="file", remedy="measure again with --keep-calls first or all"
+        )
+    slots, one_in_flight = document["slots"], document["plan"]["n_in_flight"] == 1
+
+    def account(block: BlockRecord) -> dict[str, Any]:
+        keys = block.model_dump(include={"strategy", "n_samples", "max_turns", "repeat", "block", "wall_s"})
+        alone = one_in_flight or strategy_of(block.strategy).one_at_a_time
+        return {**keys, **intensity(block.named_calls(), slots, models, machine, one_at_a_time=alone)}
+
+    accounts = [account(block) for block in blocks]
+    return {"processor": asdict(machine), "joined": _joined(accounts), "accounts": accounts}
+
+
+def _joined(accounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Per strategy and setting: the sums over blocks and repeats, their r, and its range over them."""
+    groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
+    for account in accounts:
+        groups.setdefault((account["strategy"], account["n_samples"], account["max_turns"]), []).append(account)
+    rows = []
+    for (strategy, n_samples, max_turns), same in sorted(groups.items()):
+        times = {name: sum(account[name] for account in same) for name in _TIMES}
+        known = [account["r"] for account in same if account["r"] is not None]
+        rows.append(
+            {
+                "strategy": strategy,
+                "n_samples": n_samples,
+                "max_turns": max_turns,
+                **times,
+                "r": _ratio(**times),
+                "r_range": [min(known), max(known)] if known else None,
+                "n_blocks": len(same),
+            }
+        )
+    return rows
+
+
+def _ratio(t_c_s: float, t_m_s: float, t_s_s: float) -> float | None:
+    return t_c_s / (t_m_s + t_s_s) if t_m_s + t_s_s else None
+
+
 def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str, float]:
     """Sample-seconds between being ready for a call and its start, measured.
 
     Returns:
-        "slot_s": while all slots of its engine were taken, so that somebody else was served; "barrier_s": while a slot
+        "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot
         was free, so that only the schedule held the sample back.
 
     Example:
@@ -93,17 +138,15 @@ def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str,
         >>> waits_s([first, second], {"draft": 1, "target": 1})
         {'slot_s': 2.0, 'barrier_s': 1.0}
     """
-    found = {"slot_s": 0.0, "barrier_s": 0.0}
+    waits = {"slot_s": 0.0, "barrier_s": 0.0}
     for role in ROLES:
-        mine = [call for call in calls if call.role == role]
-        if not mine:
-            continue
-        full = _full_s(mine, slots[role])
-        for call in mine:
-            taken_s = full(call.started_s) - full(call.wanted_s)
-            found["slot_s"] += taken_s
-            found["barrier_s"] += max(0.0, call.started_s - call.wanted_s - taken_s)
-    return found
+        own = [call for call in calls if call.role == role]
+        full_until = _full_s(own, slots[role]) if own else None
+        for call in own:
+            taken_s = full_until(call.started_s) - full_until(call.wanted_s) if full_until else 0.0
+            waits["slot_s"] += taken_s
+            waits["barrier_s"] += max(0.0, call.started_s - call.wanted_s - taken_s)
+    return waits
 
 
 def straggling_s(calls: Iterable[CallRecord]) -> float:
@@ -115,7 +158,7 @@ def straggling_s(calls: Iterable[CallRecord]) -> float:
     for call in calls:
         of_problem = ends[call.problem]
         of_problem[call.sample] = max(of_problem.get(call.sample, 0.0), call.ended_s)
-    return sum(max(each.values()) * len(each) - sum(each.values()) for each in ends.values())
+    return sum(max(times.values()) * len(times) - sum(times.values()) for times in ends.values())
 
 
 def work_of_engine(calls: Sequence[CallRecord], role: Role, model: Model) -> Work:
@@ -125,30 +168,30 @@ def work_of_engine(calls: Sequence[CallRecord], role: Role, model: Model) -> Wor
     paid for tokens that are generated or scored. A prompt is paid as far as the same sample's earlier calls, and for
     the problem's own text an earlier sample, have not left it in the KV cache.
     """
-    mine = sorted((call for call in calls if call.role == role), key=lambda call: call.started_s)
-    said = model.dimensions
-    per_token, per_context = 2.0 * said.n_layer_parameters, 4.0 * said.n_layers * said.n_heads * said.head_dim
-    head = 2.0 * said.n_embedding_parameters
+    calls = sorted((call for call in calls if call.role == role), key=lambda call: call.started_s)
+    shape = model.dimensions
+    per_token, per_context = 2.0 * shape.n_layer_parameters, 4.0 * shape.n_layers * shape.n_heads * shape.head_dim
+    head = 2.0 * shape.n_embedding_parameters
     flop = prompt_tokens = new_tokens = context_read = 0.0
     cached: dict[tuple[int, int], int] = {}
     shared: dict[int, int] = {}
-    for call in mine:
+    for call in calls:
         key = (call.problem, call.sample)
         read = call.n_prompt_tokens + call.n_scored_tokens
         known = min(cached.get(key, shared.setdefault(call.problem, 0)), read)
         shared[call.problem] = shared[call.problem] or call.n_prompt_tokens
         cached[key] = read + call.n_new_tokens
         fresh = read - known
-        tokens = fresh + call.n_new_tokens
         context = read + call.n_new_tokens / 2.0
-        flop += tokens * (per_token + per_context * context) + head * (call.n_new_tokens + call.n_scored_tokens)
+        flop += (fresh + call.n_new_tokens) * (per_token + per_context * context)
+        flop += head * (call.n_new_tokens + call.n_scored_tokens)
         prompt_tokens, new_tokens = prompt_tokens + fresh, new_tokens + call.n_new_tokens
         context_read += call.n_new_tokens * context
-    busy_s = union_s((call.started_s, call.ended_s) for call in mine)
-    together = sum(call.duration_s for call in mine) / busy_s if busy_s else 1.0
+    busy_s = union_s((call.started_s, call.ended_s) for call in calls)
+    together = sum(call.duration_s for call in calls) / busy_s if busy_s else 1.0
     iterations = prompt_tokens / model.chunk_tokens + new_tokens / max(together, 1.0)
-    weights = said.n_parameters * model.weight_bytes
-    return Work(flop, iterations * weights + context_read * said.kv_bytes_per_token(model.kv_bytes), busy_s)
+    weights = shape.n_parameters * model.weight_bytes
+    return Work(flop, iterations * weights + context_read * shape.kv_bytes_per_token(model.kv_bytes), busy_s)
 
 
 def intensity(
@@ -164,7 +207,7 @@ def intensity(
     Args:
         calls: All calls of the run.
         slots: Most calls in flight per role.
-        models: The models.
+        models: By role.
         processor: The machine.
         one_at_a_time: Whether the next problem waits for the slowest sample: then done samples wait, too.
 
@@ -176,40 +219,38 @@ def intensity(
     works = {role: work_of_engine(calls, role, models[role]) for role in ROLES}
     waits = waits_s(calls, slots)
     waits["straggling_s"] = straggling_s(calls) if one_at_a_time else 0.0
-    t_c = t_m = 0.0
+    times = dict.fromkeys(_TIMES, 0.0)
     for role in ROLES:
         in_engine_s = sum(call.duration_s for call in calls if call.role == role)
         share = works[role].compute_share(processor)
-        t_c, t_m = t_c + share * in_engine_s, t_m + (1.0 - share) * in_engine_s
-    t_s = waits["barrier_s"] + waits["straggling_s"]
+        times["t_c_s"] += share * in_engine_s
+        times["t_m_s"] += (1.0 - share) * in_engine_s
+    times["t_s_s"] = waits["barrier_s"] + waits["straggling_s"]
     return {
-        "t_c_s": t_c,
-        "t_m_s": t_m,
-        "t_s_s": t_s,
-        "r": t_c / (t_m + t_s) if t_m + t_s else None,
+        **times,
+        "r": _ratio(**times),
         "waits": waits,
-        "roles": {role: _figures(works[role], processor) for role in ROLES},
+        "roles": {
+            role: {
+                "flop": work.flop,
+                "bytes": work.n_bytes,
+                "intensity": work.intensity,
+                "busy_s": work.busy_s,
+                "flop_per_s": work.flop / work.busy_s if work.busy_s else 0.0,
+                "compute_share": work.compute_share(processor),
+            }
+            for role, work in works.items()
+        },
         "processor": asdict(processor),
         "measured": ["t_s_s", "waits", "busy_s", "t_c_s + t_m_s"],
         "estimated": ["t_c_s : t_m_s", "flop", "bytes", "intensity", "flop_per_s", "compute_share"],
     }
 
 
-def _figures(work: Work, processor: Processor) -> dict[str, Any]:
-    return {
-        "flop": work.flop,
-        "bytes": work.n_bytes,
-        "intensity": work.intensity,
-        "busy_s": work.busy_s,
-        "flop_per_s": work.flop / work.busy_s if work.busy_s else 0.0,
-        "compute_share": work.compute_share(processor),
-    }
-
-
-def _full_s(calls: Sequence[CallRecord], slots: int) -> Any:
+def _full_s(calls: Sequence[CallRecord], slots: int) -> Callable[[float], float]:
     """How long, up to a time, all slots were taken: a function of the time."""
-    times = np.array([each for call in calls for each in (call.started_s, call.ended_s)])
-    steps = np.array([each for _ in calls for each in (1, -1)])
+    times = np.array([time_s for call in calls for time_s in (call.started_s, call.ended_s)])
+    steps = np.array([step for _ in calls for step in (1, -1)])
     order = np.lexsort((steps, times))  # an end comes before a start at the same time
     times, in_flight = times[order], np.cumsum(steps[order])
     full = np.concatenate(([0.0], np.cumsum(np.diff(times) * (in_flight[:-1] >= slots))))

@@ -29,13 +29,12 @@ def intensity_figure(document: Mapping[str, Any]) -> Figure:
 def _against(ax: Any, rows: Sequence[Mapping[str, Any]], key: str, other: str, name: str) -> None:
     most = max(row[other] for row in rows)
     for colour, strategy in zip(COLOURS, _strategies(rows), strict=False):
-        mine = [row for row in rows if row["strategy"] == strategy and row[other] == most and row["r"] is not None]
-        mine.sort(key=lambda row: row[key])
-        places, values = [row[key] for row in mine], [row["r"] for row in mine]
-        ax.plot(places, values, "o-", color=colour, label=strategy)
-        ax.fill_between(
-            places, [row["r_range"][0] for row in mine], [row["r_range"][1] for row in mine], color=colour, alpha=0.15
-        )
+        own = [row for row in rows if row["strategy"] == strategy and row[other] == most and row["r"] is not None]
+        own.sort(key=lambda row: row[key])
+        x = [row[key] for row in own]
+        ax.plot(x, [row["r"] for row in own], "o-", color=colour, label=strategy)
+        low, high = ([row["r_range"][end] for row in own] for end in (0, 1))
+        ax.fill_between(x, low, high, color=colour, alpha=0.15)
     ax.set(title=f"r = T_c / (T_m + T_s), {other.replace('_', ' ')} {most}", xlabel=name, ylabel="r", ylim=(0, None))
     ax.set_xscale("log", base=2)
     ax.legend()
@@ -44,11 +43,10 @@ def _against(ax: Any, rows: Sequence[Mapping[str, Any]], key: str, other: str, n
 def _shares(ax: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     names = [f"{row['strategy']}\n{row['n_samples']} x {row['max_turns']}" for row in rows]
     bottom = np.zeros(len(rows))
-    for colour, key, said in zip(
-        COLOURS, ("t_c_s", "t_m_s", "t_s_s"), ("computing", "memory", "waiting beside free slots"), strict=False
-    ):
+    parts = {"t_c_s": "computing", "t_m_s": "memory", "t_s_s": "waiting beside free slots"}
+    for colour, (key, label) in zip(COLOURS, parts.items(), strict=False):
         shares = np.array([row[key] / max(row["t_c_s"] + row["t_m_s"] + row["t_s_s"], 1e-12) for row in rows])
-        ax.bar(range(len(rows)), shares, bottom=bottom, color=colour, label=said)
+        ax.bar(range(len(rows)), shares, bottom=bottom, color=colour, label=label)
         bottom += shares
     ax.set_xticks(range(len(rows)), names, rotation=60, fontsize=6)
     ax.set(title="sample-seconds (computing : memory is estimated)", ylim=(0, 1))
@@ -63,17 +61,10 @@ def _roofline(ax: Any, document: Mapping[str, Any]) -> None:
     rows = document["accounts"]
     for colour, strategy in zip(COLOURS, _strategies(rows), strict=False):
         for role, marker in _MARKERS.items():
-            mine = [row["roles"][role] for row in rows if row["strategy"] == strategy]
-            mine = [each for each in mine if each["bytes"]]
-            ax.plot(
-                [each["intensity"] for each in mine],
-                [each["flop_per_s"] / 1e9 for each in mine],
-                marker,
-                color=colour,
-                markersize=3,
-                alpha=0.6,
-                label=f"{strategy}, {role}",
-            )
+            engines = [row["roles"][role] for row in rows if row["strategy"] == strategy]
+            points = [(engine["intensity"], engine["flop_per_s"] / 1e9) for engine in engines if engine["bytes"]]
+            x, y = ([point[axis] for point in points] for axis in (0, 1))
+            ax.plot(x, y, marker, color=colour, markersize=3, alpha=0.6, label=f"{strategy}, {role}")
     ax.set(title="roofline (work estimated, time measured)", xlabel="FLOP / byte", ylabel="GFLOP/s")
     ax.legend(fontsize=6)
 

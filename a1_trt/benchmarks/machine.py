@@ -1,4 +1,4 @@
-"""What a figure was measured on: without it, a figure says nothing."""
+"""Machine and version metadata for results."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _PACKAGES = ("a1_trt", "openvino-genai", "openvino-tokenizers", "nvidia-pytriton
 
 def machine() -> dict[str, Any]:
     """Processor, cores that may be used, system, Python, and how busy it was (load average of a minute)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -35,21 +34,20 @@ def commit() -> str | None:
     git, tree = shutil.which("git"), Path(__file__).resolve().parents[2]
     if git is None or not (tree / ".git").exists():
         return None
-    head, changes = (_asked(git, tree, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno")))
+    head, changes = (_output(git, tree, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno")))
     return None if head is None else head + ("+" if changes else "")
 
 
-def _asked(git: str, tree: Path, *words: str) -> str | None:
+def _output(git: str, tree: Path, *words: str) -> str | None:
     done = subprocess.run([git, "-C", str(tree), *words], capture_output=True, text=True, check=False)  # noqa: S603
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    for line in info.read_text(encoding="utf-8").splitlines() if info.is_file() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 

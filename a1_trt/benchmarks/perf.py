@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from a1_trt.benchmarks.statistics import percentiles
 from a1_trt.engine import Tokenizer
 from a1_trt.errors import ConfigError, DeployError, EngineTimeout, InvalidRequestError
 from a1_trt.types import Problem
@@ -25,13 +26,13 @@ _INSTALL = f"pip install perf-analyzer, or name the binary with --perf-analyzer 
 _NS_PER_MS = 1e6
 _UNSTABLE = "Failed to obtain stable measurement"
 """What perf_analyzer says when its windows did not agree within `max_trials`; it writes no results then."""
-_AGREE, _ANY = 25, 999
+_STABLE_PERCENT, _ANY_PERCENT = 25, 999
 """By how many per cent windows may differ: usually, and where their differing is not to matter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What perf_analyzer is to do.
+    """Measurements that perf_analyzer is to take.
 
     Args:
         model: The served model.
@@ -74,32 +75,21 @@ def find_perf_analyzer(named: Path | None = None) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    wanted = named or os.environ.get(VARIABLE) or "perf_analyzer"
-    found = shutil.which(wanted)
-    if found is None:
-        raise ConfigError(
-            f"there is no program {str(wanted)!r}", path=str(wanted), field="perf_analyzer", remedy=_INSTALL
-        )
-    return Path(found)
+    name = str(named or os.environ.get(VARIABLE) or "perf_analyzer")
+    path = shutil.which(name)
+    if path is None:
+        raise ConfigError(f"there is no program {name!r}", path=name, field="perf_analyzer", remedy=_INSTALL)
+    return Path(path)
 
 
 def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str, Any]:
-    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings.
-
-    Example:
-        >>> a1_inputs([Problem("1 + 1?")], {"n_samples": 4})
-        {'data': [{'problem': ['1 + 1?'], 'n_samples': [4]}]}
-    """
-    given = {name: [value] for name, value in settings.items() if value is not None}
-    return {"data": [{"problem": [problem.text], **given} for problem in problems]}
+    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings."""
+    options = {name: [value] for name, value in settings.items() if value is not None}
+    return {"data": [{"problem": [problem.text], **options} for problem in problems]}
 
 
 def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[str, Any]:
-    """perf_analyzer's input data for `draft` and `target`: generation after each prompt.
-
-    Args:
-        prompts: Token ids, int[n_prompt] each.
-        max_tokens: New tokens of each request.
+    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt].
 
     Example:
         >>> engine_inputs([[5, 6]], max_tokens=8)["data"][0]["input_lengths"]
@@ -125,9 +115,9 @@ def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[i
 
 
 def command(
-    binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _AGREE
+    binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _STABLE_PERCENT
 ) -> list[str]:
-    """The line that takes one measurement, of windows that may differ by so many per cent."""
+    """The command line of one measurement, of windows that may differ by so many per cent."""
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
     level = f"{value:g}"
     return [
@@ -151,7 +141,7 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
 
     Args:
         binary: From `find_perf_analyzer`.
-        sweep: What to measure.
+        sweep: The measurements.
         url: ``host:port`` of the sweep's protocol.
         inputs: From `a1_inputs` or `engine_inputs`.
 
@@ -168,7 +158,7 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
         data.write_text(json.dumps(inputs), encoding="utf-8")
         for value in sweep.values:
             export.unlink(missing_ok=True)
-            for differ_by in (_AGREE, _ANY):
+            for differ_by in (_STABLE_PERCENT, _ANY_PERCENT):
                 argv = command(binary, sweep, value, url, data, export, differ_by)
                 if _run(argv, sweep):
                     break
@@ -177,14 +167,14 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
                 "protocol": sweep.protocol,
                 "mode": sweep.mode,
                 "value": value,
-                "stable": differ_by == _AGREE,
+                "stable": differ_by == _STABLE_PERCENT,
                 **_figures(_exported(export, sweep.model)),
                 "command": argv,
             }
 
 
 def _run(argv: list[str], sweep: Sweep) -> bool:
-    """Run it; whether its windows agreed."""
+    """Whether its windows agreed."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
     except subprocess.TimeoutExpired:
@@ -196,9 +186,9 @@ def _run(argv: list[str], sweep: Sweep) -> bool:
     if done.returncode and _UNSTABLE in done.stderr + done.stdout:
         return False
     if done.returncode:
-        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise DeployError(
-            f"perf_analyzer failed with status {done.returncode}: {said[-1] if said else 'it said nothing'}",
+            f"perf_analyzer failed with status {done.returncode}: {lines[-1] if lines else 'no message'}",
             model=sweep.model,
             remedy="check that the server at --url is ready and serves this model",
         )
@@ -219,16 +209,11 @@ def _exported(export: Path, model: str) -> list[dict[str, Any]]:
 
 def _figures(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Throughput and latency of the requests, to their last response: perf_analyzer itself counts to the first one."""
-    latencies_ms = sorted((each["response_timestamps"][-1] - each["timestamp"]) / _NS_PER_MS for each in requests)
-    first_ns = min(each["timestamp"] for each in requests)
-    span_s = (max(each["response_timestamps"][-1] for each in requests) - first_ns) / 1e9
+    latencies_ms = [(request["response_timestamps"][-1] - request["timestamp"]) / _NS_PER_MS for request in requests]
+    first_ns = min(request["timestamp"] for request in requests)
+    span_s = (max(request["response_timestamps"][-1] for request in requests) - first_ns) / 1e9
     return {
         "n_requests": len(requests),
         "requests_per_s": len(requests) / span_s,
-        "latency_ms": {f"p{level}": _percentile(latencies_ms, level) for level in (50, 90, 95, 99)},
+        "latency_ms": percentiles(latencies_ms, (50, 90, 95, 99)),
     }
-
-
-def _percentile(ordered: Sequence[float], level: int) -> float:
-    """The smallest value that at least `level` per cent of them do not exceed (nearest rank)."""
-    return ordered[max(0, -(-len(ordered) * level // 100) - 1)]

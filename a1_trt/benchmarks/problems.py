@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from a1_trt.errors import ConfigError
+from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.requests import check_problem
 from a1_trt.types import Problem
+
+RowT = TypeVar("RowT")
 
 MAX_BYTES = 1 << 30
 """Largest file of problems, bytes."""
@@ -18,19 +21,10 @@ _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 +
 
 
 def read_problems(path: Path, *, level: str | None = None, with_answers: bool = False) -> list[Problem]:
-    """The problems of a JSON-lines file, in its order; unknown keys are ignored.
-
-    Args:
-        path: The file.
-        level: Only those of this level.
-        with_answers: Every problem must have an answer, because answers are going to be graded.
+    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored.
 
     Raises:
         ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
-
-    Example:
-        >>> read_problems(Path("problems.jsonl"), level="easy")[0].answer  # doctest: +SKIP
-        '42'
     """
     rows = read_rows(path)
     levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})
@@ -45,15 +39,15 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out.
 
     Raises:
-        ConfigError: The file cannot be read or is too large, or a line is no object.
+        ConfigError: The file cannot be read or is too large, or a line is not an object.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _wrong(path, f"{path} is larger than {MAX_BYTES} bytes", "give a part of it")
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise _wrong(path, f"{path} cannot be read: {said}", "give a file of problems") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise _wrong(path, f"{path} cannot be read: {reason}", "give a file of problems") from None
     return [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -65,7 +59,7 @@ def to_problems(
     Args:
         source: Where the rows are from, for messages.
         rows: Rows with their numbers.
-        with_answers: Every problem must have an answer.
+        with_answers: Every problem must have an answer, because answers are going to be graded.
 
     Raises:
         ConfigError: A row is wrong, or two problems have one id.
@@ -74,13 +68,30 @@ def to_problems(
         >>> to_problems("here", [(1, {"problem": "1 + 1?", "answer": 2})])
         [Problem(text='1 + 1?', id='1', answer='2')]
     """
-    problems = [_problem(source, number, row, with_answers) for number, row in rows]
-    seen: set[str] = set()
-    for problem in problems:
-        if problem.id in seen:
+    problems: dict[str, Problem] = {}
+    for number, row in rows:
+        problem = _problem(source, number, row, with_answers)
+        if problem.id in problems:
             raise _wrong(source, f"{source} has two problems with the id {problem.id!r}", "give each its own", "id")
-        seen.add(problem.id)
-    return problems
+        problems[problem.id] = problem
+    return list(problems.values())
+
+
+def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
+    """Rows drawn as the published code draws its problems: 100 of MATH-500's 500 by the seed 42.
+
+    Raises:
+        InvalidRequestError: There are fewer rows.
+
+    Example:
+        >>> drawn(range(500), 42, 100)[:3]
+        [327, 57, 12]
+    """
+    if not 0 < n <= len(rows):
+        raise InvalidRequestError(
+            f"{n} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
+        )
+    return random.Random(seed).sample(rows, n)  # noqa: S311 - Python's own generator is the published rule
 
 
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     except ValueError:
         row = None
     if not isinstance(row, dict):
-        raise _wrong(path, f"{path} line {number} is no JSON object", _REMEDY)
+        raise _wrong(path, f"{path} line {number} is not a JSON object", _REMEDY)
     return row
 
 

@@ -20,25 +20,27 @@ def write_page(document: Mapping[str, Any], path: Path) -> None:
     Raises:
         ConfigError: It cannot be written, or jinja2 or matplotlib is not installed.
     """
-    _write(path, page(document).encode(), "plot")
+    content = page(document).encode()
+    try:
+        write_whole(path, [content])
+    except OSError as error:
+        raise _unwritable(path, error, "plot") from None
 
 
 def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write each plot as a PNG, and say where.
+    """Write each plot as a PNG, and return the files.
 
     Raises:
         ConfigError: They cannot be written, or matplotlib is not installed.
     """
+    drawn = {directory / f"{name}.png": png(figure) for name, (_, figure) in plots(document).items()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        for path, content in drawn.items():
+            write_whole(path, [content])
     except OSError as error:
         raise _unwritable(directory, error, "plot") from None
-    written = []
-    for name, (_, figure) in plots(document).items():
-        path = directory / f"{name}.png"
-        _write(path, png(figure), "plot")
-        written.append(path)
-    return written
+    return list(drawn)
 
 
 def page(document: Mapping[str, Any]) -> str:
@@ -69,13 +71,6 @@ def _number(value: float | None) -> str:
 
 def _interval(value: list[float] | None, scale: float = 1.0) -> str:
     return "" if value is None else f"[{scale * value[0]:.3g}, {scale * value[1]:.3g}]"
-
-
-def _write(path: Path, content: bytes, field: str) -> None:
-    try:
-        write_whole(path, [content])
-    except OSError as error:
-        raise _unwritable(path, error, field) from None
 
 
 def _unwritable(path: Path, error: OSError, field: str) -> ConfigError:

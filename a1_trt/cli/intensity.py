@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +46,15 @@ def measure(pair: str, strategies: str, resume: bool, keep_calls: str, out: Outp
       a1-trt bench intensity measure reference --samples 1,2,4,8,16,32,64 --problems 8 --output samples.json
       a1-trt bench intensity measure reference --max-turns 1,5,10,20 --draft-tokens 16 --output turns.json
     """
-    from a1_trt.benchmarks.intensities import intensities, joined
+    from a1_trt.benchmarks.intensity import report as account
     from a1_trt.benchmarks.processor import processor
 
     if resume:
         raise ConfigError("intensity measures in one go", field="resume", remedy="leave it out")
     machine = processor()
     document = measured(pair, listed(strategies), **options, keep_calls="all")
-    accounts = intensities(document, load_pair(pair), machine)
     about = {key: document[key] for key in ("pair", "plan", "parameters", "machine", "versions", "commit", "command")}
-    account = {"kind": _KIND, **about, "processor": asdict(machine), "joined": joined(accounts), "accounts": accounts}
-    out.deliver(account, _show)
+    out.deliver({"kind": _KIND, **about, **account(document, load_pair(pair), machine)}, _show)
 
 
 @intensity.command()

@@ -179,7 +179,7 @@ def barrier(trace: Path, slots: int, out: Output) -> None:
       a1-trt simulate barrier math.npz --slots 16
     """
     from a1_trt.simulate.list_scheduling import barrier_gain
-    from a1_trt.simulate.traces import durations
+    from a1_trt.simulate.recorded_workload import durations
 
     document = {**barrier_gain(durations(trace), slots), "command": command_line()}
     out.deliver(document, simulate_tables.show_gain)

@@ -62,9 +62,9 @@ def make_request(pair: str, options: dict[str, Any], split: str | None = None) -
     from a1_trt.simulate.engines import read_engines
     from a1_trt.simulate.fleet import ROLES
     from a1_trt.simulate.parsing import lengths_of, pairs_of
+    from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN
     from a1_trt.simulate.speculation import Speculation
     from a1_trt.simulate.sweep import split_layout
-    from a1_trt.simulate.traces import CHARS_PER_TOKEN
 
     in_flight: dict[Role, int] = {role: options[f"{role}_in_flight"] for role in ROLES if options[f"{role}_in_flight"]}
     engines, coupled = read_engines(options["engines"]) if options["engines"] else (None, False)

@@ -3,7 +3,8 @@
 from a1_trt.offline.answers import with_answers, with_groups
 from a1_trt.offline.quality import quality
 from a1_trt.offline.rates import WINDOW, report, rolling_rate, window_error
-from a1_trt.offline.recording import Recording, Samples, read_recording
+from a1_trt.offline.reading import read_recording
+from a1_trt.offline.recording import Recording, Samples
 from a1_trt.offline.run import Order, Replay, replay
 from a1_trt.offline.shifts import SHIFTS, Shift, replay_shifted
 from a1_trt.offline.study import study

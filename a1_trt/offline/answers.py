@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Integers
-from a1_trt.benchmarks.grading import is_correct
-from a1_trt.benchmarks.problems import read_problems
+from a1_trt.benchmarks.grading import all_correct
+from a1_trt.benchmarks.problems import drawn as drawn_rows
+from a1_trt.benchmarks.problems import read_problems, read_rows
+from a1_trt.benchmarks.records import GROUPS
+from a1_trt.benchmarks.statistics import Booleans, Integers
 from a1_trt.core.reasoning import count_votes, normalise
 from a1_trt.errors import InvalidRequestError
-from a1_trt.offline.recording import GROUPS, Recording, Samples
+from a1_trt.offline.recording import Recording, Samples
 from a1_trt.types import Problem
 
 _LEAST_SOLVED = 0.2
@@ -47,7 +46,7 @@ class Outcomes:
 def outcomes_of(recording: Recording) -> Outcomes:
     """Correctness where it is recorded or was graded, else agreement with the majority vote.
 
-    Agreement is no correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
+    Agreement is not correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
     have no vote and are left out.
 
     Raises:
@@ -64,12 +63,8 @@ def outcomes_of(recording: Recording) -> Outcomes:
         return Outcomes("correct", samples.correct, samples.problem, samples.sample, "graded")
     votes = _votes(samples, len(recording.problems))
     known = np.asarray([votes[problem] is not None for problem in samples.problem])
-    agrees = np.asarray(
-        [
-            answer is not None and normalise(answer) == votes[problem]
-            for answer, problem in zip(samples.answers, samples.problem, strict=True)
-        ]
-    )
+    pairs = zip(samples.answers, samples.problem, strict=True)
+    agrees = np.asarray([answer is not None and normalise(answer) == votes[problem] for answer, problem in pairs])
     return Outcomes(
         "agrees with the majority vote",
         agrees[known],
@@ -98,9 +93,9 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
             f"{recording.name} holds no answers of samples", field="sample_answer", remedy="leave out --answers"
         )
     rows = _rows(recording, read_problems(path, with_answers=True), path, drawn)
-    pairs = list(zip(samples.answers, samples.problem.tolist(), strict=True))
-    verdicts = {(answer, problem): is_correct(answer, rows[problem].answer or "") for answer, problem in {*pairs}}
-    correct = np.asarray([verdicts[pair] for pair in pairs], dtype=np.bool_)
+    pairs = zip(samples.answers, samples.problem.tolist(), strict=True)
+    verdicts = all_correct([(answer, rows[problem].answer or "") for answer, problem in pairs])
+    correct = np.asarray(verdicts, dtype=np.bool_)
     _check_match(recording, path, correct)
     graded = replace(recording, samples=replace(samples, correct=correct))
     return replace(graded, groups={**recording.groups, **_groups(rows, path)})
@@ -147,15 +142,13 @@ def _check_match(recording: Recording, path: Path, right: Booleans) -> None:
 
 def _groups(rows: list[Problem], path: Path) -> dict[str, tuple[str, ...]]:
     """What the file says of each problem's group, where it says it of all of them."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    numbered = [(number, json.loads(line)) for number, line in enumerate(lines, 1) if line.strip()]
-    said = {str(row.get("id", number)): row for number, row in numbered}
-    found = {}
+    by_id = {str(row.get("id", number)): row for number, row in read_rows(path)}
+    groups = {}
     for name in GROUPS:
-        values = [said.get(row.id, {}).get(name) for row in rows]
+        values = [by_id.get(row.id, {}).get(name) for row in rows]
         if None not in values:
-            found[name] = tuple(map(str, values))
-    return found
+            groups[name] = tuple(map(str, values))
+    return groups
 
 
 def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[int, int] | None) -> list[Problem]:
@@ -164,13 +157,7 @@ def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[in
     if drawn is None and all(name in by_id for name in recording.problems):
         return [by_id[name] for name in recording.problems]
     if drawn is not None:
-        seed, n_drawn = drawn
-        if not 0 < n_drawn <= len(rows):
-            raise InvalidRequestError(
-                f"{n_drawn} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
-            )
-        # Python's own generator: the rule that the published code draws its problems by.
-        rows = [rows[place] for place in random.Random(seed).sample(range(len(rows)), n_drawn)]  # noqa: S311
+        rows = drawn_rows(rows, *drawn)
     numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(recording.problems)]
     if max(numbers) >= len(rows):
         raise InvalidRequestError(
@@ -183,8 +170,8 @@ def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[in
 
 def _votes(samples: Samples, n_problems: int) -> list[str | None]:
     """The most common answer of each problem."""
-    of_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
+    by_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
     for answer, problem in zip(samples.answers, samples.problem, strict=True):
-        of_problem[problem].append(answer)
-    counted: Sequence[tuple[tuple[str, int], ...]] = [count_votes(answers) for answers in of_problem]
-    return [votes[0][0] if votes else None for votes in counted]
+        by_problem[problem].append(answer)
+    votes = [count_votes(answers) for answers in by_problem]
+    return [ranking[0][0] if ranking else None for ranking in votes]

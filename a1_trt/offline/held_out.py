@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers, band
+from a1_trt.benchmarks.statistics import Z95, Booleans, Floats, Integers, band, uniformity
 from a1_trt.core.conformal import Candidate, make_controller
 from a1_trt.errors import CalibrationError
-from a1_trt.offline.rates import rate_row, uniformity
+from a1_trt.offline.rates import rate_row
 from a1_trt.runtime.calibration import CalibrationLog
 
 Row = tuple[str, str, float]
 """Category, problem and score of a decision."""
-
-_Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class HeldOut:
         row = rate_row(self.takeovers[chosen], self.problem[chosen], self.n_problems, seed=seed)
         # Both samples are luck: the fixed scores put the threshold off, too.
         worth = row["count"] / max(1.0, row["design_effect"])
-        low, high = band(self.alpha, 1.0 / (1.0 / worth + 1.0 / (self.n_calibration + 2)), _Z95)
+        low, high = band(self.alpha, 1.0 / (1.0 / worth + 1.0 / (self.n_calibration + 2)), Z95)
         return {**row, "band": [low, high], "alarm": not low <= row["rate"] <= high}
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import band
+from a1_trt.benchmarks.statistics import Z95, band
 from a1_trt.offline import WINDOW, Replay, rolling_rate
 from a1_trt.offline.held_out import HeldOut
 from a1_trt.offline.rates import report
@@ -16,8 +15,6 @@ from a1_trt.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_Z95 = NormalDist().inv_cdf(0.975)
 
 
 def replay_figure(done: Sequence[Replay]) -> Figure:
@@ -27,10 +24,10 @@ def replay_figure(done: Sequence[Replay]) -> Figure:
         done: Replays.
     """
     figure, axes = new_figure(len(done), 3, width=13.0, height=3.0)
-    for row, each in zip(axes, done, strict=True):
-        rate_over_time(row[0], each)
-        category_rates(row[1], each)
-        p_value_histogram(row[2], each.p_values)
+    for row, run in zip(axes, done, strict=True):
+        rate_over_time(row[0], run)
+        category_rates(row[1], run)
+        p_value_histogram(row[2], run.p_values)
     return figure
 
 
@@ -39,7 +36,7 @@ def rate_over_time(ax: Any, done: Replay) -> None:
 
     The band is that of 200 independent decisions, 95 %.
     """
-    low, high = band(done.alpha, WINDOW, _Z95)
+    low, high = band(done.alpha, WINDOW, Z95)
     ax.axhspan(low, high, color="0.9", label="95 % of a coin")
     ax.axhline(done.alpha, color="0.5", linewidth=0.8)
     x = done.takeovers.astype(np.float64)
@@ -62,43 +59,36 @@ def rate_over_time(ax: Any, done: Replay) -> None:
 def category_rates(ax: Any, done: Replay) -> None:
     """The rate of each category: interval clustered by problem, band of as many independent decisions."""
     document = report(done)
-    rows = {"all": _overall(document), **document["category_rates"]}
-    _draw_rates(ax, rows, done.alpha)
-    ax.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
-
-
-def _overall(document: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"rate": "overall_rate", "low": "overall_low", "high": "overall_high", "count": "n"}
-    return {name: document[key] for name, key in names.items()}
+    overall = {name: document[f"overall_{name}"] for name in ("rate", "low", "high")}
+    _draw_rates(ax, {"all": {**overall, "count": document["n"]}, **document["category_rates"]}, done.alpha)
 
 
 def _draw_rates(ax: Any, rows: Mapping[str, Mapping[str, Any]], alpha: float) -> None:
     for place, row in enumerate(rows.values()):
-        low, high = band(alpha, row["count"], _Z95)
+        low, high = band(alpha, row["count"], Z95)
         ax.fill_between([place - 0.35, place + 0.35], low, high, color="0.85", linewidth=0)
         ends = [row["rate"] if end is None else end for end in (row["low"], row["high"])]
         below, above = max(0.0, row["rate"] - ends[0]), max(0.0, ends[1] - row["rate"])
         ax.errorbar(place, row["rate"], yerr=[[below], [above]], fmt="o", color=COLOURS[0], capsize=3, markersize=4)
     ax.axhline(alpha, color="0.5", linewidth=0.8)
     ax.set_xticks(range(len(rows)), list(rows), rotation=20)
+    ax.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
 
 
 def p_value_histogram(ax: Any, p_values: Any, n_bins: int = 20) -> None:
     """The p-values, with the band in which each bar of independent uniform ones lies, 95 %."""
-    low, high = band(1.0 / n_bins, len(p_values), _Z95)
+    low, high = band(1.0 / n_bins, len(p_values), Z95)
     ax.axhspan(low * n_bins, high * n_bins, color="0.9")
     ax.hist(p_values, bins=n_bins, range=(0, 1), density=True, color=COLOURS[0], alpha=0.7)
     ax.axhline(1.0, color="0.5", linewidth=0.8)
     ax.set(title="p-values; the band is that of independent ones", xlabel="p", ylabel="density", xlim=(0, 1))
 
 
-def held_out_figure(found: HeldOut) -> Figure:
+def held_out_figure(held_out: HeldOut) -> Figure:
     """Rates of held-out scores by category, and the histogram of their p-values."""
-    figure, axes = new_figure(1, 2, width=9.0, height=3.2)
-    left, right = axes[0]
-    _draw_rates(left, found.report()["rates"], found.alpha)
-    left.set(title="rate by category, 95 % by problem", ylabel="rate", ylim=(0, 1))
-    p_value_histogram(right, found.p_values)
+    figure, ((left, right),) = new_figure(1, 2, width=9.0, height=3.2)
+    _draw_rates(left, held_out.report()["rates"], held_out.alpha)
+    p_value_histogram(right, held_out.p_values)
     return figure
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
     Booleans,
     Floats,
     Integers,
@@ -74,11 +74,11 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
     Raises:
         InvalidRequestError: It holds no answers, or no sample with both a score and an end.
     """
-    found = outcomes_of(recording)
+    outcomes = outcomes_of(recording)
     scores = {"score": recording.scores, **recording.other_scores}
-    first, good = _first_turns(recording, found)
+    first, good = _first_turns(recording, outcomes)
     chains = {name: _chains(recording, values, first, good) for name, values in scores.items()}
-    chains = {name: each for name, each in chains.items() if len(each.scores)}
+    chains = {name: known for name, known in chains.items() if len(known.scores)}
     if not chains:
         raise InvalidRequestError(
             f"{recording.name} has no sample with both a score and an end", field="turns", remedy="record both"
@@ -87,22 +87,23 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
     n_problems = len(recording.problems)
     return {
         "trace": recording.name,
-        "outcome": found.kind,
-        "note": found.note,
+        "outcome": outcomes.kind,
+        "note": outcomes.note,
         "n_samples": len(main.scores),
         "n_problems": len(np.unique(main.problem)),
         "effective_n": effective_n(main.scores, main.problem, n_problems, alpha),
         "rate_good": _ratio(main.good.astype(np.float64), main.problem, n_problems, seed),
-        "scores": {name: _areas(each, seed) for name, each in chains.items()},
+        "scores": {name: _areas(known, seed) for name, known in chains.items()},
         "near_threshold": _near_threshold(main, n_problems, seed),
         "takeover_effect_within_problem": _within_problem(main, n_problems, seed),
         "histogram": _histogram(main),
     }
 
 
-def _first_turns(recording: Recording, found: Outcomes) -> tuple[Integers, Booleans]:
+def _first_turns(recording: Recording, outcomes: Outcomes) -> tuple[Integers, Booleans]:
     """Places of the first segments whose sample's end is known, and how it ended."""
-    ends = dict(zip(zip(found.problem.tolist(), found.sample.tolist(), strict=True), found.good.tolist(), strict=True))
+    samples = zip(outcomes.problem.tolist(), outcomes.sample.tolist(), strict=True)
+    ends = dict(zip(samples, outcomes.good.tolist(), strict=True))
     first = np.flatnonzero(recording.turn == 0)
     keys = list(zip(recording.problem[first].tolist(), recording.sample[first].tolist(), strict=True))
     known = np.asarray([key in ends for key in keys], dtype=np.bool_)
@@ -124,15 +125,15 @@ def _chains(recording: Recording, values: Floats, first: Integers, good: Boolean
 
 def _areas(chains: Chains, seed: int) -> dict[str, Any]:
     """AUROC of a low score, pooled and within problems; also of those taken over, and of those kept."""
-    rows = {"pooled": _named(overall_area(-chains.scores, chains.good, chains.problem, seed=seed))}
+    rows = {"pooled": overall_area(-chains.scores, chains.good, chains.problem, seed=seed)._asdict()}
     groups = {"within_problem": chains}
     if chains.takeovers is not None:
         groups["within_problem_kept"] = chains.where(~chains.takeovers)
         groups["within_problem_taken_over"] = chains.where(chains.takeovers)
-    for name, each in groups.items():
-        one = np.zeros(len(each.scores), dtype=np.int64)
-        area = local_area(-each.scores, each.good, each.problem, one, seed=seed) if len(one) else Area(None)
-        rows[name] = {**_named(area), "n_samples": len(one)}
+    for name, group in groups.items():
+        one = np.zeros(len(group.scores), dtype=np.int64)
+        area = local_area(-group.scores, group.good, group.problem, one, seed=seed) if len(one) else Area(None)
+        rows[name] = {**area._asdict(), "n_samples": len(one)}
     return rows
 
 
@@ -183,13 +184,13 @@ def _within_problem(chains: Chains, n_problems: int, seed: int) -> dict[str, Any
     if chains.takeovers is None:
         return None
     good, taken = chains.good.astype(np.float64), chains.takeovers.astype(np.float64)
-    n_taken, n_kept = (totals(each, chains.problem, n_problems) for each in (taken, 1 - taken))
+    n_taken, n_kept = (totals(group, chains.problem, n_problems) for group in (taken, 1 - taken))
     both = (n_taken > 0) & (n_kept > 0)
     if not both.any():
         return {"difference": None, "low": None, "high": None, "n_problems": 0}
     rates = [
-        totals(good * each, chains.problem, n_problems)[both] / n[both]
-        for each, n in ((taken, n_taken), (1 - taken, n_kept))
+        totals(good * group, chains.problem, n_problems)[both] / n[both]
+        for group, n in ((taken, n_taken), (1 - taken, n_kept))
     ]
     gaps = rates[0] - rates[1]
     low, high = ratio_interval(gaps, np.ones(len(gaps)), seed=seed)
@@ -212,7 +213,3 @@ def _histogram(chains: Chains) -> dict[str, list[float]]:
         for name, chosen in (("good", chains.good), ("other", ~chains.good))
     }
     return {"edges": edges.tolist(), **counts}
-
-
-def _named(area: Area) -> dict[str, float | None]:
-    return {"value": area.value, "low": area.low, "high": area.high}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
     Booleans,
     Floats,
     Integers,
@@ -17,8 +17,8 @@ from a1_trt.benchmarks.clusters import (
     effective_n,
     rate_interval,
     totals,
+    uniformity,
 )
-from a1_trt.core.conformal import kolmogorov
 from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.offline.run import Replay
 from a1_trt.offline.selectivity import Area, local_area, overall_area
@@ -29,7 +29,7 @@ WINDOW = 200
 CONFIDENCE = 0.95
 """Of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm."""
 
-LEAST_PROBLEMS = 10
+MIN_PROBLEMS = 10
 """Bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few."""
 
 
@@ -48,13 +48,11 @@ def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
     n_problems = len(recording.problems)
     seed = done.seed if intervals else None
     everything = rate_row(done.takeovers, recording.problem, n_problems, seed=seed)
-    categories = {
-        name: rate_row(
-            done.takeovers[done.bucket == code], recording.problem[done.bucket == code], n_problems, seed=seed
-        )
-        for code, name in enumerate(done.buckets)
+    categories = _rates_by(done, np.asarray(done.buckets)[done.bucket], done.buckets, seed)
+    groups = {
+        group: _rates_by(done, names := np.asarray(of_problem)[recording.problem], np.unique(names).tolist(), seed)
+        for group, of_problem in recording.groups.items()
     }
-    groups = _group_rates(done, n_problems, seed)
     own = totals(np.ones(len(x)), recording.problem, n_problems)
     overall = overall_area(recording.scores, done.takeovers, recording.problem, seed=seed)
     local = local_area(recording.scores, done.takeovers, recording.problem, done.bucket, seed=seed)
@@ -93,13 +91,7 @@ def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
 
 
 def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: int | None) -> dict[str, Any]:
-    """A rate, its 95 % interval over problems (none without a seed), and what its decisions are worth.
-
-    Example:
-        >>> row = rate_row(np.array([True, False, False, False]), np.array([0, 0, 1, 1]), 2, seed=0)
-        >>> row["rate"], row["count"], row["n_problems"]
-        (0.25, 4, 2)
-    """
+    """A rate, its 95 % interval over problems (none without a seed), and what its decisions are worth."""
     counts = totals(np.ones(len(problem)), problem, n_problems)
     taken = totals(takeovers.astype(np.float64), problem, n_problems)
     n = len(takeovers)
@@ -130,30 +122,11 @@ def window_error(x: Floats, alpha: float, window: int = WINDOW) -> float:
 
 
 def rolling_rate(x: Floats, window: int = WINDOW) -> Floats:
-    """Rate of every `window` consecutive decisions, float[n - window + 1].
-
-    Example:
-        >>> rolling_rate(np.array([0.0, 1.0, 1.0]), 2).tolist()
-        [0.5, 1.0]
-    """
+    """Rate of every `window` consecutive decisions, float[n - window + 1]."""
     window = min(window, len(x))
     sums = np.concatenate(([0.0], np.cumsum(x)))
     rates: Floats = (sums[window:] - sums[:-window]) / window
     return rates
-
-
-def uniformity(p_values: Floats, problem: Integers, n_problems: int, alpha: float) -> dict[str, float]:
-    """Kolmogorov and Smirnov's distance of the p-values from the uniform law.
-
-    The test counts effective decisions: p-values of one problem resemble each other, and counting all of them would
-    reject any rule.
-    """
-    n = len(p_values)
-    ordered = np.sort(p_values)
-    ranks = np.arange(n)
-    distance = float(np.maximum((ranks + 1) / n - ordered, ordered - ranks / n).max())
-    worth = effective_n(-p_values, problem, n_problems, alpha)
-    return {"ks": distance, "ks_p_value": kolmogorov(math.sqrt(worth) * distance), "effective_n": worth}
 
 
 def alarms(
@@ -169,19 +142,19 @@ def alarms(
     """
     rows = {"overall": everything, **categories}
     rows |= {f"{group} {name}": row for group, named in groups.items() for name, row in named.items()}
-    found = []
-    rows = {where: row for where, row in rows.items() if row["n_problems"] >= LEAST_PROBLEMS}
+    rows = {where: row for where, row in rows.items() if row["n_problems"] >= MIN_PROBLEMS}
+    bands = []
     for where, row in rows.items():
         worth = row["count"] / max(1.0, row["design_effect"])
-        found.append((where, row["rate"], row["count"], band(done.alpha, worth, _z(len(rows)))))
+        bands.append((where, row["rate"], row["count"], band(done.alpha, worth, _z(len(rows)))))
     n_windows = max(1, len(done.takeovers) - WINDOW + 1)
     rates = rolling_rate(done.takeovers.astype(np.float64))
     worst = float(rates[np.argmax(np.abs(rates - done.alpha))])
     window = min(WINDOW, len(done.takeovers))
-    found.append((f"window of {window}", worst, window, band(done.alpha, window, _z(n_windows))))
+    bands.append((f"window of {window}", worst, window, band(done.alpha, window, _z(n_windows))))
     return [
         {"where": where, "rate": rate, "count": count, "low": low, "high": high}
-        for where, rate, count, (low, high) in found
+        for where, rate, count, (low, high) in bands
         if not low <= rate <= high
     ]
 
@@ -190,18 +163,15 @@ def _z(n_bands: int) -> float:
     return NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / (2 * n_bands))
 
 
-def _group_rates(done: Replay, n_problems: int, seed: int | None) -> dict[str, dict[str, Any]]:
-    """Rates by level, task and subject, where the recording knows them."""
-    found: dict[str, dict[str, Any]] = {}
-    for group, of_problem in done.recording.groups.items():
-        names = np.asarray(of_problem)[done.recording.problem]
-        found[group] = {
-            str(name): rate_row(
-                done.takeovers[names == name], done.recording.problem[names == name], n_problems, seed=seed
-            )
-            for name in np.unique(names)
-        }
-    return found
+def _rates_by(
+    done: Replay, name_of_each: np.ndarray[Any, Any], names: Sequence[str], seed: int | None
+) -> dict[str, dict[str, Any]]:
+    rows = {}
+    for name in names:
+        own = name_of_each == name
+        n_problems = len(done.recording.problems)
+        rows[name] = rate_row(done.takeovers[own], done.recording.problem[own], n_problems, seed=seed)
+    return rows
 
 
 def _area_rows(name: str, area: Area) -> dict[str, float | None]:

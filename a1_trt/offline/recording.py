@@ -1,28 +1,15 @@
-"""What was recorded: the scores of a run in order, and what became of each sample.
-
-Two kinds of file hold recordings: the published traces (.npz) and the records that `a1-trt eval` writes (JSON lines).
-"""
+"""What was recorded: the scores of a run in order, and what became of each sample."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
-from a1_trt.errors import InvalidRequestError
-
-MAX_BYTES = 1 << 30
-"""Largest recording, bytes, unpacked."""
-
-GROUPS = ("level", "task", "subject")
-"""Groups of problems whose rates are reported by themselves."""
-
-MAX_SEGMENTS = 10_000_000
-"""Most segments of a recording."""
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -91,58 +78,25 @@ class Recording:
 
     def reordered(self, order: Integers) -> Recording:
         """The segments `order` picks, in that order."""
-        picked = {
-            name: None if array is None else array[order]
-            for name, array in (
-                ("p_values", self.p_values),
-                ("takeovers", self.takeovers),
-                ("margins", self.margins),
-            )
-        }
-        return replace(
-            self,
-            problem=self.problem[order],
-            sample=self.sample[order],
-            turn=self.turn[order],
-            scores=self.scores[order],
-            other_scores={name: array[order] for name, array in self.other_scores.items()},
-            **picked,  # type: ignore[arg-type]  # the names are those of the fields
-        )
+        names = ("problem", "sample", "turn", "scores", "p_values", "takeovers", "margins")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
+        picked = {name: array[order] for name, array in arrays.items() if array is not None}
+        others = {name: array[order] for name, array in self.other_scores.items()}
+        return replace(self, **picked, other_scores=others)
 
 
 def in_served_order(recording: Recording) -> Recording:
-    """Problems in order of appearance, within a problem by turn and then by sample.
-
-    Example:
-        >>> segments = {"problem": np.array([0, 0, 0]), "sample": np.array([0, 0, 1]), "turn": np.array([0, 1, 0])}
-        >>> recorded = Recording("run", ("p1",), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> in_served_order(recorded).scores.tolist()
-        [1.0, 3.0, 2.0]
-    """
+    """Problems in order of appearance, within a problem by turn and then by sample."""
     return recording.reordered(np.lexsort((recording.sample, recording.turn, recording.problem)).astype(np.int64))
 
 
 def shuffled(recording: Recording, seed: int) -> Recording:
-    """The segments in random order, which makes them exchangeable.
-
-    Example:
-        >>> segments = {"problem": np.zeros(3, int), "sample": np.arange(3), "turn": np.zeros(3, int)}
-        >>> recorded = Recording("run", ("p1",), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> sorted(shuffled(recorded, seed=1).scores.tolist())
-        [1.0, 2.0, 3.0]
-    """
+    """The segments in random order, which makes them exchangeable."""
     return recording.reordered(np.random.default_rng([seed, 1]).permutation(len(recording)).astype(np.int64))
 
 
 def permuted(recording: Recording, seed: int) -> Recording:
-    """Problems in random order, each of them served as a whole.
-
-    Example:
-        >>> segments = {"problem": np.array([0, 0, 1]), "sample": np.zeros(3, int), "turn": np.array([0, 1, 0])}
-        >>> recorded = Recording("run", ("p1", "p2"), scores=np.array([1.0, 2.0, 3.0]), **segments)
-        >>> permuted(recorded, seed=0).scores.tolist()
-        [3.0, 1.0, 2.0]
-    """
+    """Problems in random order, each of them served as a whole."""
     place = np.random.default_rng([seed, 5]).permutation(len(recording.problems))[recording.problem]
     return recording.reordered(np.lexsort((recording.sample, recording.turn, place)).astype(np.int64))
 
@@ -158,7 +112,7 @@ def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
     """
     served = np.lexsort((recording.sample, recording.turn, recording.problem))
     ends = np.flatnonzero(np.diff(recording.problem[served])) + 1
-    waiting = deque(deque(each.tolist()) for each in np.split(served, ends))
+    waiting = deque(deque(segments.tolist()) for segments in np.split(served, ends))
     active = deque(waiting.popleft() for _ in range(min(n_in_flight, len(waiting))))
     order = []
     while active:
@@ -169,43 +123,3 @@ def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
         elif waiting:
             active.append(waiting.popleft())
     return recording.reordered(np.asarray(order, dtype=np.int64))
-
-
-def read_recording(path: Path) -> Recording:
-    """A recording from its file, checked from end to end, in served order.
-
-    Args:
-        path: A trace (.npz) or records (JSON lines); the content tells which.
-
-    Raises:
-        InvalidRequestError: It cannot be read, is neither, is too large, or holds something that is no score.
-
-    Example:
-        >>> len(read_recording(Path("math.npz")))  # doctest: +SKIP
-        4066
-    """
-    from a1_trt.offline.records import read_records
-    from a1_trt.offline.trace import read_trace
-
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(8)
-        n_bytes = path.stat().st_size
-    except OSError as error:
-        raise bad(path, f"cannot be read: {error.strerror}") from None
-    if not head:
-        raise bad(path, "is empty")
-    if n_bytes > MAX_BYTES:
-        raise bad(path, f"has {n_bytes} bytes, more than {MAX_BYTES}", remedy="give a part of it")
-    if head[:2] == b"PK":
-        return in_served_order(read_trace(path))
-    if head.lstrip()[:1] == b"{":
-        return in_served_order(read_records(path))
-    raise bad(path, "is neither an .npz archive nor JSON lines")
-
-
-def bad(path: Path, what: str, *, field: str = "trace", remedy: str | None = None) -> InvalidRequestError:
-    """The error that every fault of a recording becomes."""
-    return InvalidRequestError(
-        f"{path} {what}", field=field, remedy=remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
-    )

@@ -4,25 +4,61 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
-from a1_trt.benchmarks.clusters import Floats, Integers
+from a1_trt.benchmarks.records import GROUPS, UNFINISHED
+from a1_trt.benchmarks.statistics import Floats, Integers
+from a1_trt.benchmarks.traces import MAX_SEGMENTS, bad_trace
 from a1_trt.core.conformal import SCORES, mean_nll
 from a1_trt.errors import ScoreShapeError
-from a1_trt.offline.recording import GROUPS, MAX_SEGMENTS, Recording, Samples, bad
-from a1_trt.types import SampleEnd
-
-_OF_SAMPLES = ("problem_id", "sample", "answer", "correct", "end", "alpha", *GROUPS)
-_OF_TURNS = ("score", "p_value", "level", "takeover", "logprobs", "scores")
-
-_UNFINISHED = (SampleEnd.STOPPED.value, SampleEnd.CANCELLED.value)
+from a1_trt.offline.recording import Recording, Samples
 
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class _Turn(BaseModel):
+    score: _Number | None = None
+    p_value: _Number | None = None
+    level: _Number | None = None
+    takeover: Annotated[bool, Field(strict=True)] | None = None
+    logprobs: list[_Number] | None = None
+    scores: dict[str, _Number | None] | None = None
+
+
+class _Sample(BaseModel):
+    """A line, without the texts, which are most of a file."""
+
+    problem_id: str | int
+    sample: Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+    turns: Annotated[list[_Turn], Field(max_length=MAX_SEGMENTS)]
+    answer: Any = None
+    correct: Any = None
+    end: Any = None
+    alpha: _Number | None = None
+    level: Any = None
+    task: Any = None
+    subject: Any = None
+
+    @property
+    def problem(self) -> str:
+        return str(self.problem_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A turn with a score, and where it belongs."""
+
+    sample: _Sample
+    number: int
+    turn: _Turn
 
 
 def read_records(path: Path) -> Recording:
@@ -33,158 +69,130 @@ def read_records(path: Path) -> Recording:
     without `turns` are skipped, and so are turns without a score.
 
     Raises:
-        InvalidRequestError: A line is no such object, or a score is no finite number.
+        InvalidRequestError: A line is not such an object, or a score is not a finite number.
     """
-    samples = list(_lines(path))
+    samples = list(_read_samples(path))
     if not samples:
-        raise bad(path, "holds no sample", remedy=_REMEDY)
-    numbers: dict[str, int] = {}
-    for row in samples:
-        numbers.setdefault(str(row["problem_id"]), len(numbers))
-    turns = [
-        (numbers[str(row["problem_id"])], int(row["sample"]), number, turn, row)
-        for row in samples
-        for number, turn in enumerate(row["turns"])
-    ]
-    scored = [each for each in turns if each[3].get("score") is not None]
+        raise bad_trace(path, "holds no sample", remedy=_REMEDY)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(sample.problem for sample in samples))}
+    turns = [_Scored(sample, number, turn) for sample in samples for number, turn in enumerate(sample.turns)]
+    scored = [row for row in turns if row.turn.score is not None]
     if not scored:
-        raise bad(path, "holds no score", field="score", remedy=_REMEDY)
+        raise bad_trace(path, "holds no score", field="score", remedy=_REMEDY)
     return Recording(
         name=path.name,
         problems=tuple(numbers),
-        problem=_integers(each[0] for each in scored),
-        sample=_integers(each[1] for each in scored),
-        turn=_integers(each[2] for each in scored),
-        scores=_numbers(path, [each[3]["score"] for each in scored], "score"),
+        problem=_integers(numbers[row.sample.problem] for row in scored),
+        sample=_integers(row.sample.sample for row in scored),
+        turn=_integers(row.number for row in scored),
+        scores=_floats(row.turn.score for row in scored),
         n_unscored=len(turns) - len(scored),
         samples=_outcomes(samples, numbers),
         groups=_groups(samples, numbers),
-        other_scores=_other_scores(path, [each[3] for each in scored], [each[:2] for each in scored]),
-        **_decisions(path, [(each[3], each[4]) for each in scored]),
+        other_scores=_other_scores(path, scored),
+        **_decisions(scored),
     )
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every sample, without the texts, which are most of a file."""
+def _read_samples(path: Path) -> Iterator[_Sample]:
     seen: set[tuple[str, int]] = set()
     try:
         with path.open(encoding="utf-8") as stream:
-            for number in count(1):
-                line = stream.readline()
-                if not line:
-                    return
-                row = _row(path, number, line)
-                if row is None:
+            for number, line in enumerate(stream, 1):
+                sample = _sample(path, number, line)
+                if sample is None:
                     continue
-                key = str(row["problem_id"]), int(row["sample"])
-                if key in seen:
-                    raise bad(path, f"line {number} has sample {key[1]} of {key[0]!r} again", field="sample")
-                seen.add(key)
-                kept = {name: row[name] for name in _OF_SAMPLES if name in row}
-                yield {**kept, "turns": _turns(path, number, row)}
+                if (sample.problem, sample.sample) in seen:
+                    message = f"line {number} has sample {sample.sample} of {sample.problem!r} again"
+                    raise bad_trace(path, message, field="sample")
+                seen.add((sample.problem, sample.sample))
+                yield sample
     except UnicodeDecodeError:
-        raise bad(path, "is no UTF-8 text") from None
+        raise bad_trace(path, "is not UTF-8 text") from None
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any] | None:
+def _sample(path: Path, number: int, line: str) -> _Sample | None:
     try:
         row = json.loads(line) if line.strip() else {}
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise bad(path, f"line {number} is no JSON object", remedy=_REMEDY)
-    if "turns" not in row:
-        return None
-    whole = isinstance(row.get("sample"), int) and 0 <= row["sample"] < 2**31
-    if not isinstance(row.get("problem_id"), str | int) or not whole:
-        raise bad(path, f"line {number} has no problem_id or sample", field="sample", remedy=_REMEDY)
-    return row
+        raise bad_trace(path, f"line {number} is not a JSON object", remedy=_REMEDY)
+    try:
+        return _Sample.model_validate(row) if "turns" in row else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        field = next((str(name) for name in first["loc"][2:3] or first["loc"][:1]), "turns")
+        raise bad_trace(path, f"line {number}, {place}: {first['msg']}", field=field, remedy=_REMEDY) from None
 
 
-def _turns(path: Path, number: int, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    turns = row["turns"]
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise bad(path, f"line {number} has turns that are no list of objects", field="turns", remedy=_REMEDY)
-    if len(turns) > MAX_SEGMENTS:
-        raise bad(path, f"line {number} has {len(turns)} turns", field="turns")
-    return [{name: turn[name] for name in _OF_TURNS if name in turn} for turn in turns]
-
-
-def _integers(values: Iterator[int]) -> Integers:
+def _integers(values: Iterable[int]) -> Integers:
     return np.fromiter(values, dtype=np.int64)
 
 
-def _numbers(path: Path, values: list[Any], name: str) -> Floats:
-    for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not -1e308 < value < 1e308:
-            raise bad(path, f"has {name} {value!r}, which is no finite number", field=name, remedy=_REMEDY)
-    return np.asarray(values, dtype=np.float64)
+def _floats(values: Iterable[float | None]) -> Floats:
+    """None becomes NaN."""
+    return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _decisions(path: Path, turns: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+def _decisions(scored: Sequence[_Scored]) -> dict[str, Any]:
     """What was decided, where every scored turn says so."""
-    found: dict[str, Any] = {}
-    if all(isinstance(turn.get("takeover"), bool) for turn, _ in turns):
-        found["takeovers"] = np.asarray([turn["takeover"] for turn, _ in turns])
-    p_values = [turn.get("p_value") for turn, _ in turns]
-    if None not in p_values:
-        found["p_values"] = _numbers(path, p_values, "p_value")
-        levels = [turn.get("level", row.get("alpha")) for turn, row in turns]
+    decisions: dict[str, Any] = {}
+    if all(row.turn.takeover is not None for row in scored):
+        decisions["takeovers"] = np.asarray([row.turn.takeover for row in scored], dtype=np.bool_)
+    if all(row.turn.p_value is not None for row in scored):
+        decisions["p_values"] = _floats(row.turn.p_value for row in scored)
+        levels = [row.sample.alpha if row.turn.level is None else row.turn.level for row in scored]
         if None not in levels:
-            found["margins"] = found["p_values"] - _numbers(path, levels, "level")
-    return found
+            decisions["margins"] = decisions["p_values"] - _floats(levels)
+    return decisions
 
 
-def _outcomes(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> Samples:
+def _outcomes(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> Samples:
     """How the samples ended; those that were not allowed to end are neither right nor wrong."""
-    rows = [row for row in rows if row.get("end") not in _UNFINISHED]
-    judged = all(isinstance(row.get("correct"), bool) for row in rows)
+    samples = [sample for sample in samples if sample.end not in [end.value for end in UNFINISHED]]
+    graded = all(isinstance(sample.correct, bool) for sample in samples)
     return Samples(
-        problem=_integers(numbers[str(row["problem_id"])] for row in rows),
-        sample=_integers(int(row["sample"]) for row in rows),
-        answers=tuple(None if row.get("answer") is None else str(row["answer"]) for row in rows),
-        correct=np.asarray([row["correct"] for row in rows], dtype=np.bool_) if judged else None,
+        problem=_integers(numbers[sample.problem] for sample in samples),
+        sample=_integers(sample.sample for sample in samples),
+        answers=tuple(None if sample.answer is None else str(sample.answer) for sample in samples),
+        correct=np.asarray([sample.correct for sample in samples], dtype=np.bool_) if graded else None,
     )
 
 
-def _groups(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """Level, task and subject of each problem, where every problem has one."""
-    found = {}
+def _groups(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """Level, subject and task of each problem, where every problem has one."""
+    groups = {}
     for name in GROUPS:
-        of = {str(row["problem_id"]): str(row[name]) for row in rows if row.get(name) is not None}
-        if len(of) == len(numbers):
-            found[name] = tuple(of[problem] for problem in numbers)
-    return found
+        known = {sample.problem: str(value) for sample in samples if (value := getattr(sample, name)) is not None}
+        if len(known) == len(numbers):
+            groups[name] = tuple(known[problem] for problem in numbers)
+    return groups
 
 
-def _other_scores(path: Path, turns: list[dict[str, Any]], samples: list[tuple[int, int]]) -> dict[str, Floats]:
+def _other_scores(path: Path, scored: Sequence[_Scored]) -> dict[str, Floats]:
     """Scores that were recorded beside the one that decided, and those that recorded log-probs allow."""
-    named = [turn.get("scores") or {} for turn in turns]
-    if not all(isinstance(each, dict) for each in named):
-        raise bad(path, "has scores that are no object", field="scores", remedy=_REMEDY)
-    found = {}
-    for name in sorted({name for each in named for name in each}):
-        values = [each.get(name) for each in named]
-        known = np.asarray([value is not None for value in values])
-        found[name] = np.full(len(values), math.nan)
-        found[name][known] = _numbers(path, [value for value in values if value is not None], f"scores.{name}")
-    return found | {name: values for name, values in _of_logprobs(path, turns, samples).items() if name not in found}
+    named = [row.turn.scores or {} for row in scored]
+    recorded = {
+        name: _floats(scores.get(name) for scores in named) for name in sorted({n for scores in named for n in scores})
+    }
+    return {**_scores_of_logprobs(path, scored), **recorded}
 
 
-def _of_logprobs(path: Path, turns: list[dict[str, Any]], samples: list[tuple[int, int]]) -> dict[str, Floats]:
+def _scores_of_logprobs(path: Path, scored: Sequence[_Scored]) -> dict[str, Floats]:
     """Every score that this package knows, where log-probs were recorded; NaN where a turn has none."""
-    if not any(turn.get("logprobs") for turn in turns):
+    if not any(row.turn.logprobs for row in scored):
         return {}
-    found = {name: np.full(len(turns), math.nan) for name in SCORES}
-    earlier: dict[tuple[int, int], list[float]] = {}
+    scores = {name: np.full(len(scored), math.nan) for name in SCORES}
+    earlier: dict[tuple[str, int], list[float]] = {}
     try:
-        for place, (turn, sample) in enumerate(zip(turns, samples, strict=True)):
-            if turn.get("logprobs"):
-                before = earlier.setdefault(sample, [])
+        for place, row in enumerate(scored):
+            if row.turn.logprobs:
+                before = earlier.setdefault((row.sample.problem, row.sample.sample), [])
                 for name, score in SCORES.items():
-                    found[name][place] = score(turn["logprobs"], before)
-                before.append(mean_nll(turn["logprobs"]))
-    except (ScoreShapeError, TypeError) as error:
-        raise bad(path, f"has bad logprobs: {error}", field="logprobs", remedy=_REMEDY) from None
-    return found
+                    scores[name][place] = score(row.turn.logprobs, before)
+                before.append(mean_nll(row.turn.logprobs))
+    except ScoreShapeError as error:
+        raise bad_trace(path, f"has bad logprobs: {error}", field="logprobs", remedy=_REMEDY) from None
+    return scores

@@ -9,15 +9,17 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats, Integers
+from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 from a1_trt.core.conformal import CONTROLLERS, Candidate, Controller, ControllerSettings, category_of, make_controller
 from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.errors import CalibrationError, InvalidRequestError
 from a1_trt.offline.recording import Recording, in_served_order, interleaved, permuted, shuffled
 
 Order = Literal["served", "permuted", "interleaved", "shuffled"]
-"""Problem by problem as recorded; so, but problems in random order; 16 problems at once, a segment of each in turn; all
-segments in random order, which makes them exchangeable."""
+"""- served: problem by problem as recorded;
+- permuted: the same with the problems in random order;
+- interleaved: 16 problems at once, a segment of each in turn;
+- shuffled: all segments in random order, which makes them exchangeable."""
 
 _PART = 65_536
 """Decisions that are held as objects at once."""
@@ -75,9 +77,9 @@ def replay(
         recording: The recorded scores.
         controller: Name of a controller, from `a1_trt.core.conformal.CONTROLLERS`.
         alpha: Rejection rate in (0, 1).
-        order: Order of the decisions; see `Order`.
+        order: Order of the decisions.
         seed: Seed of the order and of the draws that break ties.
-        settings: What the controller is told, such as its horizon.
+        settings: Such as the controller's horizon.
 
     Raises:
         InvalidRequestError: An argument is wrong.
@@ -87,22 +89,10 @@ def replay(
     settings = settings or ControllerSettings()
     ordered = in_order(recording, order, seed)
     buckets, bucket = turn_buckets(ordered.turn)
-    made = prepared(controller, settings, ordered)
-    p_values, takeovers, forced, seconds = _decide(made, ordered, [buckets[code] for code in bucket], alpha, seed)
-    return Replay(
-        recording=ordered,
-        controller=controller,
-        alpha=alpha,
-        order=order,
-        seed=seed,
-        settings=settings,
-        p_values=p_values,
-        takeovers=takeovers,
-        buckets=buckets,
-        bucket=bucket,
-        forced=forced,
-        seconds_per_decision=seconds / len(ordered),
-    )
+    deciding = prepared(controller, settings, ordered)
+    p_values, takeovers, forced, seconds = _decide(deciding, ordered, [buckets[code] for code in bucket], alpha, seed)
+    asked = (ordered, controller, alpha, order, seed, settings)
+    return Replay(*asked, p_values, takeovers, buckets, bucket, forced, seconds / len(ordered))
 
 
 def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
@@ -125,23 +115,15 @@ def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
 
 def in_order(recording: Recording, order: Order, seed: int) -> Recording:
     """The segments in the order that is asked for."""
-    if order == "shuffled":
-        return shuffled(recording, seed)
-    if order == "permuted":
-        return permuted(recording, seed)
+    if order in ("shuffled", "permuted"):
+        return (shuffled if order == "shuffled" else permuted)(recording, seed)
     return interleaved(recording) if order == "interleaved" else in_served_order(recording)
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
-    """The turn buckets that occur, in order, and the bucket of each segment.
-
-    Example:
-        >>> names, bucket = turn_buckets(np.array([0, 8, 3, 4]))
-        >>> names, bucket.tolist()
-        (('turn 1', 'turn 4-6', 'turn 7+'), [0, 2, 1, 1])
-    """
+    """The turn buckets that occur, in order, and the bucket of each segment."""
     turns, inverse = np.unique(turn, return_inverse=True)
-    of_turn = [category_of("turn", int(each), "") for each in turns]
+    of_turn = [category_of("turn", int(value), "") for value in turns]
     names = tuple(dict.fromkeys(of_turn))
     codes = np.asarray([names.index(name) for name in of_turn], dtype=np.int64)
     return names, codes[inverse]
@@ -168,8 +150,8 @@ def prepared(controller: str, settings: ControllerSettings, recording: Recording
 
 def draws(n: int, seed: int) -> list[float]:
     """Uniform draws in (0, 1), both ends excluded."""
-    found: list[float] = np.clip(np.random.default_rng([seed, 2]).random(n), 2.0**-54, None).tolist()
-    return found
+    us: list[float] = np.clip(np.random.default_rng([seed, 2]).random(n), 2.0**-54, None).tolist()
+    return us
 
 
 def _decide(
@@ -191,7 +173,7 @@ def _decide(
             controller.update(candidate, decision)
             decisions.append(decision)
         seconds += time.perf_counter() - began
-        p_values[part] = [each.p_value for each in decisions]
-        takeovers[part] = [each.takeover for each in decisions]
-        forced.update(each.forced for each in decisions if each.forced)
+        p_values[part] = [decision.p_value for decision in decisions]
+        takeovers[part] = [decision.takeover for decision in decisions]
+        forced.update(decision.forced for decision in decisions if decision.forced)
     return p_values, takeovers, dict(forced), seconds

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
     N_RESAMPLES,
     Booleans,
     Floats,
     Integers,
-    Interval,
     bootstrap,
     ratio_interval,
     totals,
@@ -75,18 +74,8 @@ def overall_area(scores: Floats, chosen: Booleans, problem: Integers, *, seed: i
 def pairs_within(scores: Floats, chosen: Booleans, cell: Integers) -> tuple[Floats, Floats]:
     """Pairs within each cell that the score orders rightly (ties count half), and all pairs of a chosen and another.
 
-    Args:
-        scores: Scores, float[n].
-        chosen: The group that should have the larger ones, bool[n].
-        cell: Cell of each, int[n], numbered from 0.
-
-    Returns:
-        Right pairs and all pairs of each cell, float[n_cells] both.
-
-    Example:
-        >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
-        >>> [each.tolist() for each in pairs_within(scores, chosen, np.array([0, 0, 1, 1]))]
-        [[1.0, 0.0], [1.0, 1.0]]
+    Scores are float[n]; chosen, bool[n], should have the larger ones; cell is int[n], numbered from 0. Both results are
+    float[n_cells].
     """
     n_cells = int(cell.max(initial=-1)) + 1
     order = np.lexsort((scores, cell))
@@ -111,11 +100,11 @@ def local_area(
     Cells without both outcomes have no pairs and do not count.
 
     Args:
-        scores: Scores, float[n].
-        chosen: The group that should have the larger ones, bool[n].
-        problem: Problem of each, int[n], numbered from 0.
+        scores: As for `overall_area`, like `chosen`, `problem` and `seed`.
+        chosen: The group that should have the larger ones.
+        problem: Problem of each.
         within: Group within the problem, such as the turn bucket, int[n], numbered from 0.
-        seed: Seed of the interval; None for no interval.
+        seed: Seed of the interval.
 
     Example:
         >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
@@ -131,5 +120,4 @@ def local_area(
     if seed is None:
         return Area(value)
     owner, n_problems = values // n_groups, int(problem.max()) + 1
-    found: Interval = ratio_interval(totals(right, owner, n_problems), totals(pairs, owner, n_problems), seed=seed)
-    return Area(value, *found)
+    return Area(value, *ratio_interval(totals(right, owner, n_problems), totals(pairs, owner, n_problems), seed=seed))

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import Booleans, Floats
+from a1_trt.benchmarks.statistics import Booleans, Floats
 from a1_trt.core.conformal import Candidate, ControllerSettings
 from a1_trt.errors import InvalidRequestError
 from a1_trt.offline.rates import WINDOW, rolling_rate
@@ -21,7 +21,7 @@ from a1_trt.offline.run import Order, check_request, draws, in_order, prepared, 
 GRACE = 100
 """Decisions after the change that do not count."""
 
-LEAST = 2 * (GRACE + WINDOW)
+MIN_SEGMENTS = 2 * (GRACE + WINDOW)
 """Fewest segments of a recording that can be changed in its middle."""
 
 
@@ -34,10 +34,6 @@ class Shift:
         spread: By which a later score's distance from the median grows.
         category: Name of a category that all later segments belong to, if they form a new one.
         feedback: Added to the scores of a sample after a takeover of its segment before, in standard deviations.
-
-    Example:
-        >>> Shift(move=1.0)
-        Shift(move=1.0, spread=1.0, category=None, feedback=0.0)
     """
 
     move: float = 0.0
@@ -74,16 +70,15 @@ class Shifted:
     alpha: float
 
     @property
-    def error_after(self) -> float:
-        """|rate - alpha| over the 200 decisions that follow the first 100 changed ones."""
-        first = self.start + GRACE
-        return float(abs(self.takeovers[first : first + WINDOW].mean() - self.alpha))
-
-    @property
     def rate_after(self) -> float:
-        """The rate over the same decisions."""
+        """The rate over the 200 decisions that follow the first 100 changed ones."""
         first = self.start + GRACE
         return float(self.takeovers[first : first + WINDOW].mean())
+
+    @property
+    def error_after(self) -> float:
+        """|rate - alpha| over the same decisions."""
+        return abs(self.rate_after - self.alpha)
 
     @property
     def worst_after(self) -> float:
@@ -120,14 +115,14 @@ def replay_shifted(
     """
     check_request(controller, alpha, order, seed)
     n = len(recording)
-    if n < LEAST:
+    if n < MIN_SEGMENTS:
         raise InvalidRequestError(
             f"{recording.name} has {n} scores, too few to change in the middle",
             field="trace",
-            remedy=f"give at least {LEAST}",
+            remedy=f"give at least {MIN_SEGMENTS}",
         )
     ordered = in_order(recording, order, seed)
-    made = prepared(controller, settings or ControllerSettings(), ordered)
+    deciding = prepared(controller, settings or ControllerSettings(), ordered)
     names, bucket = turn_buckets(ordered.turn)
     middle, deviation = _robust(ordered.scores)
     offsets: dict[tuple[int, int], float] = {}
@@ -141,8 +136,8 @@ def replay_shifted(
             score += deviation * (shift.move + offsets.get(samples[place], 0.0))
             category = shift.category or category
         candidate = Candidate(score, category, ordered.problems[samples[place][0]], alpha, u)
-        decision = made.decide(candidate)
-        made.update(candidate, decision)
+        decision = deciding.decide(candidate)
+        deciding.update(candidate, decision)
         takeovers[place] = decision.takeover
         if place >= start:
             offsets[samples[place]] = shift.feedback * decision.takeover

@@ -9,13 +9,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from a1_trt.benchmarks.clusters import effective_n
+from a1_trt.benchmarks.statistics import effective_n
 from a1_trt.core.conformal import CONTROLLERS, ControllerSettings
 from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.offline.rates import report
 from a1_trt.offline.recording import Recording
 from a1_trt.offline.run import Order, replay
-from a1_trt.offline.shifts import LEAST, SHIFTS, replay_shifted
+from a1_trt.offline.shifts import MIN_SEGMENTS, SHIFTS, replay_shifted
 
 ALPHAS = (0.05, 0.1, 0.2, 0.4, 0.6)
 DEFAULT = "two-level"
@@ -33,23 +33,17 @@ FIGURES = (
 )
 """What is kept of each replay."""
 
+_BY_PROBLEM = ("served", "permuted", "interleaved")
+
 AT_MOST: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "served": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
-        "permuted": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
-        "interleaved": {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07},
-        "shuffled": {"overall_error": 0.01, "category_error_max": 0.015, "window_error_max": 0.05},
-    }
+    {order: {"overall_error": 0.01, "category_error_max": 0.02, "window_error_max": 0.07} for order in _BY_PROBLEM}
+    | {"shuffled": {"overall_error": 0.01, "category_error_max": 0.015, "window_error_max": 0.05}}
 )
 """The largest errors that a rule may make."""
 
 AT_LEAST: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "served": {"selectivity": 0.87, "selectivity_local": 0.95},
-        "permuted": {"selectivity": 0.87, "selectivity_local": 0.95},
-        "interleaved": {"selectivity": 0.87, "selectivity_local": 0.95},
-        "shuffled": {"selectivity": 0.95, "selectivity_local": 0.955},
-    }
+    {order: {"selectivity": 0.87, "selectivity_local": 0.95} for order in _BY_PROBLEM}
+    | {"shuffled": {"selectivity": 0.95, "selectivity_local": 0.955}}
 )
 """The least selectivity: a counter that never looks at the score keeps every rate."""
 
@@ -86,7 +80,7 @@ def study(
     usable = [name for name in controllers if recording.calibration_scores is not None or name not in CALIBRATED]
     # Two orders say it all: a change alone, and one on top of the changes between problems.
     shifted = [order for order in orders if order in ("permuted", "shuffled")] or list(orders)
-    shifts = [*product(shifted, SHIFTS, usable)] if len(recording) >= LEAST else []
+    shifts = [*product(shifted, SHIFTS, usable)] if len(recording) >= MIN_SEGMENTS else []
     total = len(orders) * len(alphas) * len(usable) * n_seeds + len(shifts) * n_shift_seeds
     done = iter(range(1, total + 1))
 
@@ -96,7 +90,7 @@ def study(
     rows = [
         _row(recording, order, alpha, name, n_seeds, tick) for order, alpha, name in product(orders, alphas, usable)
     ]
-    changed = [_shift_row(recording, *each, n_shift_seeds, tick) for each in shifts]
+    changed = [_shift_row(recording, *shift, n_shift_seeds, tick) for shift in shifts]
     return {
         "trace": recording.name,
         "n": len(recording),
@@ -109,7 +103,10 @@ def study(
         "rows": rows,
         "checks": [check for row in rows for check in _checks(row)],
         "shifts": changed,
-        "horizons": _horizons(recording, n_seeds) if DEFAULT in usable else [],
+        "horizons": [
+            _row(recording, "served", 0.4, DEFAULT, n_seeds, settings=ControllerSettings(horizon=horizon))
+            for horizon in (HORIZONS if DEFAULT in usable else ())
+        ],
         "split_by_problem": _split_by_problem(recording, n_splits=20 * n_seeds),
     }
 
@@ -128,16 +125,12 @@ def _row(
         done = replay(recording, name, alpha, order=order, seed=seed, settings=settings)
         documents.append(report(done, intervals=False))
         tick()
-    row: dict[str, Any] = {
-        "order": order,
-        "alpha": alpha,
-        "controller": name,
-        "horizon": documents[0]["horizon_decisions"],
-    }
+    row: dict[str, Any] = {"order": order, "alpha": alpha, "controller": name}
+    row["horizon"] = documents[0]["horizon_decisions"]
     for figure in FIGURES:
         values = [document[figure] for document in documents if document[figure] is not None]
         worst = min if figure.startswith("selectivity") else max
-        row[figure] = {"mean": float(np.mean(values)), "worst": float(worst(values))} if values else None
+        row[figure] = _mean_and_worst(values, worst) if values else None
     row["categories"] = {
         bucket: float(np.mean([document["category_rates"][bucket]["rate"] for document in documents]))
         for bucket in documents[0]["category_rates"]
@@ -147,55 +140,47 @@ def _row(
     return row
 
 
+def _mean_and_worst(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "worst": float(worst(values))}
+
+
 def _checks(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What is asked of a row: errors at most so large, selectivity (at 0.4) at least so large."""
     asked = [(figure, "at most", bound) for figure, bound in AT_MOST[row["order"]].items()]
     if row["alpha"] == 0.4:
         asked += [(figure, "at least", bound) for figure, bound in AT_LEAST[row["order"]].items()]
     for figure, sense, bound in asked:
-        found = row[figure]
-        if found is None:
-            continue
-        holds = [value <= bound if sense == "at most" else value >= bound for value in (found["mean"], found["worst"])]
-        yield {
-            **{key: row[key] for key in ("order", "alpha", "controller")},
-            "figure": figure,
-            "asked": f"{sense} {bound:g}",
-            **found,
-            "mean_holds": holds[0],
-            "every_seed_holds": holds[1],
-        }
+        values = row[figure]
+        if values is not None:
+            holds = {name: value <= bound if sense == "at most" else value >= bound for name, value in values.items()}
+            yield {
+                **{key: row[key] for key in ("order", "alpha", "controller")},
+                "figure": figure,
+                "asked": f"{sense} {bound:g}",
+                **values,
+                "mean_holds": holds["mean"],
+                "every_seed_holds": holds["worst"],
+            }
 
 
 def _shift_row(
     recording: Recording, order: Any, shift: str, name: str, n_seeds: int, tick: Callable[[], None]
 ) -> dict[str, Any]:
-    found = []
+    runs = []
     for seed in range(n_seeds):
-        found.append(replay_shifted(recording, name, 0.4, SHIFTS[shift], order=order, seed=seed))
+        runs.append(replay_shifted(recording, name, 0.4, SHIFTS[shift], order=order, seed=seed))
         tick()
-    errors = [each.error_after for each in found]
+    errors = [run.error_after for run in runs]
     return {
         "order": order,
         "shift": shift,
         "controller": name,
-        "rate": float(np.mean([each.rate_after for each in found])),
-        "error": {"mean": float(np.mean(errors)), "worst": max(errors)},
-        "worst_window": {
-            "mean": float(np.mean([each.worst_after for each in found])),
-            "worst": max(each.worst_after for each in found),
-        },
+        "rate": float(np.mean([run.rate_after for run in runs])),
+        "error": _mean_and_worst(errors, max),
+        "worst_window": _mean_and_worst([run.worst_after for run in runs], max),
         "share_back": float(np.mean([error <= SHIFT_ERROR + 1e-12 for error in errors])),
         "every_seed_holds": max(errors) <= SHIFT_ERROR + 1e-12,
     }
-
-
-def _horizons(recording: Recording, n_seeds: int) -> list[dict[str, Any]]:
-    """The default rule at 0.4 in served order, over horizons."""
-    return [
-        _row(recording, "served", 0.4, DEFAULT, n_seeds, settings=ControllerSettings(horizon=horizon))
-        for horizon in HORIZONS
-    ]
 
 
 def _split_by_problem(recording: Recording, n_splits: int) -> dict[str, Any] | None:

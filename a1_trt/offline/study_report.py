@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKERS = "os^vDP*Xh<>"
+_Row = Mapping[str, Any]
+_Columns = Mapping[str, Callable[[_Row], str]]
 
 _NAMES = {
     "overall_error": "overall",
@@ -28,6 +32,40 @@ _NAMES = {
     "problem_rate_sd": "problem sd",
     "selectivity": "AUC",
     "selectivity_local": "AUC local",
+}
+
+
+def _mean_and_worst(figure: str) -> Callable[[_Row], str]:
+    return lambda row: "-" if row[figure] is None else f"{row[figure]['mean']:.3f} ({row[figure]['worst']:.3f})"
+
+
+_FIGURES: _Columns = {
+    **{title: _mean_and_worst(figure) for figure, title in _NAMES.items()},
+    "forced": lambda row: f"{row['n_forced']['mean']:.0f}",
+}
+_BY_CONTROLLER: _Columns = {
+    "controller": itemgetter("controller"),
+    "rate": lambda row: f"{row['overall_rate']['mean']:.3f}",
+    **_FIGURES,
+    "alarms": lambda row: f"{row['n_alarms']:.1f}",
+}
+_BY_ALPHA: _Columns = {
+    "order": itemgetter("order"),
+    "alpha": lambda row: f"{row['alpha']:g}",
+    "rate": lambda row: f"{row['overall_rate']['mean']:.4f}",
+    **_FIGURES,
+}
+_BY_HORIZON: _Columns = {"horizon": lambda row: f"{row['horizon']:g}", **_FIGURES}
+_BY_CHANGE: _Columns = {
+    "change": itemgetter("shift"),
+    "controller": itemgetter("controller"),
+    "rate": lambda row: f"{row['rate']:.3f}",
+    "error": _mean_and_worst("error"),
+    "worst window": _mean_and_worst("worst_window"),
+    "seeds within 0.05": lambda row: f"{row['share_back']:.0%}",
+}
+_BY_DEMAND: _Columns = {
+    name: itemgetter(name) for name in ("controller", "order", "met by the mean", "met by every seed", "missed")
 }
 
 
@@ -73,117 +111,76 @@ def markdown(studied: Mapping[str, Any]) -> str:
         f"{studied['trace']}: {studied['n']} scores of {studied['n_problems']} problems, worth "
         f"{studied['effective_n']:.0f} independent ones at alpha 0.4; {studied['n_seeds']} seeds, worst in brackets."
     )
-    orders = list(dict.fromkeys(row["order"] for row in studied["rows"]))
+    rows, changes = studied["rows"], studied["shifts"]
     parts = [f"# Controllers on {studied['trace']}", head]
-    for order in orders:
-        parts += [f"## alpha 0.4, {order}", _rate_table(studied["rows"], order)]
-    parts += ["## two-level over alpha", _alpha_table(studied["rows"])]
-    parts += ["## two-level over horizons, alpha 0.4, served", _horizon_table(studied["horizons"])]
-    parts += ["## What is asked, and whether it holds", _check_table(studied["checks"])]
-    for order in dict.fromkeys(row["order"] for row in studied["shifts"]):
-        rows = [row for row in studied["shifts"] if row["order"] == order]
-        parts += [f"## Changes in the middle (simulated), alpha 0.4, {order}", _shift_table(rows)]
+    for order in _distinct(rows, "order"):
+        chosen = [row for row in rows if row["order"] == order and row["alpha"] == 0.4]
+        parts += [f"## alpha 0.4, {order}", _table(_BY_CONTROLLER, chosen)]
+    two_level = [row for row in rows if row["controller"] == "two-level"]
+    parts += ["## two-level over alpha", _table(_BY_ALPHA, two_level)]
+    parts += ["## two-level over horizons, alpha 0.4, served", _table(_BY_HORIZON, studied["horizons"])]
+    parts += ["## What is asked, and whether it holds", _table(_BY_DEMAND, _demands(studied["checks"]))]
+    for order in _distinct(changes, "order"):
+        chosen = [row for row in changes if row["order"] == order]
+        parts += [f"## Changes in the middle (simulated), alpha 0.4, {order}", _table(_BY_CHANGE, chosen)]
     split = studied["split_by_problem"]
     if split:
-        parts += ["## Fixed scores of other problems", _split_words(split)]
+        parts += [
+            "## Fixed scores of other problems",
+            f"Half of the problems calibrate, first turns of the others are decided, {split['n_splits']} splits: rate "
+            f"{split['rate']:.3f}, standard deviation {split['sd']:.3f} where independent scores would give "
+            f"{split['sd_if_independent']:.3f}. {split['n_calibration']} calibration scores are worth "
+            f"{split['effective_n']:.0f}.",
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _rate_table(rows: Sequence[Mapping[str, Any]], order: str) -> str:
-    chosen = [row for row in rows if row["order"] == order and row["alpha"] == 0.4]
-    body = [
-        [row["controller"], f"{row['overall_rate']['mean']:.3f}"]
-        + [_pair(row[figure]) for figure in _NAMES]
-        + [f"{row['n_forced']['mean']:.0f}", f"{row['n_alarms']:.1f}"]
-        for row in chosen
-    ]
-    return _table(["controller", "rate", *_NAMES.values(), "forced", "alarms"], body)
-
-
-def _alpha_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    chosen = [row for row in rows if row["controller"] == "two-level"]
-    body = [
-        [row["order"], f"{row['alpha']:g}", f"{row['overall_rate']['mean']:.4f}"]
-        + [_pair(row[figure]) for figure in _NAMES]
-        + [f"{row['n_forced']['mean']:.0f}"]
-        for row in chosen
-    ]
-    return _table(["order", "alpha", "rate", *_NAMES.values(), "forced"], body)
-
-
-def _horizon_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    body = [
-        [f"{row['horizon']:g}"] + [_pair(row[figure]) for figure in _NAMES] + [f"{row['n_forced']['mean']:.0f}"]
-        for row in rows
-    ]
-    return _table(["horizon", *_NAMES.values(), "forced"], body)
-
-
-def _check_table(checks: Sequence[Mapping[str, Any]]) -> str:
+def _demands(checks: Sequence[_Row]) -> list[dict[str, str]]:
     """How many of the demands each controller meets, by order: with the mean, and with every seed."""
-    body = []
-    for name in dict.fromkeys(check["controller"] for check in checks):
-        for order in dict.fromkeys(check["order"] for check in checks):
-            own = [check for check in checks if check["controller"] == name and check["order"] == order]
-            missed = [f"{_NAMES[each['figure']]} at {each['alpha']:g}" for each in own if not each["every_seed_holds"]]
-            met = sum(each["every_seed_holds"] for each in own)
-            means = sum(each["mean_holds"] for each in own)
-            said = ", ".join(missed[:4]) + (f" and {len(missed) - 4} more" if len(missed) > 4 else "")
-            body.append([name, order, f"{means} of {len(own)}", f"{met} of {len(own)}", said or "none"])
-    return _table(["controller", "order", "met by the mean", "met by every seed", "missed"], body)
+    rows = []
+    for name, order in product(_distinct(checks, "controller"), _distinct(checks, "order")):
+        own = [check for check in checks if check["controller"] == name and check["order"] == order]
+        missed = [f"{_NAMES[check['figure']]} at {check['alpha']:g}" for check in own if not check["every_seed_holds"]]
+        more = f" and {len(missed) - 4} more" if len(missed) > 4 else ""
+        rows.append(
+            {
+                "controller": name,
+                "order": order,
+                "met by the mean": f"{sum(check['mean_holds'] for check in own)} of {len(own)}",
+                "met by every seed": f"{len(own) - len(missed)} of {len(own)}",
+                "missed": ", ".join(missed[:4]) + more or "none",
+            }
+        )
+    return rows
 
 
-def _shift_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    body = [[row["shift"], row["controller"], f"{row['rate']:.3f}", *_shift_figures(row)] for row in rows]
-    return _table(["change", "controller", "rate", "error", "worst window", "seeds within 0.05"], body)
+def _table(columns: _Columns, rows: Sequence[_Row]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *([cell(row) for cell in columns.values()] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) if rows else ""
 
 
-def _shift_figures(row: Mapping[str, Any]) -> list[str]:
-    return [_pair(row["error"]), _pair(row["worst_window"]), f"{row['share_back']:.0%}"]
+def _distinct(rows: Iterable[_Row], key: str) -> list[str]:
+    return list(dict.fromkeys(row[key] for row in rows))
 
 
-def _split_words(split: Mapping[str, Any]) -> str:
-    return (
-        f"Half of the problems calibrate, first turns of the others are decided, {split['n_splits']} splits: rate "
-        f"{split['rate']:.3f}, standard deviation {split['sd']:.3f} where independent scores would give "
-        f"{split['sd_if_independent']:.3f}. {split['n_calibration']} calibration scores are worth "
-        f"{split['effective_n']:.0f}."
-    )
-
-
-def _pair(figure: Mapping[str, float] | None) -> str:
-    return "-" if figure is None else f"{figure['mean']:.3f} ({figure['worst']:.3f})"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    if not body:
-        return ""
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def selectivity_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def selectivity_figure(rows: Sequence[_Row]) -> Figure:
     """Worst window against local selectivity at 0.4: a rule should be low and to the right."""
-    orders = list(dict.fromkeys(row["order"] for row in rows))
+    orders = _distinct(rows, "order")
     figure, axes = new_figure(1, max(1, len(orders)), width=3.2 * max(2, len(orders)), height=4.0)
     for ax, order in zip(axes[0], orders, strict=False):
         shown = [row for row in rows if row["order"] == order and row["alpha"] == 0.4 and row["selectivity_local"]]
         for place, row in enumerate(shown):
-            ax.plot(
-                row["selectivity_local"]["mean"],
-                row["window_error_max"]["mean"],
-                _MARKERS[place % len(_MARKERS)],
-                color=COLOURS[place % len(COLOURS)],
-                label=row["controller"],
-            )
+            x, y = row["selectivity_local"]["mean"], row["window_error_max"]["mean"]
+            marker, colour = _MARKERS[place % len(_MARKERS)], COLOURS[place % len(COLOURS)]
+            ax.plot(x, y, marker, color=colour, label=row["controller"])
         ax.set(title=order, xlabel="AUC local", ylabel="worst window of 200", xlim=(0.4, 1.05), ylim=(0, 0.5))
     axes[0, 0].legend(fontsize=7)
     return figure
 
 
-def shift_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def shift_figure(rows: Sequence[_Row]) -> Figure:
     """The error after each simulated change: mean as a bar, worst seed as a tick."""
-    orders = list(dict.fromkeys(row["order"] for row in rows))
+    orders = _distinct(rows, "order")
     figure, axes = new_figure(max(1, len(orders)), 1, width=12.0, height=3.6)
     for ax, order in zip(axes[:, 0], orders, strict=False):
         _shift_bars(ax, [row for row in rows if row["order"] == order])
@@ -192,22 +189,14 @@ def shift_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _shift_bars(ax: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    shifts = list(dict.fromkeys(row["shift"] for row in rows))
-    names = list(dict.fromkeys(row["controller"] for row in rows))
+def _shift_bars(ax: Any, rows: Sequence[_Row]) -> None:
+    shifts, names = _distinct(rows, "shift"), _distinct(rows, "controller")
     width = 0.85 / max(1, len(names))
     for place, name in enumerate(names):
         x = np.arange(len(shifts)) + (place - len(names) / 2) * width
-        colour = COLOURS[place % len(COLOURS)]
+        colour, opacity = COLOURS[place % len(COLOURS)], 1.0 if place < len(COLOURS) else 0.5
         errors = [row["error"] for row in rows if row["controller"] == name]
-        ax.bar(
-            x,
-            [error["mean"] for error in errors],
-            width,
-            color=colour,
-            alpha=1.0 if place < len(COLOURS) else 0.5,
-            label=name,
-        )
+        ax.bar(x, [error["mean"] for error in errors], width, color=colour, alpha=opacity, label=name)
         ax.plot(x, [error["worst"] for error in errors], "_", color=colour, markersize=6)
     ax.set_xticks(range(len(shifts)), [textwrap.fill(shift, 24) for shift in shifts], fontsize=7)
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -16,9 +16,9 @@ from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.outcome import Outcome
+from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
-from a1_trt.simulate.traces import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.workload import Lengths, Workload, draw
 from a1_trt.types import Event, Parameters, Role, SampleFinished
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import task
 
 from a1_trt.backends.openvino import OpenVinoEngine
-from a1_trt.benchmarks.grading import wilson_interval
+from a1_trt.benchmarks.statistics import wilson_interval
 from a1_trt.config import load_pair
 from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning import boxed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from a1_trt.benchmarks import Comparison, Plan, blocks_for, commit, machine, read_document, summarise, versions
-from a1_trt.benchmarks.comparison import order_of
+from a1_trt.benchmarks.plan import order_of
 from a1_trt.config import make_pair
 from a1_trt.errors import ConfigError, EngineError, InvalidRequestError
 from a1_trt.runtime import virtual_time
@@ -97,6 +98,9 @@ def test_figures_are_what_the_cells_say() -> None:
         decided = [decision for cell in cells for decision in cell["decisions"]]
         assert said["n_scored"] == len(decided)
         assert said["n_takeovers"] == sum(decision[-1] for decision in decided)
+        for row in said["rejection_rate_by_turn"]:
+            taken = [takeover for _, _, turn, _, takeover in decided if turn == row["turn"]]
+            assert (row["n"], row["rate"]) == (len(taken), pytest.approx(sum(taken) / len(taken)))
         assert sum(each["n"] for each in said["rejection_rate_by_turn"]) == len(decided)
         assert said["latency_s"]["p50"] <= said["latency_s"]["p95"] <= said["latency_s"]["p99"]
         assert 0 < said["utilisation"]["of_lower_bound"] <= 1
@@ -222,6 +226,33 @@ def test_blocks_are_neither_tiny_nor_huge() -> None:
 def test_the_summary_of_a_summary_is_the_same() -> None:
     document, _ = measured()
     assert summarise(document) == document
+
+
+def test_a_file_of_an_older_version_is_read_with_the_same_figures(tmp_path: Path) -> None:
+    document, _ = measured()
+    path = tmp_path / "older.json"
+    cells = [{**cell, "problems": [older_problem(record) for record in cell["problems"]]} for cell in document["cells"]]
+    path.write_text(json.dumps({**document, "schema": 1, "cells": cells}))
+    read = read_document(path)
+    assert read["schema"] == document["schema"]
+    assert summarise(read)["overall"] == document["overall"]
+    again, told = measured(before=read)
+    assert (again["overall"], told) == (document["overall"], [])
+
+
+def older_problem(record: dict[str, Any]) -> dict[str, Any]:
+    names = ("problem", "latency_s", "sample_latencies_s", "first_answer_s", "answer", "correct", "n_finished")
+    return {name: record[name] for name in (*names, "n_right", "usage")}
+
+
+@pytest.mark.parametrize(("field", "value"), [("wall_s", "long"), ("problems", [{}]), ("work", None)])
+def test_a_damaged_cell_is_refused_by_row_and_field(tmp_path: Path, field: str, value: Any) -> None:
+    document, _ = measured(replace(PLAN, strategies=("a1",), repeats=1))
+    path = tmp_path / "damaged.json"
+    document["cells"][1][field] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=f"damaged.json: cells row 2, field {field}"):
+        read_document(path)
 
 
 def test_the_machine_is_named() -> None:

@@ -144,6 +144,7 @@ def test_every_known_set_is_complete() -> None:
     assert all(known.id.count("/") == 1 and known.split for known in HUB.values())
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets are not here")
 def test_the_real_files() -> None:
     assert len(read_dataset(str(DATASETS / "math500.jsonl"), subset="official").problems) == 100

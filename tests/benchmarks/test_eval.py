@@ -124,7 +124,9 @@ def test_killed_at_random_moments_it_goes_on_and_loses_only_what_was_in_flight(d
     check_whole(tmp_path / "out", data)
     keys = {line["problem_key"] for line in read(tmp_path / "out" / "problems.jsonl")}
     calibrated = [row for batch in read(tmp_path / "out" / "calibration.jsonl")[1:] for row in batch["decisions"]]
-    decisions = sum(row[0] for line in read(tmp_path / "out" / "problems.jsonl") for row in line["decisions"].values())
+    decisions = sum(
+        row[0] for line in read(tmp_path / "out" / "problems.jsonl") for row in line["scored_by_turn"].values()
+    )
     assert {row[1] for row in calibrated} <= keys
     assert len(calibrated) <= decisions  # a decision on a problem that was in flight when killed counts once
 

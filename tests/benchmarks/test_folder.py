@@ -80,6 +80,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     [
         ("run.json", "{", "run.json"),
         ("run.json", '{"kind": "other"}', "run.json"),
+        ("run.json", '{"kind": "a1-trt eval", "schema": 1}', "another version: schema 1, not 2"),
         ("run.json", None, "run.json is not"),
         ("problems.jsonl", "what?\n", "line 1"),
         ("problems.jsonl", '{"problem_id": "a"}\n', "line 1"),

@@ -4,7 +4,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from a1_trt.benchmarks.intensity import Model, Processor, Work, intensity, straggling_s, waits_s, work_of_engine
+from a1_trt.benchmarks.intensity import Model, Work, intensity, straggling_s, waits_s, work_of_engine
+from a1_trt.benchmarks.processor import Processor
 from a1_trt.benchmarks.strategies import CallRecord
 from a1_trt.build.hardware import ModelDimensions
 

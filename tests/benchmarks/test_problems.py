@@ -42,8 +42,8 @@ def test_one_level(tmp_path: Path) -> None:
         ("", {}, "no problem", "problems"),
         (GOOD, {"level": "middle"}, "choose from easy, hard", "problems"),
         (GOOD, {"with_answers": True}, "line 4 has no answer", "answer"),
-        ("{", {}, "line 1 is no JSON object", "problems"),
-        ("[1]", {}, "line 1 is no JSON object", "problems"),
+        ("{", {}, "line 1 is not a JSON object", "problems"),
+        ("[1]", {}, "line 1 is not a JSON object", "problems"),
         ('{"problem": ""}', {}, "line 1 has no problem text", "problem"),
         ('{"problem": "a", "id": 1}\n{"problem": "b", "id": "1"}', {}, "two problems with the id '1'", "id"),
     ],
@@ -59,7 +59,7 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_problems(tmp_path / "none.jsonl")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="no UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         read_problems(tmp_path / "binary")
 
 

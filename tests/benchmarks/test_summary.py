@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from a1_trt.benchmarks.evaluation import Folder, summarise
-from a1_trt.benchmarks.evaluation.records import failed_line, grade, problem_line, sample_lines
-from a1_trt.benchmarks.grading import wilson_interval
-from a1_trt.errors import ContextLengthError
+from a1_trt.benchmarks.evaluation.samples import sample_lines
+from a1_trt.benchmarks.records import grade, record_of
+from a1_trt.benchmarks.statistics import wilson_interval
+from a1_trt.errors import ConfigError, ContextLengthError
 from a1_trt.offline import read_recording
 from a1_trt.types import Problem, Result
 from tests.benchmarks.lines import solved
@@ -25,10 +26,14 @@ RESULTS = [
 GROUPS = {"p1": {"level": "1"}, "p2": {"level": "1"}, "p3": {"level": "2"}, "p4": {"level": "2"}}
 
 
+def line(result: Result) -> dict[str, Any]:
+    record = record_of(result.problem, result, grade(result), groups=GROUPS[result.problem.id])
+    return record.model_dump(mode="json")
+
+
 def lines(results: list[Result]) -> list[dict[str, Any]]:
     return [
-        {**problem_line(each, grade(each), GROUPS[each.problem.id]), "start": n // 2, "ended_at": 100.0 + 10 * n}
-        for n, each in enumerate(results)
+        {**line(each), "start": number // 2, "ended_at": 100.0 + 10 * number} for number, each in enumerate(results)
     ]
 
 
@@ -71,7 +76,7 @@ def test_stopped_samples_are_neither_right_nor_wrong_and_the_summary_says_so() -
 
 
 def test_a_problem_that_failed_counts_as_wrong() -> None:
-    failed = failed_line(Problem("What?", "p9", "7"), ContextLengthError("too long"), {})
+    failed = record_of(Problem("What?", "p9", "7"), ContextLengthError("too long"), {}).model_dump(mode="json")
     said = summarise([*lines(RESULTS[:1]), {**failed, "start": 0, "ended_at": 1.0}], n_total=2, alpha=0.3)
     assert said["n_failed"] == 1
     assert said["accuracy"]["value"] == 0.5
@@ -88,7 +93,7 @@ def test_records_can_be_replayed(tmp_path: Path) -> None:
         for each in RESULTS:
             groups = GROUPS[each.problem.id]
             right = grade(each)
-            folder.append(problem_line(each, right, groups), sample_lines(each, right, groups, 0.3))
+            folder.append(line(each), sample_lines(each, right, groups, 0.3))
     recording = read_recording(tmp_path / "records.jsonl")
     assert recording.problems == ("p1", "p2", "p3", "p4")
     assert recording.scores.tolist() == [1.5, 2.5, 3.5, 4.5] * 4
@@ -99,3 +104,11 @@ def test_records_can_be_replayed(tmp_path: Path) -> None:
     assert recording.samples.correct is not None
     assert recording.samples.correct.sum() == 2 + 1 + 3
     assert recording.margins == pytest.approx([0.25 - 0.3] * 16)
+
+
+@pytest.mark.parametrize("field", ["correct", "usage", "n_finished"])
+def test_a_damaged_line_is_refused_by_row_and_field(field: str) -> None:
+    damaged = lines(RESULTS)
+    damaged[1][field] = "what?"
+    with pytest.raises(ConfigError, match=f"row 2, field {field}"):
+        summarise(damaged, n_total=4, alpha=0.3)

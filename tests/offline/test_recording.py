@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from a1_trt.benchmarks.evaluation.records import sample_lines
+from a1_trt.benchmarks.evaluation.samples import sample_lines
 from a1_trt.core.conformal import tail_nll
 from a1_trt.errors import InvalidRequestError
-from a1_trt.offline import Recording, read_recording
-from a1_trt.offline import recording as module
+from a1_trt.offline import Recording, read_recording, reading
 from a1_trt.types import Problem, Result, SampleEnd, Segment, Trajectory, Turn, Usage
 from tests.offline.synthetic import arrays, write
 
@@ -76,7 +75,7 @@ def test_recorded_decisions_keep_the_precision_of_the_file(tmp_path: Path) -> No
         ({"turn": arrays()["turn"] - 1}, "turn below 0", "turn"),
         ({"ppl": arrays()["ppl"][:, None]}, "ppl of type float32 and shape", "ppl"),
         ({"ppl": np.where(arrays()["turn"] == 2, np.inf, arrays()["ppl"])}, r"ppl\[\d+\] = inf", "ppl"),
-        ({"ppl": -arrays()["ppl"]}, "which is no perplexity", "ppl"),
+        ({"ppl": -arrays()["ppl"]}, "which is not a perplexity", "ppl"),
         ({"ppl": np.full_like(arrays()["ppl"], np.nan)}, "holds no score", "ppl"),
         ({"calibration_ppl": np.asarray([1.0, np.nan])}, r"calibration_ppl\[1\] = nan", "calibration_ppl"),
         ({"calibration_ppl": np.asarray([])}, "empty calibration_ppl", "calibration_ppl"),
@@ -107,7 +106,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.npz"
     path.write_bytes(content)
-    refused(path, "is empty" if not content else "neither|no readable")
+    refused(path, "is empty" if not content else "neither|not a readable")
 
 
 def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
         for name in ("question", "sample", "turn"):
             archive.writestr(f"{name}.npy", zipfile.ZipFile(path).read(f"{name}.npy"))
         archive.writestr("ppl.npy", b"\x93NUMPY\x01\x00 broken")
-    refused(tmp_path / "other.npz", "no readable")
+    refused(tmp_path / "other.npz", "not a readable")
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -127,15 +126,37 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "trace.npz")
-    monkeypatch.setattr("a1_trt.offline.trace.MAX_BYTES", 1000)
+    monkeypatch.setattr("a1_trt.benchmarks.traces.MAX_BYTES", 1000)
     refused(path, "unpacks to more than 1000 bytes")
-    monkeypatch.setattr(module, "MAX_BYTES", 100)
+    monkeypatch.setattr(reading, "MAX_BYTES", 100)
     refused(path, "more than 100")
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "n", "match"),
+    [
+        ("question", "<U200000000", 1, "question with entries of 800000000 bytes"),
+        ("sample_question", "<U200000000", 1, "sample_question with entries of 800000000 bytes"),
+        ("sample_answer", "<U200000000", 1, "sample_answer with entries of 800000000 bytes"),
+        ("ppl", "<f8", 10**12, "ppl with an array of 8000000000000 bytes"),
+    ],
+)
+def test_a_large_array_is_refused_before_it_is_unpacked(
+    tmp_path: Path, name: str, dtype: str, n: int, match: str
+) -> None:
+    path = tmp_path / "trace.npz"
+    with zipfile.ZipFile(write(tmp_path / "small.npz")) as small, zipfile.ZipFile(path, "w") as archive:
+        for member in small.namelist():
+            if member != f"{name}.npy":
+                archive.writestr(member, small.read(member))
+        with archive.open(f"{name}.npy", "w") as stream:  # the array itself is missing: the header is enough
+            np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": (n,)})
+    refused(path, f"has {match}", name)
+
+
 def test_too_many_segments_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a1_trt.offline.trace.MAX_SEGMENTS", 10)
-    refused(write(tmp_path / "trace.npz"), "segments; wanted are 1 to 10", "ppl")
+    monkeypatch.setattr("a1_trt.benchmarks.traces.MAX_SEGMENTS", 10)
+    refused(write(tmp_path / "trace.npz"), "segments; the limits are 1 and 10", "ppl")
 
 
 def records(path: Path, *rows: object) -> Path:
@@ -213,16 +234,40 @@ def test_log_probs_give_every_score(tmp_path: Path) -> None:
     ("row", "match", "field"),
     [
         ([1], "neither", "trace"),
-        ({"problem_id": "a", "turns": []}, "line 1 has no problem_id or sample", "sample"),
-        ({"problem_id": "a", "sample": -1, "turns": []}, "line 1 has no problem_id or sample", "sample"),
-        ({"problem_id": "a", "sample": 0, "turns": {}}, "no list of objects", "turns"),
-        ({"problem_id": "a", "sample": 0, "turns": [1]}, "no list of objects", "turns"),
-        ({"problem_id": "a", "sample": 0, "turns": [turn("x")]}, "no finite number", "score"),  # type: ignore[arg-type]
-        ({"problem_id": "a", "sample": 0, "turns": [turn(math.inf)]}, "no finite number", "score"),
-        ({"problem_id": "a", "sample": 0, "turns": [turn(math.nan)]}, "no finite number", "score"),
+        ({"problem_id": "a", "turns": []}, "line 1, sample: Field required", "sample"),
+        ({"problem_id": "a", "sample": -1, "turns": []}, "line 1, sample: Input should be greater", "sample"),
+        ({"problem_id": "a", "sample": 0, "turns": {}}, "line 1, turns: Input should be a valid list", "turns"),
+        (
+            {"problem_id": "a", "sample": 0, "turns": [1]},
+            r"line 1, turns\.0: Input should be a valid dictionary",
+            "turns",
+        ),
+        (
+            {"problem_id": "a", "sample": 0, "turns": [turn("x")]},
+            r"line 1, turns\.0\.score: Input should be a valid number",
+            "score",
+        ),  # type: ignore[arg-type]
+        (
+            {"problem_id": "a", "sample": 0, "turns": [turn(math.inf)]},
+            r"turns\.0\.score: Input should be a finite number",
+            "score",
+        ),
+        (
+            {"problem_id": "a", "sample": 0, "turns": [turn(math.nan)]},
+            r"turns\.0\.score: Input should be a finite number",
+            "score",
+        ),
         ({"problem_id": "a", "sample": 0, "turns": [turn(None)]}, "holds no score", "score"),
         ({"problem_id": "a", "sample": 0, "turns": [turn(1.0, logprobs=[0.5])]}, "bad logprobs", "logprobs"),
-        ({"problem_id": "a", "sample": 0, "turns": [turn(1.0, scores=[1])]}, "no object", "scores"),
+        (
+            {"problem_id": "a", "sample": 0, "turns": [turn(1.0, scores=[1])]},
+            r"turns\.0\.scores: Input should be a valid dictionary",
+            "scores",
+        ),
+        ({"problem_id": "a", "sample": 0, "turns": [turn(True)]}, r"score: Input should be a valid number", "score"),
+        ({"problem_id": "a", "sample": 0, "turns": [turn(10**400)]}, "turns", "score"),
+        ({"problem_id": "a", "sample": 0, "turns": [turn(1, takeover=1)]}, "takeover: Input should be", "takeover"),
+        ({"problem_id": ["a"], "sample": 0, "turns": []}, "line 1, problem_id", "problem_id"),
         ({"schema": 1}, "holds no sample", "trace"),
     ],
 )
@@ -238,7 +283,7 @@ def test_a_sample_that_comes_twice_is_refused(tmp_path: Path) -> None:
 def test_a_torn_line_is_refused(tmp_path: Path) -> None:
     path = records(tmp_path / "run.jsonl", {"problem_id": "a", "sample": 0, "turns": [turn(1.0)]})
     path.write_text(path.read_text() + '{"problem_id": "a", "sam')
-    refused(path, "line 2 is no JSON object")
+    refused(path, "line 2 is not a JSON object")
 
 
 def test_reordering_moves_everything_together(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from a1_trt.benchmarks.statistics import uniformity
 from a1_trt.core.conformal import CONTROLLERS, ControllerSettings, category_of
 from a1_trt.errors import CalibrationError, InvalidRequestError
 from a1_trt.offline import Recording, Replay, read_recording, replay, report, rolling_rate, window_error
-from a1_trt.offline.rates import uniformity
 from a1_trt.offline.run import draws, turn_buckets
 from tests.offline.synthetic import write
 
@@ -229,6 +229,7 @@ def test_buckets_are_named_in_order_of_turns() -> None:
     assert bucket.tolist() == [3, 0, 1, 2, 3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2, 0.4, 0.6])
 @pytest.mark.parametrize(("order", "turns", "window"), [("served", 0.02, 0.07), ("shuffled", 0.015, 0.05)])
 def test_the_default_holds_on_the_published_trace(
@@ -242,6 +243,7 @@ def test_the_default_holds_on_the_published_trace(
     assert found["window_error_max"] <= window
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("order", "overall", "local"), [("served", 0.87, 0.95), ("shuffled", 0.95, 0.955)])
 def test_the_default_selects_on_the_published_trace(published: Path, order: Any, overall: float, local: float) -> None:
     found = report(replay(read_recording(published), "two-level", 0.4, order=order), intervals=False)
@@ -249,6 +251,7 @@ def test_the_default_selects_on_the_published_trace(published: Path, order: Any,
     assert found["selectivity_local"] >= local
 
 
+@pytest.mark.long
 def test_the_published_rule_fails_on_its_own_trace(published: Path) -> None:
     """What the project is measured against: right overall, wrong in turns, windows and problems."""
     recorded = read_recording(published)

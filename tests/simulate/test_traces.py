@@ -6,8 +6,8 @@ import pytest
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.fleet import EnginePlan
 from a1_trt.simulate.list_scheduling import barrier_gain, barrier_makespan_s, list_makespan_s
+from a1_trt.simulate.recorded_workload import durations, trace_workload
 from a1_trt.simulate.simulation import Settings, simulate
-from a1_trt.simulate.traces import durations, trace_workload
 from a1_trt.types import Parameters
 from tests.simulate.trace_files import arrays, write
 
@@ -58,10 +58,10 @@ def test_more_problems_than_recorded_are_the_same_over_again(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"turn": None}, "lacks turn"),
-        ({"sample_duration_s": None}, "lacks sample_duration_s"),
-        ({"ppl": np.zeros(2)}, "differ in length"),
-        ({"ppl": np.array([{}], dtype=object)}, "no trace"),
+        ({"turn": None}, "lacks the array turn"),
+        ({"sample_duration_s": None}, "lacks the array sample_duration_s"),
+        ({"ppl": np.zeros(2)}, "different lengths"),
+        ({"ppl": np.array([{}], dtype=object)}, "not a readable"),
     ],
 )
 def test_a_trace_that_is_none_is_refused(tmp_path, changes, said):

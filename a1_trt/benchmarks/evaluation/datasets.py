@@ -12,14 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from a1_trt.benchmarks.problems import read_rows, to_problems
+from a1_trt.benchmarks.problems import drawn, read_rows, to_problems
+from a1_trt.benchmarks.records import GROUPS
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.types import Problem
 
 Subset = Literal["full", "official"]
-
-GROUPS = ("level", "subject", "task")
-"""Fields by which figures are reported apart, where every problem has them."""
 
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _LETTERS = "ABCD"
@@ -27,13 +25,7 @@ _LETTERS = "ABCD"
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """What has to be said to load a data set.
-
-    Args:
-        id: Its id on the hub.
-        split: The split that is evaluated on.
-        config: Its configuration, where it has several.
-    """
+    """A data set of the hub: its id, the split that is evaluated on, and its configuration where it has several."""
 
     id: str
     split: str
@@ -61,7 +53,7 @@ class Dataset:
     Args:
         name: Where they are from.
         problems: The problems, in order.
-        groups: Of each problem id: {"level": ..., "subject": ...}, as far as it is said.
+        groups: Of each problem id: {"level": ..., "subject": ...}, as far as known.
         notes: What a reader of figures should know about the rows.
     """
 
@@ -82,10 +74,6 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
     Raises:
         ConfigError: It cannot be read, or the package that loads it is not installed.
         InvalidRequestError: No official subset of it is known.
-
-    Example:
-        >>> len(read_dataset("math500.jsonl", subset="official").problems)  # doctest: +SKIP
-        100
     """
     path = Path(data)
     name = set_name(data)
@@ -95,7 +83,7 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
         rows = list(enumerate(_hub_rows(_hub_dataset(data)), 1))
     else:
         raise ConfigError(
-            f"there is no file {data}, and it is no id of a data set",
+            f"there is no file {data}, and it is not the id of a data set",
             path=data,
             field="data",
             remedy=f"give a file of JSON lines, an id such as owner/name, or one of {', '.join(HUB)}",
@@ -113,7 +101,7 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
 
 
 def set_name(data: str) -> str | None:
-    """Which well-known set a path or id means.
+    """The known data set that a path or id names.
 
     Example:
         >>> set_name("data/math500.jsonl"), set_name("HuggingFaceH4/MATH-500"), set_name("AIME-2024"), set_name("mine")
@@ -128,12 +116,8 @@ def official_rows(
 ) -> tuple[list[tuple[int, Mapping[str, Any]]], tuple[str, ...]]:
     """The rows that the published code scores, in its order, and what is to be known about them.
 
-    Args:
-        name: The set, a key of `HUB`.
-        rows: All its rows.
-
     Raises:
-        InvalidRequestError: The published code has no such set, or this file has not the rows that it draws from.
+        InvalidRequestError: The published code has no such set, or these are not the rows that it draws from.
     """
     if name == "math500":
         if len(rows) != 500:
@@ -142,8 +126,7 @@ def official_rows(
                 field="subset",
                 remedy="give all of MATH-500 in its own order",
             )
-        # Python's own generator: the rule that the published code draws its problems by.
-        return [rows[place] for place in random.Random(42).sample(range(500), 100)], ()  # noqa: S311
+        return drawn(rows, 42, 100), ()
     first = {"aime24": 15, "aime25": 15, "amc": 50, "amc23": 50, "gpqa": 60, "olympiad": 50}.get(name or "")
     if first is None:
         raise InvalidRequestError(
@@ -152,7 +135,9 @@ def official_rows(
     notes = []
     if name == "olympiad":
         rows = [
-            each for each in rows if each[1].get("answer_type") == "Numerical" and not each[1].get("is_multiple_answer")
+            (number, row)
+            for number, row in rows
+            if row.get("answer_type") == "Numerical" and not row.get("is_multiple_answer")
         ]
     if name == "amc23" or (name == "amc" and len(rows) != 83):
         notes.append("the published rows are the first 50 of AI-MO/aimo-validation-amc (83 rows), which is another set")
@@ -175,7 +160,7 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     answer = _first(row, "answer", "final_answer")
     if isinstance(answer, list):
         answer = answer[0] if len(answer) == 1 else ", ".join(map(str, answer))
-    found = {
+    fields = {
         "id": _first(row, "id", "unique_id"),
         "problem": _first(row, "problem", "question"),
         "answer": answer,
@@ -183,7 +168,7 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
         "subject": _first(row, "subject", "type", "subfield"),
         "task": row.get("task"),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def shuffled_choices(right: str, wrong: Sequence[str], *, seed: int, question: str) -> tuple[list[str], int]:
@@ -207,13 +192,13 @@ def _multiple_choice(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     right, *wrong = (str(row.get(name, "")).strip() for name in GPQA_FIELDS)
     choices, place = shuffled_choices(right, wrong, seed=seed, question=question)
     listed = "\n".join(f"({letter}) {choice}" for letter, choice in zip(_LETTERS, choices, strict=True))
-    found = {
+    fields = {
         "id": row.get("Record ID"),
         "problem": f"{question}\n\n{listed}\n\nAnswer with the letter of the right choice in \\boxed{{}}.",
         "answer": _LETTERS[place],
         "subject": row.get("High-level domain"),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _first(row: Mapping[str, Any], *names: str) -> Any:
@@ -222,10 +207,9 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 def _hub_dataset(data: str) -> HubDataset:
     """A known data set by its id or short name; of an unknown id the split is found out later."""
-    by_id = {known.id.lower(): known for known in HUB.values()}
-    if "/" in data:
-        return by_id.get(data.lower(), HubDataset(data, ""))
-    return HUB[_short(data)]
+    if "/" not in data:
+        return HUB[_short(data)]
+    return next((known for known in HUB.values() if known.id.lower() == data.lower()), HubDataset(data, ""))
 
 
 def _short(text: str) -> str:

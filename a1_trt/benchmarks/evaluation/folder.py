@@ -1,4 +1,4 @@
-"""The folder of an evaluation: what was asked for, what is done, and nothing half-written.
+"""The folder of an evaluation: settings, finished problems, and nothing half-written.
 
 A problem is done when its line in problems.jsonl is whole. That line is written after the lines of its samples in
 records.jsonl, and says where those end; so whenever the process dies, what follows belongs to a problem that was in
@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from a1_trt.errors import ConfigError
+from a1_trt.files import write_whole
 
 SCHEMA = 2
 KIND = "a1-trt eval"
@@ -32,12 +33,6 @@ class Folder:
 
     Raises:
         ConfigError: The folder is of other settings, in use, damaged, or cannot be written.
-
-    Example:
-        >>> with Folder(Path("out"), {"alpha": 0.3}, {}) as folder:  # doctest: +SKIP
-        ...     folder.append({"problem_id": "p1"}, [])
-        ...     folder.done
-        {'p1'}
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -90,15 +85,9 @@ class Folder:
         Raises:
             ConfigError: It cannot be written.
         """
-        beside = self.path / f".{name}.unfinished"
         try:
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path / name)
+            write_whole(self.path / name, text)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise _unwritable(self.path, error) from None
 
     def close(self) -> None:
@@ -154,7 +143,7 @@ class Folder:
                 line = json.loads(text)
                 lines.append({**line, "problem_id": line["problem_id"], "records_end": int(line["records_end"])})
             except (ValueError, KeyError, TypeError):
-                raise _damaged(self.path, f"problems.jsonl line {number} is no problem") from None
+                raise _damaged(self.path, f"problems.jsonl line {number} is not a problem") from None
         end = max((line["records_end"] for line in lines), default=0)
         if os.fstat(self._records).st_size < end:
             raise _damaged(self.path, "records.jsonl is shorter than problems.jsonl says")
@@ -186,8 +175,15 @@ def _read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         document = None
-    if not isinstance(document, dict) or document.get("kind") != KIND or document.get("schema") != SCHEMA:
-        raise _damaged(path.parent, f"run.json is none of {KIND!r}, schema {SCHEMA}")
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise _damaged(path.parent, f"run.json is not one of {KIND!r}")
+    if document.get("schema") != SCHEMA:
+        raise ConfigError(
+            f"{path.parent} was written by another version: schema {document.get('schema')!r}, not {SCHEMA}",
+            path=str(path.parent),
+            field="output",
+            remedy="name another folder, or use the version that began this one",
+        )
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("starts"), list):
         raise _damaged(path.parent, "run.json lacks settings or starts")
     return document

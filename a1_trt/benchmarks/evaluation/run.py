@@ -9,7 +9,8 @@ from typing import Any
 
 from a1_trt.benchmarks.evaluation.datasets import Dataset
 from a1_trt.benchmarks.evaluation.folder import Folder
-from a1_trt.benchmarks.evaluation.records import failed_line, grade, problem_line, sample_lines
+from a1_trt.benchmarks.evaluation.samples import sample_lines
+from a1_trt.benchmarks.records import ProblemRecord, grade, record_of
 from a1_trt.client import AsyncClient
 from a1_trt.errors import A1Error, ContextLengthError, DeadlineExceeded, InvalidRequestError
 from a1_trt.types import Problem, Result
@@ -33,9 +34,6 @@ class Evaluation:
         limit: Only the first so many problems.
         deadline_s: Seconds that a problem may take.
         alpha: What the controller compares p-values with; None where its level moves.
-
-    Example:
-        >>> await Evaluation(client, read_dataset("math500.jsonl"), folder, {"seed": 1}).run()  # doctest: +SKIP
     """
 
     def __init__(
@@ -58,12 +56,13 @@ class Evaluation:
         self._deadline_s = deadline_s
         self._alpha = alpha
         done = folder.done
+        self._places = {problem.id: place for place, problem in enumerate(dataset.problems)}
         self.todo = [problem for problem in dataset.problems[:limit] if problem.id not in done]
         self._n_done = 0
         self._disk = asyncio.Lock()
 
     async def run(self, on_progress: OnProgress = lambda done, total, outcome: None) -> None:
-        """Solve them; whoever cancels this loses the problems in flight.
+        """Solve them; cancelling loses the problems in flight.
 
         Raises:
             A1Error: The engines or the server failed. What is done stays done.
@@ -83,19 +82,20 @@ class Evaluation:
             on_progress(self._n_done, len(self.todo), outcome)
 
     async def _one(self, problem: Problem) -> Result | A1Error:
-        groups = self._dataset.groups.get(problem.id, {})
+        groups, place = self._dataset.groups.get(problem.id, {}), self._places[problem.id]
         try:
             result = await self._client.solve(problem, deadline_s=self._deadline_s, **self._overrides)
         except OF_THE_PROBLEM as error:
-            await self._keep(failed_line(problem, error, groups), [])
+            await self._keep(record_of(problem, error, {}, place=place, groups=groups), [])
             return error
         right = await asyncio.to_thread(grade, result)
-        await self._keep(problem_line(result, right, groups), sample_lines(result, right, groups, self._alpha))
+        record = record_of(problem, result, right, place=place, groups=groups)
+        await self._keep(record, sample_lines(result, right, groups, self._alpha))
         return result
 
-    async def _keep(self, line: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+    async def _keep(self, record: ProblemRecord, samples: list[dict[str, Any]]) -> None:
         async with self._disk:
-            line["ended_at"] = time.time()
+            line = {**record.model_dump(mode="json"), "ended_at": time.time()}
             writing = asyncio.ensure_future(asyncio.to_thread(self._folder.append, line, samples))
             try:
                 await asyncio.shield(writing)

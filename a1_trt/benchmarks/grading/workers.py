@@ -1,4 +1,4 @@
-"""Processes that compare answers by algebra: started when they are wanted, replaced when they hang."""
+"""Grader processes that compare answers by algebra: started on demand, replaced when they hang."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Worker:
 
 
 class Workers:
-    """Some workers for whoever asks, from any thread.
+    """Thread-safe pool of grader processes.
 
     Args:
         n: Most processes.
@@ -85,7 +85,7 @@ class Workers:
         """
         if find_spec("math_verify") is None:
             raise ConfigError(
-                "math-verify, which compares answers that are no whole numbers, is not installed",
+                "math-verify, which compares answers that are not whole numbers, is not installed",
                 field="math-verify",
                 remedy="pip install math-verify",
             )

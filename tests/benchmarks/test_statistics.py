@@ -1,21 +1,35 @@
-"""Resampling by problem, against hand-worked numbers and the textbook's variance."""
+"""Percentiles, pass@k, intervals and resampling by problem, by hand, by another way, and against the textbook."""
 
 from __future__ import annotations
 
 import math
+import random
+from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from a1_trt.benchmarks.clusters import (
+from a1_trt.benchmarks.statistics import (
+    accuracy_difference,
     band,
     bootstrap,
     design_effect,
     effective_n,
+    paired_difference,
+    pass_at_k,
+    percentiles,
     rate_interval,
     ratio_interval,
+    ratio_of_sums,
     totals,
+    wilson_interval,
 )
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
 
 
 def slow_design_effect(clusters: list[list[int]]) -> float:
@@ -108,3 +122,82 @@ def test_totals_and_bands() -> None:
     assert totals(np.asarray([1.0, 2.0, 4.0]), np.asarray([2, 0, 2]), 4).tolist() == [2.0, 0.0, 5.0, 0.0]
     assert band(0.4, 600, 2.0) == (pytest.approx(0.36), pytest.approx(0.44))
     assert band(0.4, 0, 2.0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("n", "n_right"), [(5, 0), (5, 1), (5, 3), (5, 5)])
+def test_pass_at_k_is_the_share_of_draws_with_a_right_one(n: int, n_right: int) -> None:
+    right = [True] * n_right + [False] * (n - n_right)
+    for k in range(1, n + 1):
+        draws = list(combinations(right, k))
+        assert pass_at_k(n, n_right, k) == pytest.approx(sum(any(draw) for draw in draws) / len(draws))
+
+
+def test_percentiles_of_nothing_are_nothing() -> None:
+    assert percentiles([]) == {"p50": None, "p95": None, "p99": None, "mean": None}
+    assert percentiles(list(range(101)))["p95"] == 95.0
+
+
+def test_an_interval_narrows_with_more_values_and_holds_the_mean() -> None:
+    few, many = np.asarray([0.0, 1.0] * 5), np.asarray([0.0, 1.0] * 500)
+    wide, narrow = (ratio_interval(values, np.ones(len(values)), seed=0) for values in (few, many))
+    assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+    assert ratio_interval(np.asarray([]), np.asarray([]), seed=0) == (None, None)
+
+
+def test_a_ratio_is_of_sums_and_paired() -> None:
+    above, below = [1.0, 10.0, 100.0], [0.5, 5.0, 50.0]
+    assert ratio_of_sums(above, below) == (2.0, [2.0, 2.0])
+    _, unpaired = ratio_of_sums(above, below[::-1])
+    assert unpaired[1] > unpaired[0]
+    assert ratio_of_sums([3.0], [2.0]) == (1.5, None)
+
+
+def test_agreement_everywhere_is_not_certainty() -> None:
+    difference, (low, high) = accuracy_difference([[True]] * 20, [[True]] * 20)
+    assert difference == 0.0
+    assert low < 0.0 < high
+
+
+def test_repeats_of_a_problem_are_not_counted_as_independent() -> None:
+    once = accuracy_difference([[True], [False]] * 10, [[False], [False]] * 10)[1]
+    often = accuracy_difference([[True] * 9, [False] * 9] * 10, [[False] * 9, [False] * 9] * 10)[1]
+    assert often[1] - often[0] > 0.7 * (once[1] - once[0])
+
+
+@pytest.mark.parametrize(("n_correct", "n"), [(0, 10), (3, 10), (10, 10), (81, 263)])
+def test_wilson_agrees_with_scipy(n_correct: int, n: int) -> None:
+    expected = stats.binomtest(n_correct, n).proportion_ci(method="wilson")
+    assert wilson_interval(n_correct, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_nothing_observed_says_nothing() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert paired_difference([], []) == (0.0, -1.0, 1.0)
+
+
+def test_newcombe_of_a_known_table() -> None:
+    # 20, 12, 2 and 16 pairs, worked through his formula for method 10 apart from this code.
+    a = [True] * 32 + [False] * 18
+    b = [True] * 20 + [False] * 12 + [True] * 2 + [False] * 16
+    assert paired_difference(a, b) == pytest.approx((0.2, 0.0562, 0.3292), abs=1e-4)
+
+
+def test_agreement_on_every_problem_is_no_certainty() -> None:
+    difference, low, high = paired_difference([True] * 20, [True] * 20)
+    assert difference == 0.0
+    assert low < -0.05
+    assert high > 0.05
+
+
+def test_the_paired_interval_covers_the_true_difference() -> None:
+    rng, covered, n_runs = random.Random(0), 0, 1000  # noqa: S311 - a simulation, no secret
+    for _ in range(n_runs):
+        pairs = [(rng.random() < 0.85, rng.random() < 0.7) for _ in range(40)]
+        _, low, high = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
+        covered += low <= 0.15 <= high
+    assert covered >= 0.93 * n_runs
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired_difference([True], [])

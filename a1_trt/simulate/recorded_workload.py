@@ -1,28 +1,25 @@
-"""Workloads that were recorded: the traces of the published code."""
+"""Workloads from the traces of the published code: what was written then is written again."""
 
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from a1_trt.benchmarks.traces import TAKEOVER_PERCENTILE, Arrays, read_arrays
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.workload import Piece, Workload
-
-TAKEOVER_PERCENTILE = 0.6
-"""The published rule: the target takes over from this percentile of the score on."""
 
 CHARS_PER_TOKEN = 2.74
 """Characters of a token. The published segments were cut at 500 tokens, and those which did not end their chain have a
 median of 1368 characters in the published trace."""
 
-_MAX_BYTES = 1 << 30
-_TURNS = ("question", "sample", "turn", "ppl", "percentile", "segment_chars", "continuation_chars")
-_SAMPLES = ("sample_question", "sample_index", "sample_turns", "sample_duration_s")
+_ARRAYS = (
+    *("question", "sample", "turn", "ppl", "percentile", "segment_chars", "continuation_chars"),
+    *("sample_question", "sample_index", "sample_turns", "sample_duration_s"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,14 @@ class RecordedScript:
 
     def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
         """The recorded segment; the last one holds the answer unless the target wrote something after it."""
-        said = self.turns[turn]
+        recorded = self.turns[turn]
         last = turn + 1 == len(self.turns)
-        return Piece(min(said.draft, max_tokens), last and not said.target)
+        return Piece(min(recorded.draft, max_tokens), last and not recorded.target)
 
     def target(self, turn: int, written: int, max_tokens: int) -> Piece:
         """The recorded continuation, or one of ordinary length."""
-        said = self.turns[turn]
-        n_tokens = said.target if said.takeover else self.other_target
+        recorded = self.turns[turn]
+        n_tokens = recorded.target if recorded.takeover else self.other_target
         return Piece(max(1, min(n_tokens, max_tokens)), turn + 1 == len(self.turns))
 
     def alone(self, max_tokens: int) -> Piece:
@@ -88,33 +85,6 @@ class RecordedScript:
     def takeover(self, turn: int) -> bool | None:
         """The recorded decision."""
         return self.turns[turn].takeover
-
-
-def read_trace(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a trace, checked.
-
-    Raises:
-        InvalidRequestError: It cannot be read, an array is missing, or the arrays contradict each other.
-    """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InvalidRequestError(f"{path} has more than {_MAX_BYTES} bytes", field="trace")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise InvalidRequestError(f"{path} is no .npz archive", field="trace", remedy="give a .npz file")
-            arrays = {name: stored[name] for name in stored.files if name in _TURNS + _SAMPLES}
-    except OSError as error:
-        said = error.strerror or str(error)
-        raise InvalidRequestError(f"{path} cannot be read: {said}", field="trace", remedy="give a .npz file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidRequestError(f"{path} is no trace: {error}", field="trace", remedy="give a .npz file") from None
-    for names in (_TURNS, _SAMPLES):
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise InvalidRequestError(f"{path} lacks {', '.join(missing)}", field="trace", remedy="record it again")
-        if len({arrays[name].shape for name in names}) > 1 or arrays[names[0]].ndim != 1 or not len(arrays[names[0]]):
-            raise InvalidRequestError(f"arrays of {path} differ in length or are empty", field="trace")
-    return arrays
 
 
 def trace_workload(
@@ -133,7 +103,7 @@ def trace_workload(
     """
     if not 0.1 <= chars_per_token <= 100:
         raise InvalidRequestError(f"chars_per_token is {chars_per_token}", field="chars_per_token", remedy="try 3")
-    chains = _chains(read_trace(path), chars_per_token)
+    chains = _chains(read_arrays(path, _ARRAYS), chars_per_token)
     taken = [turn.target for samples in chains for turns in samples for turn in turns if turn.takeover and turn.target]
     other = round(sum(taken) / len(taken)) if taken else 1
     scripts = tuple(
@@ -147,9 +117,9 @@ def trace_workload(
     return Workload("trace", (150,) * len(scripts), scripts, {**about, "prompt_tokens": 150})
 
 
-def _chains(arrays: dict[str, np.ndarray[Any, Any]], ratio: float) -> list[list[tuple[RecordedTurn, ...]]]:
+def _chains(arrays: Arrays, ratio: float) -> list[list[tuple[RecordedTurn, ...]]]:
     """The turns of each sample of each question, in order."""
-    found: dict[int, dict[int, list[RecordedTurn]]] = {}
+    chains: dict[int | str, dict[int, list[RecordedTurn]]] = {}
     for row in np.lexsort((arrays["turn"], arrays["sample"], arrays["question"])):
         takeover = bool(arrays["percentile"][row] >= TAKEOVER_PERCENTILE)
         turn = RecordedTurn(
@@ -158,9 +128,9 @@ def _chains(arrays: dict[str, np.ndarray[Any, Any]], ratio: float) -> list[list[
             score=float(arrays["ppl"][row]),
             takeover=takeover,
         )
-        question = found.setdefault(int(arrays["question"][row]), {})
+        question = chains.setdefault(arrays["question"][row].item(), {})
         question.setdefault(int(arrays["sample"][row]), []).append(turn)
-    return [[tuple(turns) for turns in samples.values()] for samples in found.values()]
+    return [[tuple(turns) for turns in samples.values()] for samples in chains.values()]
 
 
 def durations(path: Path) -> list[list[float]]:
@@ -169,12 +139,12 @@ def durations(path: Path) -> list[list[float]]:
     Raises:
         InvalidRequestError: The trace cannot be used.
     """
-    arrays = read_trace(path)
-    found: dict[int, list[float]] = {}
+    arrays = read_arrays(path, _ARRAYS)
+    by_question: dict[int | str, list[float]] = {}
     order = np.lexsort((arrays["sample_index"], arrays["sample_question"]))
     for row in order:
         duration_s = float(arrays["sample_duration_s"][row])
         if not 0 <= duration_s < 1e9:
             raise InvalidRequestError(f"a duration is {duration_s} s", field="sample_duration_s")
-        found.setdefault(int(arrays["sample_question"][row]), []).append(duration_s)
-    return list(found.values())
+        by_question.setdefault(arrays["sample_question"][row].item(), []).append(duration_s)
+    return list(by_question.values())
