@@ -68,7 +68,10 @@ _LAZY = {
     "open_session": "a1_trt.runtime.session",
 }
 
-__version__ = metadata.version("a1_trt")
+try:
+    __version__ = metadata.version("a1_trt")
+except metadata.PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "A1Error",

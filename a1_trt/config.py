@@ -11,221 +11,24 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
-from a1_trt.core.conformal import Category, ControllerSettings
 from a1_trt.errors import ConfigError
+from a1_trt.files import reading
 from a1_trt.locations import built_directory, find_model, find_pair
-from a1_trt.types import Admission, Parameters, Role, TakeoverFrom
+from a1_trt.pair_sections import Conformal, RoleConfig, Section, Serving
+from a1_trt.parameters import Parameters, Scheduling, current
+from a1_trt.types import Role
 
 SCHEMA = 1
 
-ControllerName = Literal[
-    "two-level",
-    "growing",
-    "mondrian",
-    "window",
-    "exponential",
-    "per-problem",
-    "aci",
-    "static",
-    "published",
-    "random",
-    "counter",
-]
-ScoreName = Literal["perplexity", "mean_nll", "tail_nll", "worst_nll", "window_nll", "root_nll", "rise_nll"]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Sampling(_Strict):
-    """How a role generates.
-
-    Args:
-        temperature: Sampling temperature; 0 is greedy.
-        segment_tokens: Longest segment, in tokens of the role's tokenizer.
-    """
-
-    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    segment_tokens: int = Field(default=500, ge=1, le=32768)
-
-
-class GpuRole(_Strict):
-    """How a role is built for GPUs; `a1-trt engine plan` explains what follows.
-
-    Args:
-        tensor_parallel: GPUs that share each layer; chosen from the GPUs that there are when None.
-        pipeline_parallel: Groups of GPUs that hold a share of the layers each.
-        replicas: Copies of the model; each holds the prefixes of the samples that are sent to it.
-        quantization: Weights: "none" (16 bits), "fp8" (Ada and later), "int4_awq" or "nvfp4" (Blackwell and later);
-            "auto" takes the first of these that fits the GPUs, 16 bits first.
-        kv_cache_dtype: "auto", the type of the activations, or "fp8".
-        kv_cache_fraction: Share of the free memory that the KV cache takes; computed when None.
-        scoring: How a target scores: "additional_output" and "context_logits" on TensorRT-LLM's PyTorch backend,
-            "external_draft" and "context_logits" in a compiled engine; the cheapest when "auto".
-    """
-
-    tensor_parallel: int | None = Field(default=None, ge=1, le=64)
-    pipeline_parallel: int = Field(default=1, ge=1, le=64)
-    replicas: int = Field(default=1, ge=1, le=64)
-    quantization: Literal["auto", "none", "fp8", "int4_awq", "nvfp4"] = "none"
-    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
-    kv_cache_fraction: float | None = Field(default=None, gt=0.0, lt=1.0)
-    scoring: Literal["auto", "additional_output", "context_logits", "external_draft"] = "auto"
-
-
-class RoleConfig(_Strict):
-    """One model of the pair.
-
-    Args:
-        model: A directory or .gguf file (relative to the pair file), ``package:NAME/FILE`` for a file inside an
-            installed Python package, or a Hugging Face id.
-        engine: What runs it.
-        prompt: The prompt around a problem, with ``{problem}`` in it; or "chat" for the model's own chat template.
-        system: System message, for ``prompt = "chat"``.
-        max_in_flight: Most calls in flight at once.
-        kv_cache_gb: Size of the KV cache on a CPU engine, GB.
-        threads: Processor threads of a CPU engine; one a core when None. A tiny draft is fastest on one.
-        precision: Arithmetic and KV cache of a CPU engine: "f32", in which scores do not depend on the machine, or
-            "device", the processor's own choice, which is faster and enough for a draft.
-        max_context_tokens: Longest prompt plus generation; the model's own when None.
-        gpu: How it is built for GPUs.
-    """
-
-    model: str = Field(min_length=1)
-    engine: Literal["openvino", "tensorrt_llm", "triton", "simulated"] = "openvino"
-    prompt: str = "{problem}\n"
-    system: str = ""
-    max_in_flight: int = Field(16, ge=1, le=4096)
-    kv_cache_gb: int = Field(1, ge=1, le=1024)
-    threads: int | None = Field(None, ge=1, le=1024)
-    precision: Literal["f32", "device"] = "f32"
-    max_context_tokens: int | None = Field(None, ge=16)
-    sampling: Sampling = Sampling()
-    gpu: GpuRole = GpuRole()
-
-
-class Conformal(_Strict):
-    """When the target takes over.
-
-    Args:
-        alpha: Rejection rate: the share of scored segments that the target takes over.
-        controller: What holds the rate; see `a1_trt.core.conformal.CONTROLLERS`.
-        score: Nonconformity score; see `a1_trt.core.conformal.SCORES`.
-        category: Which past scores a new one is ranked among: all ("none"), those of its turn bucket ("turn") or of
-            its problem ("problem").
-        horizon: Problems over which the rate must hold, each counted as one decision a sample. A short horizon gives
-            hard problems no more takeovers than easy ones.
-        debt: Takeovers that the running count may be off by, at most; 0.035 of the horizon's decisions when None, no
-            limit when 0.
-        window: Length of the sliding window ("window"), decisions of a category.
-        half_life: Decisions of a category after which a score counts for half ("exponential").
-        prior: Scores of a problem at which its own pool is asked as often as its category's ("per-problem").
-        exact_budget: Exactly round(alpha n_samples) takeovers among the samples of a turn.
-        max_takeovers: Most takeovers that wait or are in flight at once, over all problems.
-        smoothed: Smoothed p-values, exactly uniform under exchangeability.
-        store: "exact", or "histogram": the same memory for any number of scores.
-        on_score_error: What happens to a segment that could not be scored. It never stands: the target writes in its
-            place, from its start ("takeover"), or the sample fails ("fail").
-        max_unscored: Share of the last 200 score calls (20 at least) that may fail. Above it, a problem fails as a
-            whole when a score of it fails, and nothing is ready, until 20 scores in a row have come. A problem of which
-            4 scores failed before any came fails, too. At 1 neither happens.
-        calibration: File of decisions to start from, written by ``a1-trt calibrate run`` or by an earlier run with
-            `keep` (relative to the pair file). For "static" and "published" they are the only scores that count.
-        keep: Add this run's decisions to that file as they are made; it is made if it is not there.
-    """
-
-    alpha: float = Field(default=0.4, gt=0.0, lt=1.0)
-    controller: ControllerName = "two-level"
-    score: ScoreName = "perplexity"
-    category: Category = "turn"
-    horizon: float = Field(default=12.5, gt=0.0, le=1e9)
-    debt: float | None = Field(default=None, ge=0.0)
-    window: int = Field(default=1000, ge=1, le=10_000_000)
-    half_life: float = Field(default=500.0, ge=1.0)
-    prior: float = Field(default=4.0, ge=0.0)
-    exact_budget: bool = False
-    max_takeovers: int | None = Field(default=None, ge=1)
-    smoothed: bool = True
-    store: Literal["exact", "histogram"] = "exact"
-    on_score_error: Literal["takeover", "fail"] = "takeover"
-    max_unscored: float = Field(default=0.05, ge=0.0, le=1.0)
-    calibration: str | None = None
-    keep: bool = False
-
-    @field_validator("debt")
-    @classmethod
-    def _one_decision_is_free(cls, debt: float | None) -> float | None:
-        if debt and debt < 1:
-            raise ValueError("must be at least 1, so that a single decision is free; or 0 for no limit")
-        return debt
-
-    def settings(self, n_samples: int) -> ControllerSettings:
-        """What the controller is told, for problems of `n_samples` samples."""
-        return ControllerSettings(
-            horizon=max(1.0, self.horizon * n_samples),
-            debt=self.debt,
-            window=self.window,
-            half_life=self.half_life,
-            prior=self.prior,
-            smoothed=self.smoothed,
-            store=self.store,
-        )
-
-
-class Scheduling(_Strict):
-    """How samples are scheduled; see `a1_trt.Parameters` for the meaning of each."""
-
-    n_samples: int = Field(default=16, ge=1, le=1024)
-    max_turns: int = Field(default=15, ge=1, le=1000)
-    admission: Admission = "async"
-    early_stop: bool = True
-    verify_answers: bool = False
-    takeover_from: TakeoverFrom = "end"
-    optimistic: bool = False
-
-
-Address = Annotated[str, Field(pattern=r"^(grpc://)?[^/\s:]+:\d{1,5}(/[A-Za-z0-9._-]+)?$", max_length=300)]
-
-
-class Serving(_Strict):
-    """Where the pair is served.
-
-    Args:
-        url: ``grpc://host:port`` or ``http://host:port`` of the Triton server.
-        draft: Addresses of the draft's replicas, ``host:port`` or ``host:port/model``, where they are not all on the
-            server at `url`. Samples are kept on the replica that holds their text.
-        target: Likewise of the target's.
-        cancel: How a call to a server is cut short: "client" breaks it off; "stop" sends a second request that asks
-            the server to stop, for backends that do not survive the first way.
-        engines: Where the served model a1 finds its engines with the profile "cpu": in the "models" draft and target of
-            the same server, or in a second copy "inside" itself, so that no call passes through the server. That takes
-            the memory twice, and pays where calls take milliseconds. On GPUs it is always the models.
-    """
-
-    url: str = "grpc://127.0.0.1:8001"
-    draft: tuple[Address, ...] = Field(default=(), strict=False, max_length=64)
-    target: tuple[Address, ...] = Field(default=(), strict=False, max_length=64)
-    cancel: Literal["client", "stop"] = "client"
-    engines: Literal["models", "inside"] = "models"
-
-    @model_validator(mode="after")
-    def _replicas_are_models(self) -> Serving:
-        if self.engines == "inside" and (self.draft or self.target):
-            raise ValueError('replicas are models of their own: write engines = "models", or leave the replicas out')
-        return self
-
-    def replicas(self, role: Role) -> tuple[str, ...]:
-        """Addresses of a role, if the pair names any."""
-        return self.draft if role == "draft" else self.target
-
-
-class Pair(_Strict):
+class Pair(Section):
     """A draft and a target that work together.
 
     Example:
@@ -248,6 +51,11 @@ class Pair(_Strict):
     path: Path | None = Field(None, exclude=True)
     """The file this pair was read from."""
 
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _in_present_spelling(cls, section: Any) -> Any:
+        return current(section) if isinstance(section, Mapping) else section
+
     def role(self, role: Role) -> RoleConfig:
         """The configuration of one role."""
         return self.draft if role == "draft" else self.target
@@ -266,30 +74,24 @@ class Pair(_Strict):
 
     def calibration_path(self) -> Path | None:
         """Where the scores to start from are, if there are any."""
-        said = self.conformal.calibration
-        return None if said is None else (self.path.resolve().parent if self.path else Path()) / said
+        name = self.conformal.calibration
+        return None if name is None else (self.path.resolve().parent if self.path else Path()) / name
 
     def parameters(self) -> Parameters:
         """The request parameters that the pair file sets."""
         return Parameters(
-            n_samples=self.scheduler.n_samples,
-            max_turns=self.scheduler.max_turns,
+            **asdict(self.scheduler),
             alpha=self.conformal.alpha,
+            exact_budget=self.conformal.exact_budget,
+            on_score_error=self.conformal.on_score_error,
             draft_tokens=self.draft.sampling.segment_tokens,
             target_tokens=self.target.sampling.segment_tokens,
             temperature=self.target.sampling.temperature,
-            early_stop=self.scheduler.early_stop,
-            verify_answers=self.scheduler.verify_answers,
-            admission=self.scheduler.admission,
-            on_score_error=self.conformal.on_score_error,
-            takeover_from=self.scheduler.takeover_from,
-            optimistic=self.scheduler.optimistic,
-            exact_budget=self.conformal.exact_budget,
         )
 
     def fingerprint(self) -> str:
         """Identifies what a calibration score depends on: models, quantisation, prompts, score kind, segment length."""
-        said: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "draft": [self.draft.model, self.draft.prompt, self.draft.system],
             "target": [self.target.model, self.target.prompt, self.target.system],
             "score": self.conformal.score,
@@ -303,8 +105,8 @@ class Pair(_Strict):
             if (gpu.quantization, gpu.kv_cache_dtype) != ("none", "auto")
         }
         if rounded:
-            said["quantization"] = rounded
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+            settings["quantization"] = rounded
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
@@ -314,15 +116,17 @@ def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
         name_or_path: A path to a pair file or to its directory, or the name of a directory in ``engines/``.
 
     Raises:
-        ConfigError: It does not exist, is no TOML, or a key is unknown, missing or out of range.
+        ConfigError: It does not exist, is not valid TOML, or a key is unknown, missing or out of range.
     """
     path = find_pair(name_or_path)
+    with reading(path, field="pair", error=ConfigError):
+        data = path.read_bytes()
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}", path=str(path), remedy="mend the line it names") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}", path=str(path), remedy="fix the reported line"
+        ) from None
     return make_pair(document, path)
 
 
@@ -375,12 +179,12 @@ def _config_error(error: ValidationError, path: Path | None) -> ConfigError:
     place = [str(part) for part in first["loc"]]
     key = ".".join(place)
     where = f"{path}: " if path else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         near = difflib.get_close_matches(place[-1], _keys_at(place[:-1]), n=1)
         remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(_keys_at(place[:-1]))}"
         return ConfigError(f"{where}unknown key {key}", path=str(path), field=key, remedy=remedy)
     given = f", given {first['input']!r}" if first["type"] != "missing" else ""
-    return ConfigError(f"{where}{key}: {first['msg']}{given}", path=str(path), field=key, remedy="mend this key")
+    return ConfigError(f"{where}{key}: {first['msg']}{given}", path=str(path), field=key, remedy="fix this key")
 
 
 def _keys_at(place: list[str]) -> list[str]:
@@ -388,4 +192,6 @@ def _keys_at(place: list[str]) -> list[str]:
     model: Any = Pair
     for part in place:
         model = model.model_fields[part].annotation
+    if is_dataclass(model):
+        return [item.name for item in fields(model)]
     return [info.alias or name for name, info in model.model_fields.items() if not info.exclude]

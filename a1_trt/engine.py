@@ -162,8 +162,8 @@ class _Chain:
     def keep_common(self, segments: Sequence[Segment]) -> None:
         """Cut back to the segments that are still in the chain: an answer that was taken back shortens its last one."""
         common = 0
-        for mine, theirs in zip(self.segments, segments, strict=False):
-            if mine is not theirs and mine != theirs:
+        for old, new in zip(self.segments, segments, strict=False):
+            if old is not new and old != new:
                 break
             common += 1
         del self.segments[common:], self.ends[common + 1 :]
@@ -203,9 +203,30 @@ class ScoreMemory:
 
 
 def _keys(prompt: Sequence[int], segment: Sequence[int]) -> list[bytes]:
-    digest = hashlib.blake2b(np.asarray(prompt, np.int64).tobytes(), digest_size=16)
-    keys = []
-    for token in segment:
-        digest.update(int(token).to_bytes(8, "little"))
-        keys.append(digest.copy().digest())
-    return keys
+    return prefix_digests([*prompt, *segment], start=len(prompt))
+
+
+def prefix_digests(token_ids: Sequence[int], block_tokens: int = 1, *, start: int = 0) -> list[bytes]:
+    """A 128-bit digest of each prefix that ends with a whole block; equal prefixes have equal digests.
+
+    Args:
+        token_ids: Token ids, int[n_tokens].
+        block_tokens: Tokens of a block.
+        start: Where the first block begins; what comes before it is part of every prefix.
+
+    Returns:
+        Digests, bytes[(n_tokens - start) // block_tokens].
+
+    Example:
+        >>> first, second = prefix_digests([1, 2, 3, 4, 5], 2)
+        >>> [second] == prefix_digests([1, 2, 3, 4], 2, start=2), first == second
+        (True, False)
+    """
+    raw = memoryview(np.asarray(token_ids, np.int64).tobytes())
+    n_bytes, begin = 8 * block_tokens, 8 * start
+    digest = hashlib.blake2b(raw[:begin], digest_size=16)
+    digests = []
+    for end in range(begin + n_bytes, len(raw) + 1, n_bytes):
+        digest.update(raw[end - n_bytes : end])
+        digests.append(digest.digest())
+    return digests

@@ -225,10 +225,10 @@ class DeployError(A1Error):
 
 
 def _tree(root: type[A1Error]) -> dict[str, type[A1Error]]:
-    found = {root.code: root}
+    codes = {root.code: root}
     for child in root.__subclasses__():
-        found |= _tree(child)
-    return found
+        codes |= _tree(child)
+    return codes
 
 
 _WIRE = re.compile(
@@ -251,7 +251,7 @@ def from_wire(text: str) -> A1Error | None:
     codes = _tree(A1Error)
     for start in re.finditer(r"[a-z_]+(?=[\[:])", text):
         kind = codes.get(start.group())
-        found = _WIRE.fullmatch(text, start.start()) if kind else None
-        if kind and found:
-            return kind(found["message"], field=found["field"], remedy=found["remedy"])
+        match = _WIRE.fullmatch(text, start.start()) if kind else None
+        if kind and match:
+            return kind(match["message"], field=match["field"], remedy=match["remedy"])
     return None

@@ -1,17 +1,19 @@
-"""Files that are whole or not there at all, and JSON files that people hand in."""
+"""Files: written whole or not at all, appended to, read and written with typed errors."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
-from a1_trt.errors import InvalidRequestError
+from a1_trt.errors import A1Error, ConfigError, InvalidRequestError
 
 _MAX_BYTES = 1 << 30
 
@@ -56,22 +58,113 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+class AppendLog:
+    r"""A file that grows by whole appends, held by one process at a time.
+
+    Args:
+        path: The file; it is made if it is not there.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: It cannot be opened for writing.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "log.jsonl"
+        >>> with AppendLog(path) as log:
+        ...     log.append(b"one\n")
+        ...     log.size
+        4
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return os.fstat(self._file).st_size
+
+    def append(self, data: bytes) -> None:
+        """Append bytes whole; they are on disk when this returns.
+
+        Raises:
+            OSError: The disk refused; a part that a full disk let through is taken back.
+        """
+        before = self.size
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            self.truncate(before)
+            raise
+
+    def truncate(self, n_bytes: int) -> None:
+        """Cut off what comes after the first bytes."""
+        os.ftruncate(self._file, n_bytes)
+
+    def close(self) -> None:
+        """Free the file; a second call does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+@contextmanager
+def reading(
+    path: Path, *, field: str, error: type[A1Error] = InvalidRequestError, remedy: str | None = None, verb: str = "read"
+) -> Iterator[None]:
+    """In the block, an `OSError` becomes a typed error that names the file, with its field and remedy.
+
+    Example:
+        >>> with reading(Path("/no/such"), field="problems", remedy="name a file"):
+        ...     Path("/no/such").read_text()
+        Traceback (most recent call last):
+        ...
+        a1_trt.errors.InvalidRequestError: /no/such cannot be read: No such file or directory; name a file
+    """
+    try:
+        yield
+    except OSError as cause:
+        typed = error(f"{path} cannot be {verb}: {cause.strerror or cause}", field=field, remedy=remedy)
+        if isinstance(typed, ConfigError):
+            typed.path = str(path)
+        raise typed from None
+
+
+writing = partial(reading, verb="written", field="output", remedy="choose another place")
+"""The same for a file that is written."""
+
+
 def read_document(path: Path, field: str) -> Any:
     """What a JSON file holds.
 
     Raises:
-        InvalidRequestError: It cannot be read, is too large or no JSON.
+        InvalidRequestError: It cannot be read, is too large, or is not valid JSON.
     """
-    try:
+    with reading(path, field=field, remedy="give a JSON file"):
         if path.stat().st_size > _MAX_BYTES:
             raise InvalidRequestError(f"{path} has more than {_MAX_BYTES} bytes", field=field)
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidRequestError(
-            f"{path} cannot be read: {error.strerror}", field=field, remedy="give a JSON file"
-        ) from None
+        data = path.read_bytes()
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{path} is no JSON: {error}", field=field, remedy="give a JSON file") from None
+        raise InvalidRequestError(
+            f"{path} is not valid JSON: {error}", field=field, remedy="give a JSON file"
+        ) from None
 
 
 def first_mistake(error: ValidationError) -> str:
@@ -96,9 +189,5 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InvalidRequestError: It cannot be written.
     """
-    try:
+    with writing(path):
         write_whole(path, text)
-    except OSError as error:
-        raise InvalidRequestError(
-            f"{path} cannot be written: {error.strerror}", field="output", remedy="choose another place"
-        ) from None

@@ -21,11 +21,11 @@ def engines_directories() -> list[Path]:
 
 def list_pairs() -> dict[str, Path]:
     """Every pair that can be named: name -> pair file."""
-    found: dict[str, Path] = {}
+    pairs: dict[str, Path] = {}
     for directory in engines_directories():
         for file in sorted(directory.glob("*/pair.toml")):
-            found.setdefault(file.parent.name, file)
-    return found
+            pairs.setdefault(file.parent.name, file)
+    return pairs
 
 
 def find_pair(name_or_path: str | os.PathLike[str]) -> Path:
@@ -57,8 +57,8 @@ def built_directory(pair_file: Path, profile: str) -> Path:
         profile: "tensorrt" or "pytorch".
 
     Example:
-        >>> built_directory(Path("engines/mine/pair.toml"), "pytorch").as_posix()
-        'engines/mine/pytorch'
+        >>> built_directory(Path("engines/reference/pair.toml"), "pytorch").as_posix()
+        'engines/reference/pytorch'
     """
     return pair_file.parent / profile
 
@@ -102,9 +102,9 @@ def find_checkpoint(model: str, pair_file: Path | None, role: str) -> str:
         'Qwen/QwQ-32B'
     """
     base = pair_file.resolve().parent if pair_file else Path()
-    found = [base / Path(model).expanduser()]
+    candidates = [base / Path(model).expanduser()]
     if pair_file is not None:
-        found += [
+        candidates += [
             built_directory(pair_file.resolve(), profile) / "checkpoints" / role for profile in ("pytorch", "tensorrt")
         ]
-    return next((str(path) for path in found if path.is_dir()), model)
+    return next((str(path) for path in candidates if path.is_dir()), model)

@@ -1,102 +1,122 @@
-"""What a caller may ask for: the one place where arguments of a request are checked.
+"""What a caller may ask for: the one place where a request is checked.
 
 Python, command line, gRPC and HTTP all come through here, so a wrong argument gives the same error everywhere.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.types import Parameters, Problem
+from a1_trt.parameters import DECLARED, FORMER_NAMES, Declaration, Parameters, current, shown
+from a1_trt.types import Problem
 
 MAX_PROBLEM_CHARS = 256 * 1024
-MAX_SAMPLES = 1024
+MAX_DEADLINE_S = 1e9
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "n_samples": (1, MAX_SAMPLES),
-    "max_turns": (1, 1000),
-    "draft_tokens": (1, 32768),
-    "target_tokens": (1, 32768),
-    "temperature": (0.0, 5.0),
-    "seed": (0, 2**63 - 1),
-}
-_CHOICES = {
-    "strategy": ("a1", "target_only", "draft_only"),
-    "admission": ("async", "barrier"),
-    "on_score_error": ("takeover", "fail"),
-    "takeover_from": ("end", "surprise"),
-}
-_KINDS: dict[str, type[int] | type[float] | type[str]] = {
-    "n_samples": int,
-    "max_turns": int,
-    "draft_tokens": int,
-    "target_tokens": int,
-    "seed": int,
-    "alpha": float,
-    "temperature": float,
-    "early_stop": bool,
-    "verify_answers": bool,
-    "optimistic": bool,
-    "exact_budget": bool,
-    "strategy": str,
-    "admission": str,
-    "on_score_error": str,
-    "takeover_from": str,
-}
+PAIR_ONLY = ("on_score_error",)
+"""Parameters that a server takes from its pair file alone."""
+
+
+def _datatype(declaration: Declaration) -> str:
+    if declaration.kind is int:
+        return "INT32" if declaration.largest < 2**31 else "INT64"
+    return {float: "FP32", bool: "BOOL", str: "STRING"}[declaration.kind]
+
+
+_SERVED = {name: _datatype(declaration) for name, declaration in DECLARED.items() if name not in PAIR_ONLY}
 
 INPUTS: Mapping[str, str] = MappingProxyType(
     {
         "problem": "STRING",
-        "n_samples": "INT32",
-        "max_turns": "INT32",
-        "alpha": "FP32",
+        **_SERVED,
         "budget": "INT32",
-        "draft_tokens": "INT32",
-        "target_tokens": "INT32",
-        "temperature": "FP32",
-        "seed": "INT64",
-        "early_stop": "BOOL",
-        "verify_answers": "BOOL",
-        "optimistic": "BOOL",
-        "exact_budget": "BOOL",
-        "takeover_from": "STRING",
-        "strategy": "STRING",
-        "admission": "STRING",
         "stream": "BOOL",
         "return_trajectories": "BOOL",
+        **{former: _SERVED[name] for former, name in FORMER_NAMES.items()},
     }
 )
 """Input tensors of the served model and Triton's types of them, all of shape [1]; only the problem must be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a request wants its problem solved, checked.
+
+    Args:
+        parameters: All parameters, those included that the caller left to the pair.
+        given: Those that the caller gave, for a server that runs a pair of its own; a budget stays a budget.
+        deadline_s: Longest time, seconds.
+    """
+
+    parameters: Parameters
+    given: Mapping[str, Any]
+    deadline_s: float | None = None
+
+    def changed(self, **parameters: Any) -> Options:
+        """The same with other parameters."""
+        return replace(self, parameters=replace(self.parameters, **parameters), given={**self.given, **parameters})
 
 
 def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> Problem:
     """A problem, or an error that says what is wrong with its text.
 
     Raises:
-        InvalidRequestError: `text` is no string, empty, or longer than 256 Ki characters.
+        InvalidRequestError: `text` is not a string, is empty, or is longer than 256 Ki characters.
 
     Example:
         >>> check_problem("What is 1 + 1?").text
         'What is 1 + 1?'
     """
     if not isinstance(text, str):
-        raise InvalidRequestError(
-            f"the problem is of type {type(text).__name__}", field="problem", remedy="give its text as a string"
-        )
+        raise _wrong_problem(f"of type {type(text).__name__}", "give its text as a string")
     if not text.strip():
-        raise InvalidRequestError("the problem is empty", field="problem", remedy="give the text of a question")
+        raise _wrong_problem("empty", "give the text of a question")
     if len(text) > MAX_PROBLEM_CHARS:
-        raise InvalidRequestError(
-            f"the problem has {len(text)} characters",
-            field="problem",
-            remedy=f"give at most {MAX_PROBLEM_CHARS} characters",
-        )
+        raise _wrong_problem(f"{len(text)} characters long", f"give at most {MAX_PROBLEM_CHARS}")
     return Problem(text, id=id, answer=answer)
+
+
+def check_deadline(deadline_s: Any) -> float | None:
+    """A deadline in seconds, or None for none.
+
+    Raises:
+        InvalidRequestError: It is not a number above 0.
+
+    Example:
+        >>> check_deadline(30)
+        30.0
+    """
+    if deadline_s is None:
+        return None
+    is_number = isinstance(deadline_s, int | float) and not isinstance(deadline_s, bool)
+    if (
+        not is_number or not 0 < deadline_s <= MAX_DEADLINE_S
+    ):  # before it becomes a float, which may be too small for it
+        raise InvalidRequestError(
+            f"deadline_s is {shown(deadline_s)}", field="deadline_s", remedy="give a number of seconds above 0"
+        )
+    return float(deadline_s)
+
+
+def make_options(defaults: Parameters, given: Mapping[str, Any], deadline_s: float | None = None) -> Options:
+    """The options of a request.
+
+    Args:
+        defaults: What the pair says.
+        given: What the caller says: any field of `Parameters`, or `budget`; None leaves it to the pair.
+        deadline_s: Longest time, seconds.
+
+    Raises:
+        InvalidRequestError: An unknown name, a wrong type or a value out of range.
+    """
+    named = {name: value for name, value in current(given).items() if value is not None}
+    parameters = make_parameters(defaults, **named)
+    checked = {name: value if name == "budget" else getattr(parameters, name) for name, value in named.items()}
+    return Options(parameters, checked, check_deadline(deadline_s))
 
 
 def make_parameters(defaults: Parameters, *, budget: int | None = None, **overrides: Any) -> Parameters:
@@ -105,7 +125,7 @@ def make_parameters(defaults: Parameters, *, budget: int | None = None, **overri
     Args:
         defaults: What the pair says.
         budget: Number B of n_samples that the target may take over: alpha = B / n_samples. Excludes `alpha`.
-        **overrides: Any field of `Parameters`.
+        **overrides: Any field of `Parameters`, under its present or former name.
 
     Raises:
         InvalidRequestError: An unknown name, a wrong type or a value out of range.
@@ -114,48 +134,29 @@ def make_parameters(defaults: Parameters, *, budget: int | None = None, **overri
         >>> make_parameters(Parameters(), n_samples=8, budget=2).alpha
         0.25
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    known = {item.name for item in fields(Parameters)}
+    given = {name: value for name, value in current(overrides).items() if value is not None}
     for name in given:
-        if name not in known:
+        if name not in DECLARED:
             raise InvalidRequestError(
-                f"{name} is not a parameter", field=name, remedy=f"choose from {', '.join(sorted(known | {'budget'}))}"
+                f"{name} is not a parameter",
+                field=name,
+                remedy=f"choose from {', '.join(sorted([*DECLARED, 'budget']))}",
             )
     if budget is not None and "alpha" in given:
         raise InvalidRequestError("alpha and budget are both given", field="budget", remedy="give one of the two")
-    checked = {name: _checked(name, value) for name, value in given.items()}
-    merged = replace(defaults, **checked)
-    if budget is not None:
-        merged = replace(merged, alpha=_alpha_of(budget, merged.n_samples))
-    return merged
+    merged = replace(defaults, **given)
+    return merged if budget is None else replace(merged, alpha=_alpha_of(budget, merged.n_samples))
 
 
 def _alpha_of(budget: int, n_samples: int) -> float:
     if isinstance(budget, bool) or not isinstance(budget, int) or not 0 < budget < n_samples:
         raise InvalidRequestError(
-            f"budget is {budget}",
+            f"budget is {shown(budget)}",
             field="budget",
             remedy=f"give a whole number from 1 to n_samples - 1 = {n_samples - 1}",
         )
     return budget / n_samples
 
 
-def _checked(name: str, value: Any) -> Any:
-    kind: Any = _KINDS[name]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InvalidRequestError(
-            f"{name} is {value!r}, of type {type(value).__name__}", field=name, remedy=f"give it as {kind.__name__}"
-        )
-    if name == "alpha" and not 0.0 < value < 1.0:
-        raise InvalidRequestError(f"alpha is {value}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
-    if name in _RANGES:
-        low, high = _RANGES[name]
-        if not (math.isfinite(value) and low <= value <= high):
-            raise InvalidRequestError(f"{name} is {value}", field=name, remedy=f"choose a value from {low} to {high}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise InvalidRequestError(
-            f"{name} is {value!r}", field=name, remedy=f"choose one of {', '.join(_CHOICES[name])}"
-        )
-    return value
+def _wrong_problem(what: str, remedy: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the problem is {what}", field="problem", remedy=remedy)

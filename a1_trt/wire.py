@@ -45,26 +45,23 @@ def event_to_dict(event: Event, *, trajectories: bool = True) -> dict[str, Any]:
         return {"event": name, **result_to_dict(event.result, trajectories=trajectories)}
     if isinstance(event, SegmentWritten):
         return {"event": name, "sample": event.sample, "turn": event.turn, "segment": _segment_to_dict(event.segment)}
-    said = asdict(event)
-    return {
-        "event": name,
-        **{key: str(value) if isinstance(value, SampleEnd) else value for key, value in said.items()},
-    }
+    values = {key: str(value) if isinstance(value, SampleEnd) else value for key, value in asdict(event).items()}
+    return {"event": name, **values}
 
 
 def event_from_dict(document: dict[str, Any]) -> Event:
     """The event that `event_to_dict` wrote."""
-    said = {key: value for key, value in document.items() if key != "event"}
+    values = {key: value for key, value in document.items() if key != "event"}
     kind = document["event"]
     if kind == "segment":
-        return SegmentWritten(said["sample"], said["turn"], _segment_from_dict(said["segment"]))
+        return SegmentWritten(values["sample"], values["turn"], _segment_from_dict(values["segment"]))
     if kind == "score":
-        return SegmentScored(**said)
+        return SegmentScored(**values)
     if kind == "unscored":
-        return SegmentUnscored(**said)
+        return SegmentUnscored(**values)
     if kind == "sample":
-        return SampleFinished(said["sample"], SampleEnd(said["end"]), said["answer"])
-    return ProblemFinished(result_from_dict(said))
+        return SampleFinished(values["sample"], SampleEnd(values["end"]), values["answer"])
+    return ProblemFinished(result_from_dict(values))
 
 
 def result_to_dict(result: Result, *, trajectories: bool = True) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def result_to_dict(result: Result, *, trajectories: bool = True) -> dict[str, An
         "rejection_rate": result.rejection_rate,
         "usage": asdict(result.usage),
         "wall_s": result.wall_s,
-        "trajectories": [_trajectory_to_dict(each) for each in result.trajectories] if trajectories else [],
+        "trajectories": list(map(_trajectory_to_dict, result.trajectories)) if trajectories else [],
     }
 
 
@@ -86,7 +83,7 @@ def result_from_dict(document: dict[str, Any]) -> Result:
         problem=Problem(**document["problem"]),
         answer=document["answer"],
         votes=tuple((answer, int(n)) for answer, n in document["votes"]),
-        trajectories=tuple(_trajectory_from_dict(each) for each in document["trajectories"]),
+        trajectories=tuple(map(_trajectory_from_dict, document["trajectories"])),
         usage=Usage(**document["usage"]),
         wall_s=document["wall_s"],
     )
@@ -125,6 +122,6 @@ def _trajectory_from_dict(document: dict[str, Any]) -> Trajectory:
         Turn(tuple(map(_segment_from_dict, turn["segments"])), **{key: turn[key] for key in _DECISION})
         for turn in document["turns"]
     )
-    said = document["error"]
-    error = (from_wire(said) or A1Error(said)) if said else None
+    line = document["error"]
+    error = (from_wire(line) or A1Error(line)) if line else None
     return Trajectory(document["sample"], turns, SampleEnd(document["end"]), document["answer"], error)

@@ -21,7 +21,7 @@ from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning import boxed
 from a1_trt.core.scheduler.seeds import call_seed
 from a1_trt.engine import Engine
-from a1_trt.runtime.session import open_engines
+from a1_trt.runtime.opening import open_engines
 from a1_trt.types import Problem
 
 N_AT_ONCE = 32

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import numpy as np
+from a1_trt.engine import prefix_digests
 
 BLOCK_TOKENS = 32
 """Tokens in a block: the usual size of TensorRT-LLM's, and that of openvino-genai on a CPU."""
@@ -19,10 +18,4 @@ def block_digests(token_ids: Sequence[int]) -> list[bytes]:
         >>> len(one), one[:1] == other
         (2, True)
     """
-    digest = hashlib.blake2b(digest_size=16)
-    array = np.asarray(token_ids, dtype=np.int64)
-    digests = []
-    for end in range(BLOCK_TOKENS, len(array) + 1, BLOCK_TOKENS):
-        digest.update(array[end - BLOCK_TOKENS : end].tobytes())
-        digests.append(digest.digest())
-    return digests
+    return prefix_digests(token_ids, BLOCK_TOKENS)

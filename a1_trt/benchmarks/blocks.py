@@ -13,9 +13,7 @@ from a1_trt.benchmarks.records import TIME_DIGITS, ProblemRecord, grade, record_
 from a1_trt.benchmarks.statistics import accuracy_difference, ratio_of_sums
 from a1_trt.benchmarks.strategies import CallRecord, Run
 from a1_trt.benchmarks.summary import summarise
-from a1_trt.types import Problem, Result, Role, SampleEnd
-
-ROLES: tuple[Role, ...] = ("draft", "target")
+from a1_trt.types import ROLES, Problem, Result, Role, SampleEnd
 
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord))
 """Order of the fields of a call in a file."""

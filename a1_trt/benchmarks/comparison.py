@@ -18,7 +18,7 @@ from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.runtime.calibration import Recorded
-from a1_trt.types import Parameters, Problem, Result, Role
+from a1_trt.types import ROLES, Parameters, Problem, Result, Role
 
 OnProgress = Callable[[str, int, int, "Result | A1Error"], object]
 """Told of each problem that is done: strategy, problems done, problems in all, what came of it."""
@@ -70,7 +70,7 @@ class Comparison:
             "fingerprint": pair.fingerprint(),
             "plan": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(plan).items()},
             "parameters": {k: v for k, v in asdict(parameters).items() if k not in ("n_samples", "max_turns", "seed")},
-            "slots": {role: pair.role(role).max_in_flight for role in ("draft", "target")},
+            "slots": {role: pair.role(role).max_in_flight for role in ROLES},
             "problems": [{"id": problem.id, "answer": problem.answer} for problem in problems],
             "call_fields": list(CALL_FIELDS),
             "decision_fields": list(DECISION_FIELDS),

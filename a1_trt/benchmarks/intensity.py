@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.benchmarks.blocks import ROLES, BlockRecord, union_s
+from a1_trt.benchmarks.blocks import BlockRecord, union_s
 from a1_trt.benchmarks.document import blocks_of
 from a1_trt.benchmarks.processor import Processor, processor
 from a1_trt.benchmarks.strategies import CallRecord, strategy_of
 from a1_trt.build.hardware import ModelDimensions, model_dimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 _TIMES = ("t_c_s", "t_m_s", "t_s_s")
 

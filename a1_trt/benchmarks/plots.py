@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a1_trt.benchmarks.blocks import ROLES, BlockRecord
+from a1_trt.benchmarks.blocks import BlockRecord
 from a1_trt.benchmarks.document import blocks_of
 from a1_trt.benchmarks.strategies import CallRecord
 from a1_trt.plotting import COLOURS, new_figure
+from a1_trt.types import ROLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

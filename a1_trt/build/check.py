@@ -21,6 +21,7 @@ from a1_trt.build.manifest import (
 from a1_trt.build.plan import make_plan
 from a1_trt.config import Pair
 from a1_trt.errors import A1Error, BuildError
+from a1_trt.types import ROLES
 
 _HASHED_BYTES = 64 * 2**20
 """Larger files are compared by size alone: a check at start-up must not read an engine of 60 GB."""
@@ -121,7 +122,7 @@ def _files(directory: Path, manifest: dict[str, Any]) -> Iterator[BuildError]:
             yield BuildError(f"{name} has changed its size since it was built", field=name, remedy=remedy)
         elif record["bytes"] <= _HASHED_BYTES and sha256(path) != record["sha256"]:
             yield BuildError(f"{name} has changed since it was built", field=name, remedy=remedy)
-    for role in ("draft", "target"):
+    for role in ROLES:
         for path in sorted((directory / role).rglob("*.engine")):
             name = path.relative_to(directory).as_posix()
             if name not in manifest["files"]:

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from a1_trt.build.plan import ROLES, BuildPlan
+from a1_trt.build.plan import BuildPlan
+from a1_trt.types import ROLES
 
 _LIMITS = ("max_seq_len", "max_batch_size", "max_num_tokens", "max_draft_len")
 

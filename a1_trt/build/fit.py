@@ -16,9 +16,8 @@ from a1_trt.build.quantization import Quantization, combinations
 from a1_trt.build.sizes import TOKENS_PER_BLOCK, Profile, Sizes, derive
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
-ROLES: tuple[Role, Role] = ("draft", "target")
 _COUNTS = (1, 2, 4, 8)
 _LARGEST_FRACTION = 0.95
 

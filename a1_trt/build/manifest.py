@@ -14,6 +14,7 @@ import a1_trt
 from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError
 from a1_trt.files import write_whole
+from a1_trt.types import ROLES
 
 MANIFEST = "manifest.json"
 IDENTITY = ".build.json"
@@ -111,7 +112,7 @@ def make_manifest(
         "steps": steps,
         "started": started,
         "seconds": round(seconds, 1),
-        "files": {name: described for role in ("draft", "target") for name, described in _files(plan.output, role)},
+        "files": {name: described for role in ROLES for name, described in _files(plan.output, role)},
     }
 
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.build import pytorch, tensorrt
-from a1_trt.build.fit import ROLES, Fit, Sizing
+from a1_trt.build.fit import Fit, Sizing
 from a1_trt.build.hardware import GpuSpec
 from a1_trt.build.sizes import Profile, is_cross_tokenizer
 from a1_trt.build.steps import Step
 from a1_trt.config import Pair
 from a1_trt.locations import built_directory
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 __all__ = ["ROLES", "BuildPlan", "GpuSpec", "make_plan"]
 

@@ -10,7 +10,7 @@ from typing import Literal
 from a1_trt.build.hardware import Gpu, ModelDimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 Quantization = Literal["none", "fp8", "nvfp4", "int4_awq"]
 
@@ -59,7 +59,7 @@ def combinations(pair: Pair, gpu: Gpu, models: dict[Role, ModelDimensions]) -> I
     Raises:
         ConfigError: The GPU has no kernels for a format, or the checkpoint is quantised to another one.
     """
-    drafts, targets = (_choices(pair, role, gpu, models[role]) for role in ("draft", "target"))
+    drafts, targets = (_choices(pair, role, gpu, models[role]) for role in ROLES)
     indices = product(range(len(drafts)), range(len(targets)))
     for draft, target in sorted(indices, key=lambda index: (max(index), sum(index))):
         yield {"draft": drafts[draft], "target": targets[target]}

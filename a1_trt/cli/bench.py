@@ -15,6 +15,7 @@ from a1_trt.cli.options import listed
 from a1_trt.cli.output import FILE, FOLDER, Output, json_option, output_options
 from a1_trt.cli.perf import perf
 from a1_trt.cli.tables import interval, number, percent, print_table
+from a1_trt.types import ROLES
 
 _DEFAULT = "a1,target-only,sync-rank,sync-threshold"
 
@@ -126,7 +127,7 @@ def _show(document: dict[str, Any]) -> None:
             percent(result["accuracy"]),
             number(result["problems_per_s"], 2),
             *(number(result["latency_s"][name], 2) for name in ("p50", "p95")),
-            *(f"{result['tokens'][role]:,}" for role in ("draft", "target")),
+            *(f"{result['tokens'][role]:,}" for role in ROLES),
             percent(result["rejection_rate"]),
             _speedup(result, document["ratios"]),
         ]

@@ -122,7 +122,7 @@ async def compare(
 ) -> dict[str, Any]:
     """Measure by `a1_trt.benchmarks.Comparison` on engines of its own, with progress on a terminal."""
     from a1_trt.benchmarks import Comparison
-    from a1_trt.runtime.session import open_engines
+    from a1_trt.runtime.opening import open_engines
 
     engines = await open_engines(pair, url=url)
     try:

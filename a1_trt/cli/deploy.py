@@ -16,7 +16,7 @@ from a1_trt.cli.output import FOLDER, Output, json_option, note
 from a1_trt.cli.tables import number, seconds
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError, DeployError, InvalidRequestError
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 if TYPE_CHECKING:
     from a1_trt.triton.findings import Report
@@ -132,7 +132,6 @@ def _placement(
             field="gpu",
             remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
         )
-    roles: tuple[Role, Role] = ("draft", "target")
     placement = {
         role: RolePlacement(
             plan.placement[role].replicas,
@@ -142,9 +141,9 @@ def _placement(
             settings=plan.settings[role] if profile == "pytorch" else {},
             parameters=plan.runtime[role],
         )
-        for role in roles
+        for role in ROLES
     }
-    places = {role: [list(gpus) for gpus in placement[role].replicas] for role in roles}
+    places = {role: [list(gpus) for gpus in placement[role].replicas] for role in ROLES}
     return placement, {"gpu": str(plan.gpu), "gpus": places, "warnings": list(plan.warnings)}
 
 

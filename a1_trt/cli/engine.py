@@ -18,7 +18,7 @@ from a1_trt.cli.pair import size_of
 from a1_trt.cli.tables import megabytes
 from a1_trt.config import load_pair
 from a1_trt.errors import BuildError, InvalidRequestError
-from a1_trt.runtime.session import ROLES
+from a1_trt.types import ROLES
 
 if TYPE_CHECKING:
     from a1_trt.build.check import Checked

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from a1_trt.cli.old_spellings import Command
 from a1_trt.cli.options import parameter_options
 from a1_trt.cli.output import FOLDER, Output, command_line, json_option, note
 from a1_trt.cli.problems import calibration_problems_option
@@ -20,7 +21,7 @@ from a1_trt.cli.progress import SolvingView
 from a1_trt.cli.tables import interval, percent, print_table, seconds
 from a1_trt.config import Pair, load_pair
 from a1_trt.requests import make_parameters
-from a1_trt.types import Parameters
+from a1_trt.types import ROLES, Parameters
 
 if TYPE_CHECKING:
     from a1_trt.benchmarks.evaluation import Dataset, Folder
@@ -29,7 +30,7 @@ _MOVING = ("aci", "two-level")
 """Controllers that compare p-values with another level than alpha."""
 
 
-@click.command(name="eval")
+@click.command(name="eval", cls=Command)
 @click.argument("pair")
 @click.option(
     "--data", required=True, help="JSON lines with problem and answer, or a data set of the Hugging Face hub."
@@ -144,7 +145,7 @@ def _asked_for(
     return {
         "pair": pair.name,
         "fingerprint": pair.fingerprint(),
-        "engines": {role: [pair.role(role).engine, pair.role(role).precision] for role in ("draft", "target")},
+        "engines": {role: [pair.role(role).engine, pair.role(role).precision] for role in ROLES},
         "conformal": pair.conformal.model_dump(mode="json", exclude={"calibration", "keep"}),
         "data": {"subset": subset, "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()},
         "parameters": asdict(settings),

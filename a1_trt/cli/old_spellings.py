@@ -7,8 +7,11 @@ from typing import Any
 import click
 
 from a1_trt.cli.output import note
+from a1_trt.parameters import FORMER_NAMES
 
 _RENAMED = {"--problems-file": "--data", "--html": "--plot", "--png": "--plot"}
+for _old, _new in FORMER_NAMES.items():
+    _RENAMED |= {f"--{no}{_old}".replace("_", "-"): f"--{no}{_new}".replace("_", "-") for no in ("", "no-")}
 
 
 class Command(click.Command):
@@ -24,7 +27,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse with the new names put in."""
-        names = {name for parameter in self.params for name in parameter.opts}
+        names = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
         renamed = {old: new for old, new in _RENAMED.items() if old not in names and new in names}
         args = [self._current(word, renamed) for word in args]
         return super().parse_args(ctx, self._without_json_file(ctx, args) if self._json_took_file else args)

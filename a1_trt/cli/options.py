@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from a1_trt.errors import InvalidRequestError
+from a1_trt.parameters import DECLARED
+from a1_trt.requests import PAIR_ONLY
 
 if TYPE_CHECKING:
     from a1_trt.build.hardware import GpuSpec
@@ -63,45 +65,43 @@ def numbers(text: str | None, field: str, kind: Callable[[str], _N], example: st
 
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.
-_SIZES = (
-    click.option("-n", "--samples", "n_samples", type=int, help="Reasoning chains in parallel."),
-    click.option("--max-turns", type=int, help="Longest chain, in turns."),
-)
-_PARAMETERS = (
-    click.option("--alpha", type=float, help="Rejection rate in (0, 1): the share that the target takes over."),
-    click.option("--budget", type=int, help="Instead of alpha: takeovers among the samples, alpha = budget / samples."),
-    click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
-    click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
-    click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy."),
-    click.option("--seed", type=int, help="Seed of all sampling."),
-    click.option("--early-stop/--no-early-stop", default=None, help="Stop samples that cannot change the vote."),
-    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
-    click.option("--optimistic/--no-optimistic", default=None, help="Draft on while a segment is being verified."),
-    click.option("--exact-budget/--no-exact-budget", default=None, help="Exactly alpha x samples takeovers a turn."),
-    click.option("--takeover-from", metavar="PLACE", help="Where the target goes on in a segment: end or surprise."),
-)
-_POLICIES = (
-    click.option("--strategy", metavar="NAME", help="a1, target_only or draft_only."),
-    click.option("--admission", metavar="NAME", help="async or barrier."),
+_FLAGS = {"n_samples": ("-n", "--samples")}
+_SIZES = ("n_samples", "max_turns")
+_POLICIES = ("strategy", "admission")
+_SETTINGS = tuple(name for name in DECLARED if name not in {*_SIZES, *_POLICIES, *PAIR_ONLY})
+_BUDGET = click.option(
+    "--budget", type=int, help="Instead of alpha: takeovers among the samples, alpha = budget / samples."
 )
 
 
 def parameter_options(function: _F) -> _F:
     """Everything that may be said about how a problem is solved."""
-    return _with(function, (*_SIZES, *_PARAMETERS, *_POLICIES))
+    return _with(function, (*_SIZES, *_SETTINGS, *_POLICIES))
 
 
 def setting_options(function: _F) -> _F:
     """The same, for commands that choose strategy and admission themselves."""
-    return _with(function, (*_SIZES, *_PARAMETERS))
+    return _with(function, (*_SIZES, *_SETTINGS))
 
 
 def sweep_options(function: _F) -> _F:
     """The same, for commands that also take several numbers of samples and turns."""
-    return _with(function, _PARAMETERS)
+    return _with(function, _SETTINGS)
 
 
-def _with(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
-    for option in reversed(options):
-        function = option(function)
+def parameter_option(name: str) -> Callable[[_F], _F]:
+    """The option of one parameter."""
+    declared, dashed = DECLARED[name], name.replace("_", "-")
+    if declared.kind is bool:
+        return click.option(f"--{dashed}/--no-{dashed}", default=None, help=declared.help)
+    flags = _FLAGS.get(name, (f"--{dashed}",))
+    values = declared.values[0].upper() + declared.values[1:]
+    return click.option(*flags, name, type=declared.kind, help=f"{declared.help} {values}.")
+
+
+def _with(function: _F, names: tuple[str, ...]) -> _F:
+    for name in reversed(names):
+        if name == "alpha":
+            function = _BUDGET(function)
+        function = parameter_option(name)(function)
     return function

@@ -16,7 +16,7 @@ from a1_trt.cli.tables import print_table
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import A1Error, ConfigError
 from a1_trt.locations import list_pairs
-from a1_trt.runtime.session import ROLES
+from a1_trt.types import ROLES
 
 
 @click.group(cls=Group)
@@ -88,9 +88,8 @@ def _implied(loaded: Pair) -> dict[str, Any]:
     for role in ROLES:
         config = loaded.role(role)
         models[role] = {name: getattr(config, name) for name in ("engine", "max_in_flight", "kv_cache_gb")}
-        if config.engine != "simulated":
-            path = loaded.model_path(role)
-            models[role] |= {"path": str(path), "bytes": size_of(path)}
+        path = loaded.model_path(role)
+        models[role] |= {"path": str(path), "bytes": size_of(path)}
     return {
         "name": loaded.name,
         "path": str(loaded.path),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from a1_trt.cli.options import gpu_option
+from a1_trt.cli.options import gpu_option, parameter_option
 
 if TYPE_CHECKING:
     from a1_trt.simulate.config import Request
@@ -29,7 +29,7 @@ _WORKLOAD = (
     click.option("--max-turns", type=int, help="Longest chain, in turns."),
     click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
     click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
-    click.option("--verify-answers/--no-verify-answers", default=None, help="Also score segments with the answer."),
+    parameter_option("score_answers"),
     click.option("--draft-in-flight", type=click.IntRange(1, 65536), help="Most draft calls in flight an engine."),
     click.option("--target-in-flight", type=click.IntRange(1, 65536), help="Most target calls in flight an engine."),
     click.option("--concurrency", type=click.IntRange(min=1), help="Problems at work at once."),
@@ -41,7 +41,7 @@ _WORKLOAD = (
     click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
     click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
 )
-_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "verify_answers")
+_PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "score_answers")
 alpha_option = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
 load_option = click.option(
     "--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given."
@@ -60,11 +60,11 @@ def make_request(pair: str, options: dict[str, Any], split: str | None = None) -
     """What the options say."""
     from a1_trt.simulate.config import Request
     from a1_trt.simulate.engines import read_engines
-    from a1_trt.simulate.fleet import ROLES
     from a1_trt.simulate.parsing import lengths_of, pairs_of
     from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN
     from a1_trt.simulate.speculation import Speculation
     from a1_trt.simulate.sweep import split_layout
+    from a1_trt.types import ROLES
 
     in_flight: dict[Role, int] = {role: options[f"{role}_in_flight"] for role in ROLES if options[f"{role}_in_flight"]}
     engines, coupled = read_engines(options["engines"]) if options["engines"] else (None, False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from a1_trt.cli.tables import number, percent, print_table, seconds, signed_percent, times
 from a1_trt.simulate.report import layout_words
+from a1_trt.types import ROLES
 
 
 def show_run(document: dict[str, Any]) -> None:
@@ -18,7 +19,7 @@ def show_run(document: dict[str, Any]) -> None:
         ("lower bound", f"{seconds(document['lower_bound_s'], 1)} ({percent(document['lower_bound_share'])})"),
         ("problems a minute", number(document["problems_per_min"], 2)),
         ("latency of a problem p50, p95", ", ".join(seconds(latency.get(name), 1) for name in ("p50", "p95"))),
-        *((f"utilisation of the {role}", percent(document["utilisation"][role])) for role in ("draft", "target")),
+        *((f"utilisation of the {role}", percent(document["utilisation"][role])) for role in ROLES),
         ("rejection rate", percent(document["rejection_rate"])),
         ("tokens draft, target, scored", ", ".join(f"{tokens[name]:,}" for name in ("draft", "target", "scored"))),
         ("simulated in", f"{seconds(document['wall_s'])}, {document['events']:,} events"),
@@ -132,7 +133,7 @@ def _compared(values: Mapping[str, float], digits: int = 2, unit: str = " s") ->
 
 
 def _busy(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(percent(row["utilisation"][role]) for role in ("draft", "target"))
+    return tuple(percent(row["utilisation"][role]) for role in ROLES)
 
 
 def _layout(layout: Mapping[str, Any] | None) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from a1_trt.cli.old_spellings import Command
 from a1_trt.cli.options import pair_option, parameter_options
 from a1_trt.cli.output import Output, json_option, note, say_json
 from a1_trt.cli.tables import percent, seconds
 from a1_trt.types import Event, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentUnscored, SegmentWritten
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("problem")
 @pair_option
 @click.option("--url", help="Solve it on a server, grpc://host:port or http://host:port, instead of in this process.")

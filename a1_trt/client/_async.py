@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from a1_trt.client._target import Target, connect
 from a1_trt.client._transport import Events, Overrides, within
 from a1_trt.errors import A1Error, Cancelled, EngineUnavailable, InvalidRequestError
-from a1_trt.requests import check_problem, make_parameters
+from a1_trt.requests import Options, check_problem, make_options
 from a1_trt.types import Problem, ProblemFinished, Result
 
 
@@ -76,11 +76,7 @@ class AsyncClient:
             EngineUnavailable: The server cannot be reached.
             A1Error: Whatever else stopped it, with the server's own words.
         """
-        async with aclosing(self._events(_checked(problem), deadline_s, parameters, live=False)) as events:
-            async for event in events:
-                if isinstance(event, ProblemFinished):
-                    return event.result
-        raise Cancelled("the work was stopped before its end", remedy="ask again")
+        return await self._solve(_checked(problem), self._options(parameters, deadline_s))
 
     async def solve_many(
         self,
@@ -106,7 +102,7 @@ class AsyncClient:
         Raises:
             InvalidRequestError: A parameter is wrong. (A problem that is wrong is an error in the list.)
         """
-        self._check(deadline_s, parameters)
+        options = self._options(parameters, deadline_s)
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise InvalidRequestError(
                 f"concurrency is {concurrency!r}", field="concurrency", remedy="give a whole number of at least 1"
@@ -119,8 +115,7 @@ class AsyncClient:
             # All workers draw from one queue, so a slow problem holds back nobody but its own worker.
             for index, problem in queue:
                 try:
-                    named = _checked(problem, id=str(index))
-                    outcomes[index] = await self.solve(named, deadline_s=deadline_s, **parameters)
+                    outcomes[index] = await self._solve(_checked(problem, id=str(index)), options)
                 except A1Error as error:
                     outcomes[index] = error
                 if on_progress is not None:
@@ -129,7 +124,7 @@ class AsyncClient:
         await _all(work, min(concurrency, len(waiting)))
         return [outcomes[index] for index, _ in waiting]
 
-    async def stream(
+    def stream(
         self, problem: str | Problem, *, deadline_s: float | None = None, **parameters: Unpack[Overrides]
     ) -> Events:
         """Solve one problem and tell what happens; closing the iterator early stops the work, on the server too.
@@ -139,39 +134,34 @@ class AsyncClient:
         Yields:
             `SegmentWritten`, `SegmentScored` and `SampleFinished` as they happen; last, `ProblemFinished`.
         """
-        async with aclosing(self._events(_checked(problem), deadline_s, parameters, live=True)) as events:
-            async for event in events:
-                yield event
+        return self.events(_checked(problem), self._options(parameters, deadline_s))
+
+    def events(self, problem: Problem, options: Options, *, live: bool = True) -> Events:
+        """The same as `stream`, for what is checked already.
+
+        Args:
+            problem: The problem.
+            options: How to solve it.
+            live: Tell everything as it happens; otherwise the final `ProblemFinished` is enough.
+        """
+        return within(self._transport.events(problem, options, live=live), options.deadline_s)
 
     async def aclose(self) -> None:
         """Let go of connections and of engines loaded here; a second call does nothing."""
         self._closed = True
         await self._transport.aclose()
 
-    async def _events(
-        self, problem: Problem, deadline_s: float | None, parameters: Mapping[str, Any], *, live: bool
-    ) -> Events:
-        given = self._check(deadline_s, parameters)
-        events = self._transport.events(problem.text, problem.id, given, live=live)
-        async with aclosing(within(events, deadline_s)) as timed:
-            async for event in timed:
+    async def _solve(self, problem: Problem, options: Options) -> Result:
+        async with aclosing(self.events(problem, options, live=False)) as events:
+            async for event in events:
                 if isinstance(event, ProblemFinished):
-                    # A server never sees the right answer; here the result gets its problem back as it was given.
-                    yield ProblemFinished(replace(event.result, problem=problem))
-                else:
-                    yield event
+                    return event.result
+        raise Cancelled("the work was stopped before its end", remedy="ask again")
 
-    def _check(self, deadline_s: float | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters that were given, checked and of the right type."""
+    def _options(self, parameters: Mapping[str, Any], deadline_s: float | None) -> Options:
         if self._closed:
             raise EngineUnavailable("the client is closed", remedy="make a new one")
-        if deadline_s is not None and not deadline_s > 0:
-            raise InvalidRequestError(
-                f"deadline_s is {deadline_s}", field="deadline_s", remedy="give a number of seconds above 0"
-            )
-        given = {name: value for name, value in parameters.items() if value is not None}
-        checked = make_parameters(self._transport.defaults, **given)
-        return {name: value if name == "budget" else getattr(checked, name) for name, value in given.items()}
+        return make_options(self._transport.defaults, parameters, deadline_s)
 
 
 def _checked(problem: str | Problem, *, id: str = "0") -> Problem:

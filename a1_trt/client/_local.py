@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
 
 from a1_trt.client._transport import Events
 from a1_trt.config import Pair
-from a1_trt.requests import make_parameters
+from a1_trt.requests import Options
 from a1_trt.runtime.session import Session, open_session
-from a1_trt.types import Parameters, Problem
+from a1_trt.types import Problem
 
 
 class LocalTransport:
@@ -23,20 +21,15 @@ class LocalTransport:
 
     def __init__(self, source: Pair | Session) -> None:
         self._pair = source if isinstance(source, Pair) else source.pair
+        self.defaults = self._pair.parameters()
         self._session = source if isinstance(source, Session) else None
         self._owned = isinstance(source, Pair)
         self._opening = asyncio.Lock()
 
-    @property
-    def defaults(self) -> Parameters:
-        """What the pair file says."""
-        return self._pair.parameters()
-
-    async def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+    async def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`; what happens here costs nothing to tell, so `live` makes no difference."""
         session = await self._opened()
-        stream = session.stream(Problem(text, id), make_parameters(self.defaults, **overrides))
-        async with aclosing(stream) as events:
+        async with aclosing(session.stream(problem, options.parameters)) as events:
             async for event in events:
                 yield event
 

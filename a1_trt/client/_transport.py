@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Protocol, TypedDict
-
-import tenacity
+from typing import Protocol, TypedDict
 
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
-from a1_trt.requests import MAX_SAMPLES
-from a1_trt.types import Admission, Event, Parameters, Strategy, TakeoverFrom
+from a1_trt.parameters import MAX_SAMPLES, Admission, Parameters, Strategy, TakeoverFrom
+from a1_trt.requests import Options
+from a1_trt.types import Event, Problem
 
 Events = AsyncGenerator[Event, None]
 
@@ -37,7 +36,7 @@ class Overrides(TypedDict, total=False):
     temperature: float | None
     seed: int | None
     early_stop: bool | None
-    verify_answers: bool | None
+    score_answers: bool | None
     optimistic: bool | None
     exact_budget: bool | None
     takeover_from: TakeoverFrom | None
@@ -50,15 +49,14 @@ class Transport(Protocol):
 
     @property
     def defaults(self) -> Parameters:
-        """What a request's parameters are where it does not say."""
+        """The parameters that a request leaves out; of a server, which knows them itself, `UNKNOWN_PAIR`."""
 
-    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+    def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """Solve a problem; closing the generator, or cancelling the task that iterates, stops the work everywhere.
 
         Args:
-            text: The problem.
-            id: Its name, which takes part in every seed.
-            overrides: Parameters that are given, checked.
+            problem: The problem; the result holds it as it is here.
+            options: How to solve it.
             live: Yield everything as it happens; otherwise the final `ProblemFinished` is enough.
 
         Raises:
@@ -69,10 +67,10 @@ class Transport(Protocol):
         """Let go of everything; a second call does nothing."""
 
 
-def unreachable(url: str, said: str) -> EngineUnavailable:
+def unreachable(url: str, reason: str) -> EngineUnavailable:
     """The error of a server that does not answer."""
     return EngineUnavailable(
-        f"the server at {url} cannot be reached: {said}",
+        f"the server at {url} cannot be reached: {reason}",
         field="url",
         remedy="start the server with 'a1-trt serve', or check host and port",
     )
@@ -80,16 +78,15 @@ def unreachable(url: str, said: str) -> EngineUnavailable:
 
 async def retried(open_events: Callable[[], Events]) -> Events:
     """The events, tried again while the server cannot be reached; never once an event has arrived."""
-    attempts = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(_is_unreachable),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
-        reraise=True,
-    )
-    async for attempt in attempts:
-        with attempt:
-            events = open_events()
+    for attempt in range(ATTEMPTS):
+        events = open_events()
+        try:
             first = await anext(events)
+            break
+        except EngineUnavailable as error:
+            if error.field != "url" or attempt == ATTEMPTS - 1:
+                raise
+        await asyncio.sleep(0.1 * 2**attempt)
     async with aclosing(events):
         yield first
         async for event in events:
@@ -125,7 +122,3 @@ def _late(deadline_s: float | None) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"the problem was not solved within {deadline_s} s", field="deadline_s", remedy="allow more time"
     )
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    return isinstance(error, EngineUnavailable) and error.field == "url"

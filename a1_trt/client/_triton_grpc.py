@@ -13,7 +13,8 @@ from tritonclient.grpc import aio
 from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import DATATYPES, MODEL, events_of, tensors_of, typed_error
 from a1_trt.errors import A1Error
-from a1_trt.types import Parameters, ProblemFinished
+from a1_trt.requests import Options
+from a1_trt.types import Problem, ProblemFinished
 
 _NUMPY = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_, "BYTES": np.object_}
 
@@ -25,19 +26,16 @@ class GrpcTransport:
         address: ``host:port``.
     """
 
+    defaults = UNKNOWN_PAIR
+
     def __init__(self, address: str) -> None:
         self._address = address
         self._client: Any = None
 
-    @property
-    def defaults(self) -> Parameters:
-        """The server decides; see `UNKNOWN_PAIR`."""
-        return UNKNOWN_PAIR
-
-    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+    def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`."""
-        tensors = tensors_of(text, overrides, live=live)
-        return retried(lambda: self._once(tensors, id))
+        tensors = tensors_of(problem, options.given, live=live)
+        return retried(lambda: self._once(tensors, problem))
 
     async def aclose(self) -> None:
         """See `Transport`."""
@@ -45,15 +43,15 @@ class GrpcTransport:
         if client is not None:
             await client.close()
 
-    async def _once(self, tensors: Mapping[str, Any], id: str) -> Events:
+    async def _once(self, tensors: Mapping[str, Any], problem: Problem) -> Events:
         if self._client is None:  # made here, because a channel belongs to the running event loop
             self._client = aio.InferenceServerClient(self._address)
-        responses = self._client.stream_infer(_one_request(tensors, id))
+        responses = self._client.stream_infer(_one_request(tensors, problem.id))
         try:
             async for response, error in responses:
                 if error is not None:
                     raise typed_error(error.message())
-                for event in events_of(response.as_numpy("event")[0]):
+                for event in events_of(response.as_numpy("event")[0], problem):
                     yield event
                     if isinstance(event, ProblemFinished):
                         return

@@ -15,7 +15,8 @@ import httpx
 from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import MODEL, events_of, tensors_of, typed_error
 from a1_trt.errors import EngineUnavailable
-from a1_trt.types import Event, Parameters
+from a1_trt.requests import Options
+from a1_trt.types import Event, Problem
 
 # How long a problem takes is the caller's deadline; only connecting has a limit of its own.
 _TIMEOUT = httpx.Timeout(None, connect=5.0)
@@ -29,19 +30,16 @@ class HttpTransport:
         url: ``http://host:port``.
     """
 
+    defaults = UNKNOWN_PAIR
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: httpx.AsyncClient | None = None
 
-    @property
-    def defaults(self) -> Parameters:
-        """The server decides; see `UNKNOWN_PAIR`."""
-        return UNKNOWN_PAIR
-
-    def events(self, text: str, id: str, overrides: Mapping[str, Any], *, live: bool) -> Events:
+    def events(self, problem: Problem, options: Options, *, live: bool) -> Events:
         """See `Transport`."""
-        body = {"id": id, **tensors_of(text, overrides, live=True)}
-        return retried(lambda: self._once(body))
+        body = {"id": problem.id, **tensors_of(problem, options.given, live=True)}
+        return retried(lambda: self._once(body, problem))
 
     async def aclose(self) -> None:
         """See `Transport`."""
@@ -49,7 +47,7 @@ class HttpTransport:
         if client is not None:
             await client.aclose()
 
-    async def _once(self, body: Mapping[str, Any]) -> Events:
+    async def _once(self, body: Mapping[str, Any], problem: Problem) -> Events:
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT, limits=_LIMITS)
         try:
@@ -57,7 +55,7 @@ class HttpTransport:
                 if response.is_error:
                     raise typed_error(_error_text(await response.aread()))
                 async for line in response.aiter_lines():
-                    for event in _events_in(line):
+                    for event in _events_in(line, problem):
                         yield event
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self._url, str(error)) from None
@@ -67,13 +65,12 @@ class HttpTransport:
             ) from None
 
 
-def _events_in(line: str) -> Iterator[Event]:
-    """The event in a line of server-sent events."""
+def _events_in(line: str, problem: Problem) -> Iterator[Event]:
     if line.startswith("data:"):
         document = json.loads(line.removeprefix("data:"))
         if "error" in document:
             raise typed_error(document["error"])
-        yield from events_of(document.get("event", ""))
+        yield from events_of(document.get("event", ""), problem)
 
 
 def _error_text(body: bytes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.errors import ConfigError, EngineUnavailable
+from a1_trt.files import reading
 from a1_trt.openai_server.failures import Refused
 from a1_trt.types import Event
 
@@ -109,15 +110,10 @@ def read_keys(path: Path) -> tuple[bytes, ...]:
         ConfigError: It cannot be read, is larger than 64 KiB, or holds no key.
     """
     remedy = "give a text file with one key a line"
-    try:
+    with reading(path, field="api_key_file", error=ConfigError, remedy=remedy):
         if path.stat().st_size > _MAX_KEY_FILE_BYTES:
             raise ConfigError(f"{path} is too large", path=str(path), field="api_key_file", remedy=remedy)
         lines = path.read_bytes().splitlines()
-    except OSError as error:
-        said = error.strerror or "it is no file"
-        raise ConfigError(
-            f"{path} cannot be read: {said}", path=str(path), field="api_key_file", remedy=remedy
-        ) from None
     keys = tuple(filter(None, (line.strip() for line in lines)))
     if not keys:
         raise ConfigError(f"{path} holds no key", path=str(path), field="api_key_file", remedy=remedy)

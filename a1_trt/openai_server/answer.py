@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from a1_trt.core.reasoning import normalise
-from a1_trt.openai_server.chat import Wish
+from a1_trt.openai_server.chat import ChatRequest
 from a1_trt.types import Result, SampleEnd, Trajectory
 from a1_trt.wire import result_to_dict
 
 _WITHOUT_ANSWER = (SampleEnd.ENDED, SampleEnd.EXHAUSTED, SampleEnd.STOPPED, SampleEnd.CANCELLED, SampleEnd.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+def new_envelope(model: str, fingerprint: str) -> dict[str, Any]:
     """What every document of one response has in common.
 
     Args:
         model: The model's name.
         fingerprint: Identifies the pair.
-        id: Names the response.
-        created: When it began, seconds since 1970.
     """
-
-    model: str
-    fingerprint: str
-    id: str
-    created: int
-
-    @classmethod
-    def new(cls, model: str, fingerprint: str) -> Envelope:
-        """One with a fresh id."""
-        return cls(model, fingerprint, f"chatcmpl-{secrets.token_hex(12)}", int(time.time()))
-
-    def document(self, kind: str, choices: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
-        """A "chat.completion" or "chat.completion.chunk"."""
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": self.fingerprint,
-            "choices": list(choices),
-            **more,
-        }
+    names = {"model": model, "system_fingerprint": fingerprint}
+    return {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), **names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,37 +44,34 @@ class Choice:
     finish_reason: str
 
 
-def choices_of(result: Result, wish: Wish, *, leading: int | None = None) -> list[Choice]:
+def choices_of(result: Result, request: ChatRequest, *, leading: int | None = None) -> list[Choice]:
     """The chains to give back, best first: by the votes of their answer, so the first one's is the vote's.
 
     Args:
         result: The result.
-        wish: What was asked for.
+        request: What was asked for.
         leading: A sample to prefer among those of equal votes.
     """
-    votes = dict(result.votes)
     order = {answer: place for place, (answer, _) in enumerate(result.votes)}
 
-    def rank(each: Trajectory) -> tuple[int, int, bool, int]:
-        if each.answer is None:
-            return 1, _WITHOUT_ANSWER.index(each.end) if each.end in _WITHOUT_ANSWER else 0, False, each.sample
-        answer = normalise(each.answer)
-        return 0, order.get(answer, len(votes)), each.sample != leading, each.sample
+    def rank(chain: Trajectory) -> tuple[int, int, bool, int]:
+        if chain.answer is None:
+            return 1, _WITHOUT_ANSWER.index(chain.end) if chain.end in _WITHOUT_ANSWER else 0, False, chain.sample
+        return 0, order.get(normalise(chain.answer), len(order)), chain.sample != leading, chain.sample
 
-    best = sorted(result.trajectories, key=rank)[: wish.n_choices]
-    return [_choice(each, wish) for each in best]
+    return [_choice(chain, request) for chain in sorted(result.trajectories, key=rank)[: request.n_choices]]
 
 
-def _choice(chain: Trajectory, wish: Wish) -> Choice:
+def _choice(chain: Trajectory, request: ChatRequest) -> Choice:
     reason = "length" if chain.end is SampleEnd.EXHAUSTED else "stop"
     if chain.answer is None and chain.end is SampleEnd.ENDED:
-        return Choice(chain.sample, "", _cut(chain.text.strip(), wish.stop), reason)
+        return Choice(chain.sample, "", _cut(chain.text.strip(), request.stop), reason)
     answer = normalise(chain.answer) if chain.answer is not None else ""
-    return Choice(chain.sample, chain.text, _cut(answer, wish.stop), reason)
+    return Choice(chain.sample, chain.text, _cut(answer, request.stop), reason)
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:
-    ends = [place for place in (text.find(each) for each in stop) if place >= 0]
+    ends = [place for place in (text.find(cut) for cut in stop) if place >= 0]
     return text[: min(ends)] if ends else text
 
 
@@ -116,14 +90,15 @@ def message_of(choice: Choice, index: int) -> dict[str, Any]:
     }
 
 
-def usage_of(result: Result, n_prompt: int, n_content: int) -> dict[str, Any]:
-    """OpenAI's usage: the prompt once, and every token that either model generated in any sample.
+def usage_of(
+    result: Result, request: ChatRequest, choices: Sequence[Choice], count_tokens: Callable[..., int]
+) -> dict[str, Any]:
+    """OpenAI's usage: the target's prompt once, and every token that either model generated in any sample.
 
-    Args:
-        result: The result.
-        n_prompt: Tokens of the target's prompt.
-        n_content: Tokens of the contents given back; what was generated beyond them is reasoning.
+    What was generated beyond the contents that are given back is reasoning.
     """
+    n_prompt = count_tokens(request.problem.text, as_prompt=True)
+    n_content = sum(count_tokens(choice.content) for choice in choices if choice.content)
     n_written = result.usage.draft_tokens + result.usage.target_tokens
     return {
         "prompt_tokens": n_prompt,
@@ -133,18 +108,18 @@ def usage_of(result: Result, n_prompt: int, n_content: int) -> dict[str, Any]:
     }
 
 
-def a1_of(result: Result, wish: Wish) -> dict[str, Any]:
+def a1_of(result: Result, request: ChatRequest) -> dict[str, Any]:
     """What test-time scaling did."""
-    usage, said = result.usage, wish.parameters
+    usage, parameters = result.usage, request.parameters
     document = {
         "answer": result.answer,
         "votes": [list(vote) for vote in result.votes],
         "rejection_rate": result.rejection_rate,
-        "alpha": said.alpha,
-        "n_samples": said.n_samples,
-        "max_turns": said.max_turns,
-        "seed": said.seed,
-        "id": wish.problem.id,
+        "alpha": parameters.alpha,
+        "n_samples": parameters.n_samples,
+        "max_turns": parameters.max_turns,
+        "seed": parameters.seed,
+        "id": request.problem.id,
         "usage": {
             "draft": {"generated_tokens": usage.draft_tokens, "calls": usage.draft_calls},
             "target": {
@@ -158,11 +133,11 @@ def a1_of(result: Result, wish: Wish) -> dict[str, Any]:
             "n_stopped": usage.n_stopped,
         },
         "samples": [
-            {"sample": each.sample, "end": each.end.value, "answer": each.answer, "turns": len(each.turns)}
-            for each in result.trajectories
+            {"sample": chain.sample, "end": chain.end.value, "answer": chain.answer, "turns": len(chain.turns)}
+            for chain in result.trajectories
         ],
         "wall_s": result.wall_s,
     }
-    if wish.trajectories:
+    if request.trajectories:
         document["trajectories"] = result_to_dict(result)["trajectories"]
     return document

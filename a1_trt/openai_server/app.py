@@ -17,12 +17,12 @@ from starlette.types import Receive, Scope, Send
 import a1_trt
 from a1_trt.errors import A1Error, Cancelled
 from a1_trt.openai_server.admission import Gate
-from a1_trt.openai_server.answer import Envelope, a1_of, choices_of, message_of
+from a1_trt.openai_server.answer import a1_of, choices_of, message_of, new_envelope, usage_of
 from a1_trt.openai_server.backend import Backend
-from a1_trt.openai_server.chat import MAX_BODY_BYTES, Wish, read_wish
+from a1_trt.openai_server.chat import MAX_BODY_BYTES, ChatRequest, read_request
 from a1_trt.openai_server.failures import Refused, failure_of
 from a1_trt.openai_server.request_metrics import RequestMetrics, Stopwatch
-from a1_trt.openai_server.stream import DONE, Narrator, server_sent, usage_with
+from a1_trt.openai_server.stream import DONE, ChunkWriter, server_sent
 from a1_trt.types import Event, ProblemFinished, Result, SampleEnd, SampleFinished
 
 _T = TypeVar("_T")
@@ -88,8 +88,8 @@ def _add_service_routes(app: FastAPI, backend: Backend, request_metrics: Request
 
     @app.get("/v2/health/ready")
     async def ready() -> Response:
-        said = await backend.readiness()
-        return JSONResponse(said, 200 if said["ready"] else 503)
+        state = await backend.readiness()
+        return JSONResponse(state, 200 if state["ready"] else 503)
 
     @app.get("/version")
     async def version() -> dict[str, str]:
@@ -114,37 +114,37 @@ class _Chat:
         """A response to a request; its work ends with its caller."""
         try:
             self._gate.check_key(request.headers.get("authorization"))
-            wish = read_wish(await _body(request), self._defaults, self._backend.pair.name)
+            chat = read_request(await _body(request), self._defaults, self._backend.pair.name)
         except (A1Error, Refused) as error:
             self.metrics.failed(error)
             raise
-        if wish.stream:
-            return await _until_gone(request, self._streamed(wish))
-        return await _until_gone(request, self._whole(wish))
+        if chat.stream:
+            return await _until_gone(request, self._streamed(chat))
+        return await _until_gone(request, self._whole(chat))
 
-    async def _whole(self, wish: Wish) -> Response:
-        with self.metrics.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
-            result = await self._result(wish, stopwatch)
-            choices = choices_of(result, wish)
-            return JSONResponse(
-                self._envelope().document(
-                    "chat.completion",
-                    [message_of(choice, index) for index, choice in enumerate(choices)],
-                    usage=usage_with(self._backend.count_tokens, wish)(result, choices),
-                    a1=a1_of(result, wish),
-                )
-            )
+    async def _whole(self, chat: ChatRequest) -> Response:
+        with self.metrics.request(chat.parameters.n_samples) as stopwatch, self._gate.entered():
+            result = await self._result(chat, stopwatch)
+            choices = choices_of(result, chat)
+            document = {
+                **self._envelope(),
+                "object": "chat.completion",
+                "choices": [message_of(choice, index) for index, choice in enumerate(choices)],
+                "usage": usage_of(result, chat, choices, self._backend.count_tokens),
+                "a1": a1_of(result, chat),
+            }
+            return JSONResponse(document)
 
-    async def _result(self, wish: Wish, stopwatch: Stopwatch) -> Result:
-        async with aclosing(self._events(wish, stopwatch)) as events:
+    async def _result(self, chat: ChatRequest, stopwatch: Stopwatch) -> Result:
+        async with aclosing(self._events(chat, stopwatch)) as events:
             async for event in events:
                 if isinstance(event, ProblemFinished):
                     return event.result
         raise Cancelled("the endpoint is being stopped", remedy="ask another one")
 
-    async def _streamed(self, wish: Wish) -> Response:
+    async def _streamed(self, chat: ChatRequest) -> Response:
         """Starts with the first event, so that whatever fails before it is told by a status."""
-        chunks = self._chunks(wish)
+        chunks = self._chunks(chat)
         try:
             first = await anext(chunks)
         except BaseException:
@@ -152,15 +152,15 @@ class _Chat:
             raise
         return _EventStream(first, chunks)
 
-    async def _chunks(self, wish: Wish) -> AsyncGenerator[bytes, None]:
-        narrator = Narrator(self._envelope(), wish, usage_with(self._backend.count_tokens, wish))
+    async def _chunks(self, chat: ChatRequest) -> AsyncGenerator[bytes, None]:
+        writer = ChunkWriter(self._envelope(), chat, self._backend.count_tokens)
         opened = False
-        with self.metrics.request(wish.parameters.n_samples) as stopwatch, self._gate.entered():
-            async with aclosing(self._events(wish, stopwatch)) as events:
+        with self.metrics.request(chat.parameters.n_samples) as stopwatch, self._gate.entered():
+            async with aclosing(self._events(chat, stopwatch)) as events:
                 async for event in events:
                     if not opened and _is_failed_sample(event):
                         continue  # should all of them fail, the response has a status that says so
-                    documents = [*([] if opened else narrator.opening()), *narrator.tell(event)]
+                    documents = [*([] if opened else writer.open()), *writer.write(event)]
                     opened = True
                     if any(_is_readable(document) for document in documents):
                         stopwatch.first_token()
@@ -168,16 +168,16 @@ class _Chat:
                         yield b"".join(map(server_sent, documents))
             yield DONE
 
-    async def _events(self, wish: Wish, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
-        stream = self._backend.client.stream(wish.problem, deadline_s=wish.deadline_s, **wish.overrides)
+    async def _events(self, chat: ChatRequest, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
+        stream = self._backend.client.events(chat.problem, chat.options)
         async with aclosing(self._gate.until_stop(stream)) as events:
             async for event in events:
                 self._backend.saw(event)
                 stopwatch.saw(event)
                 yield event
 
-    def _envelope(self) -> Envelope:
-        return Envelope.new(self._backend.pair.name, self._fingerprint)
+    def _envelope(self) -> dict[str, Any]:
+        return new_envelope(self._backend.pair.name, self._fingerprint)
 
 
 class _EventStream(StreamingResponse):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.openai_server.failures import Refused
-from a1_trt.requests import check_problem, make_parameters
+from a1_trt.requests import Options, check_problem, make_options
 from a1_trt.types import Parameters, Problem
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -43,7 +43,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "verbosity": ("medium",),
     "web_search_options": (),
 }
-_OWN = ("id", "deadline_s", "events", "trajectories")
 
 
 class _Part(BaseModel):
@@ -63,6 +62,16 @@ class _StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+class _A1(BaseModel):
+    """What is not OpenAI's; the extra fields are parameters, which are checked where all callers' are."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    id: str | None = Field(default=None, min_length=1, max_length=256)
+    deadline_s: Any = None
+    events: bool | None = None
+    trajectories: bool | None = None
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
     model: str = Field(max_length=200)
@@ -75,43 +84,44 @@ class _Body(BaseModel):
     seed: int | None = Field(None, ge=-_SEEDS, lt=_SEEDS)
     max_tokens: int | None = Field(None, ge=1, lt=2**31)
     max_completion_tokens: int | None = Field(None, ge=1, lt=2**31)
-    a1: dict[str, Any] | None = None
+    a1: Annotated[_A1, BeforeValidator(lambda value: {} if value is None else value)] = _A1()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ChatRequest:
     """What a request asks for.
 
     Args:
         problem: The problem; its id takes part in every seed.
-        overrides: Parameters for the client's `stream`.
-        parameters: All of them, the pair's included.
+        options: How to solve it.
         n_choices: Chains to give back.
         stop: Texts before which an answer is cut off.
         stream: Whether to answer as server-sent events.
         include_usage: Whether these end with the usage.
-        deadline_s: Longest time, seconds.
         events: Whether to tell every event in the stream.
         trajectories: Whether to give back all chains in full.
     """
 
     problem: Problem
-    overrides: dict[str, Any]
-    parameters: Parameters
+    options: Options
     n_choices: int = 1
     stop: tuple[str, ...] = ()
     stream: bool = False
     include_usage: bool = False
-    deadline_s: float | None = None
     events: bool = False
     trajectories: bool = False
 
+    @property
+    def parameters(self) -> Parameters:
+        """All parameters, the pair's included."""
+        return self.options.parameters
 
-def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
+
+def read_request(data: bytes, defaults: Parameters, model: str) -> ChatRequest:
     """What a body asks for.
 
     Args:
-        body: The JSON.
+        data: The JSON.
         defaults: The pair's parameters.
         model: The model's name here.
 
@@ -121,38 +131,33 @@ def read_wish(body: bytes, defaults: Parameters, model: str) -> Wish:
 
     Example:
         >>> body = b'{"model": "mine", "messages": [{"role": "user", "content": "1 + 1?"}], "a1": {"n_samples": 4}}'
-        >>> wish = read_wish(body, Parameters(), "mine")
-        >>> wish.problem.text, wish.parameters.n_samples
+        >>> request = read_request(body, Parameters(), "mine")
+        >>> request.problem.text, request.parameters.n_samples
         ('1 + 1?', 4)
     """
-    said = _parsed(body)
-    if said.model != model:
+    body = _parsed(data)
+    if body.model != model:
         raise Refused(
-            f"the model {said.model!r} does not exist",
+            f"the model {body.model!r} does not exist",
             status=404, reason="model_not_found", field="model", remedy=f"ask for {model!r}",
         )  # fmt: skip
-    _check_offer(said)
-    options = dict(said.a1 or {})
-    own = {name: options.pop(name) for name in _OWN if options.get(name) is not None}
-    _check_own(own)
-    text = problem_text(said.messages)
-    overrides = _overrides(said, options, defaults)
+    _check_offer(body)
+    text = problem_text(body.messages)
+    options = _options(body, defaults)
     try:
-        problem = check_problem(text, id=own.get("id") or Problem(text).key)
+        problem = check_problem(text, id=body.a1.id or Problem(text).key)
     except InvalidRequestError as error:
         error.field = "messages"
         raise
-    return Wish(
+    return ChatRequest(
         problem=problem,
-        overrides=overrides,
-        parameters=make_parameters(defaults, **overrides),
-        n_choices=said.n or 1,
-        stop=tuple(filter(None, [said.stop] if isinstance(said.stop, str) else said.stop or [])),
-        stream=bool(said.stream),
-        include_usage=bool(said.stream_options and said.stream_options.include_usage),
-        deadline_s=own.get("deadline_s"),
-        events=own.get("events", False),
-        trajectories=own.get("trajectories", False),
+        options=options,
+        n_choices=body.n or 1,
+        stop=tuple(filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or [])),
+        stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        events=bool(body.a1.events),
+        trajectories=bool(body.a1.trajectories),
     )
 
 
@@ -195,9 +200,9 @@ def _text(message: _Message, place: str) -> str:
     return "\n".join(texts)
 
 
-def _parsed(body: bytes) -> _Body:
+def _parsed(data: bytes) -> _Body:
     try:
-        return _Body.model_validate_json(body)
+        return _Body.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
@@ -206,15 +211,15 @@ def _parsed(body: bytes) -> _Body:
         ) from None
 
 
-def _check_offer(said: _Body) -> None:
-    for name, value in (said.model_extra or {}).items():
+def _check_offer(body: _Body) -> None:
+    for name, value in (body.model_extra or {}).items():
         if value is None or name in _IGNORED or value in _NEUTRAL.get(name, ()):
             continue
         if name in _NEUTRAL:
             raise _not_offered(name, name, "leave it out")
         raise Refused(f"{name[:100]!r} is no field of a request", reason="unknown_parameter", field=name[:100],
                       remedy="leave it out; the parameters of A1 go into the object a1")  # fmt: skip
-    if said.stream_options is not None and not said.stream:
+    if body.stream_options is not None and not body.stream:
         raise Refused("stream_options is given without stream", field="stream_options", remedy="set stream to true")
 
 
@@ -222,60 +227,46 @@ def _not_offered(what: str, field: str, remedy: str) -> Refused:
     return Refused(f"{what} is not supported", reason="unsupported_parameter", field=field, remedy=remedy)
 
 
-def _check_own(own: dict[str, Any]) -> None:
-    kinds: dict[str, tuple[type, ...]] = {"id": (str,), "deadline_s": (int, float)}
-    for name, value in own.items():
-        wanted = kinds.get(name, (bool,))
-        if not isinstance(value, wanted) or (bool not in wanted and isinstance(value, bool)):
-            raise InvalidRequestError(
-                f"{name} is of type {type(value).__name__}", field=f"a1.{name}", remedy=f"give a {wanted[-1].__name__}"
-            )
-    if not 1 <= len(own.get("id", "0")) <= 256:
-        raise InvalidRequestError("id has no length from 1 to 256", field="a1.id", remedy="give a shorter one")
-    if not own.get("deadline_s", 1) > 0:
-        raise InvalidRequestError("deadline_s is not above 0", field="a1.deadline_s", remedy="give seconds")
-
-
-def _overrides(said: _Body, options: dict[str, Any], defaults: Parameters) -> dict[str, Any]:
-    """Parameters that the request sets; what OpenAI's own fields say goes before the object a1."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if said.temperature is not None:
-        given["temperature"] = said.temperature
+def _options(body: _Body, defaults: Parameters) -> Options:
+    """How to solve the problem; OpenAI's own fields come before those of the object a1."""
+    named = body.a1.model_extra or {}
+    given = {name: value for name, value in named.items() if value is not None}
+    if body.temperature is not None:
+        given["temperature"] = body.temperature
     # Who gives no seed expects another answer the next time; the one that was drawn is told, so it can be had again.
-    if said.seed is not None:
-        given["seed"] = said.seed % _SEEDS
+    if body.seed is not None:
+        given["seed"] = body.seed % _SEEDS
     given.setdefault("seed", secrets.randbits(53))
+    n = body.n or 1
+    if n > 1:  # who asks for several chains expects as many samples
+        given.setdefault("n_samples", n)
     try:
-        given |= _for_choices(said.n or 1, given, make_parameters(defaults, **given).n_samples)
-        most = said.max_completion_tokens or said.max_tokens
-        if most is not None:
-            given |= _within(most, make_parameters(defaults, **given))
-        make_parameters(defaults, **given)
+        options = make_options(defaults, given, body.a1.deadline_s)
     except InvalidRequestError as error:
-        if error.field in options:
+        if error.field in named or error.field == "deadline_s":
             error.field = f"a1.{error.field}"
         raise
-    return given
+    return _limited(body, _with_choices(n, options))
 
 
-def _for_choices(n: int, given: Mapping[str, Any], n_samples: int) -> dict[str, Any]:
-    """What it takes to have `n` chains to give back; who asks for several expects as many samples, all of them."""
-    more: dict[str, Any] = {}
-    if n > 1 and "n_samples" not in given:
-        more["n_samples"] = n_samples = n
+def _with_choices(n: int, options: Options) -> Options:
+    """What it takes to have `n` chains to give back."""
+    n_samples = options.parameters.n_samples
     if n > n_samples:
         raise InvalidRequestError(f"n is {n}", field="n", remedy=f"choose at most a1.n_samples = {n_samples}")
-    if 2 * n > n_samples and "early_stop" not in given:
-        # A settled vote may leave fewer chains with an answer than are asked for.
-        more["early_stop"] = False
-    return more
+    # A settled vote may leave fewer chains with an answer than are asked for.
+    is_settled_too_early = 2 * n > n_samples and "early_stop" not in options.given
+    return options.changed(early_stop=False) if is_settled_too_early else options
 
 
-def _within(max_tokens: int, parameters: Parameters) -> dict[str, int]:
-    """Turns and segments such that no chain is longer than `max_tokens` (of which each model gets at least one)."""
+def _limited(body: _Body, options: Options) -> Options:
+    """Turns and segments such that no chain is longer than max_tokens (of which each model gets at least one)."""
+    most, parameters = body.max_completion_tokens or body.max_tokens, options.parameters
+    if most is None:
+        return options
     draft = 0 if parameters.strategy == "target_only" else parameters.draft_tokens
     target = 0 if parameters.strategy == "draft_only" else parameters.target_tokens
-    if max_tokens >= draft + target:
-        return {"max_turns": min(parameters.max_turns, max_tokens // (draft + target))}
-    share = max_tokens * draft // (draft + target)
-    return {"max_turns": 1, "draft_tokens": max(1, share), "target_tokens": max(1, max_tokens - share)}
+    if most >= draft + target:
+        return options.changed(max_turns=min(parameters.max_turns, most // (draft + target)))
+    share = most * draft // (draft + target)
+    return options.changed(max_turns=1, draft_tokens=max(1, share), target_tokens=max(1, most - share))

@@ -80,16 +80,15 @@ def failure_of(error: BaseException, *, retry_after_s: int = 1) -> Failure:
         >>> failure_of(EngineOverloaded("the queue is full")).headers
         {'Retry-After': '1'}
     """
+    come_back = {"Retry-After": str(retry_after_s)}
     if isinstance(error, Refused):
-        headers = {"Retry-After": str(retry_after_s)} if error.status == 429 else {}
-        return _failure(error.status, error, error.kind, error.reason, headers)
+        return _failure(error.status, error, error.kind, error.reason, come_back if error.status == 429 else {})
     if isinstance(error, ContextLengthError):
         return _failure(400, error, _INVALID, "context_length_exceeded")
     if isinstance(error, InvalidRequestError | ConfigError):
         return _failure(400, error, _INVALID, error.code)
     if isinstance(error, EngineOverloaded):
-        headers = {"Retry-After": str(retry_after_s)}
-        return _failure(429, error, "rate_limit_error", "rate_limit_exceeded", headers)
+        return _failure(429, error, "rate_limit_error", "rate_limit_exceeded", come_back)
     if isinstance(error, DeadlineExceeded):
         # OpenAI's clients retry a 504, which would take as long again.
         return _failure(504, error, "timeout_error", error.code, {"x-should-retry": "false"})
@@ -101,5 +100,5 @@ def failure_of(error: BaseException, *, retry_after_s: int = 1) -> Failure:
 def _failure(
     status: int, error: A1Error | Refused, kind: str, code: str, headers: dict[str, str] | None = None
 ) -> Failure:
-    said = {"message": str(error), "type": kind, "param": error.field, "code": code}
-    return Failure(status, {"error": said}, headers or {})
+    document = {"message": str(error), "type": kind, "param": error.field, "code": code}
+    return Failure(status, {"error": document}, headers or {})

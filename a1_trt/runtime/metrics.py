@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a1_trt.types import (
+    ROLES,
     Event,
     ProblemFinished,
     Role,
@@ -22,7 +23,6 @@ LIMITS = ("debt", "budget", "cap")
 """Hard limits that can overrule a controller."""
 REASONS = ("context_length", "empty_segment", "engine", "engine_timeout", "engine_unavailable", "score_shape")
 """The usual reasons why a segment has no score: they are counted from the start, others when they come."""
-_ROLES: tuple[Role, ...] = ("draft", "target")
 
 
 @dataclass(slots=True)
@@ -81,8 +81,8 @@ class Metrics:
     def snapshot(self) -> dict[str, Any]:
         """The totals as plain numbers, for an exporter."""
         return {
-            "segments": {role: self.segments[role] for role in _ROLES},
-            "tokens": {role: self.tokens[role] for role in _ROLES},
+            "segments": {role: self.segments[role] for role in ROLES},
+            "tokens": {role: self.tokens[role] for role in ROLES},
             "scored": self.scored,
             "takeovers": self.takeovers,
             "forced": {limit: self.forced[limit] for limit in LIMITS},

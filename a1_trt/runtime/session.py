@@ -10,17 +10,14 @@ from typing import Any
 
 from a1_trt.config import Pair
 from a1_trt.core.conformal import SCORES, Controller
-from a1_trt.core.reasoning import prompts
 from a1_trt.core.scheduler import Scheduler
-from a1_trt.engine import Engine, Tokenizer, TokenLedger
+from a1_trt.engine import Engine
 from a1_trt.errors import Cancelled, EngineUnavailable
-from a1_trt.locations import find_checkpoint
-from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of, provenance_of, stored_log
+from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of
 from a1_trt.runtime.driver import Driver, OnCall
 from a1_trt.runtime.metrics import Metrics
-from a1_trt.types import Event, Parameters, Problem, ProblemFinished, Result, Role
-
-ROLES: tuple[Role, ...] = ("draft", "target")
+from a1_trt.runtime.opening import ledgers_of, open_controller, open_engines
+from a1_trt.types import ROLES, Event, Parameters, Problem, ProblemFinished, Result, Role
 
 
 class Session:
@@ -57,7 +54,7 @@ class Session:
         closes_engines: bool = True,
         canary_s: float = 1.0,
     ) -> None:
-        said = pair.conformal
+        conformal = pair.conformal
         self.pair = pair
         self.controller = controller_of(pair) if controller is None else controller
         self._writer = writer
@@ -65,11 +62,11 @@ class Session:
         self.engines = engines
         self._scheduler = Scheduler(
             self.controller if writer is None else Recorded(self.controller, writer.append),
-            SCORES[said.score],
+            SCORES[conformal.score],
             {role: pair.role(role).max_in_flight for role in ROLES},
-            category=said.category,
-            max_takeovers=said.max_takeovers,
-            max_unscored=said.max_unscored,
+            category=conformal.category,
+            max_takeovers=conformal.max_takeovers,
+            max_unscored=conformal.max_unscored,
         )
         self._driver = Driver(
             self._scheduler,
@@ -193,7 +190,7 @@ async def open_session(
         ConfigError: A model is missing or cannot be loaded.
         EngineUnavailable: The server cannot be reached.
     """
-    controller, writer = _controlled(pair) if controller is None else (controller, None)
+    controller, writer = open_controller(pair) if controller is None else (controller, None)
     try:
         engines = engines or await open_engines(pair, url=url, replicas=replicas)
     except BaseException:
@@ -201,116 +198,3 @@ async def open_session(
             writer.close()
         raise
     return Session(pair, engines, controller=controller, writer=writer)
-
-
-async def open_engines(
-    pair: Pair, *, url: str | None = None, replicas: Mapping[Role, Sequence[str]] | None = None
-) -> dict[Role, Engine]:
-    """The pair's engines, one a role; whoever opens them closes them. See `open_session`.
-
-    Raises:
-        ConfigError: A model is missing or cannot be loaded.
-        EngineUnavailable: The server cannot be reached.
-    """
-    engines: dict[Role, Engine] = {}
-    try:
-        for role in ROLES:
-            found = _addresses(pair, role, url, replicas or {})
-            engines[role] = await (_remote(pair, role, found) if found else _local(pair, role))
-    except BaseException:
-        for engine in engines.values():
-            await engine.aclose()
-        raise
-    return engines
-
-
-def _controlled(pair: Pair) -> tuple[Controller, CalibrationWriter | None]:
-    """The pair's controller with its past, and the writer that keeps its future if the pair wants that."""
-    path = pair.calibration_path()
-    if path is None or not pair.conformal.keep:
-        return controller_of(pair, stored_log(pair)), None
-    writer = CalibrationWriter(path, provenance_of(pair))
-    try:
-        return controller_of(pair, writer.log), writer
-    except BaseException:
-        writer.close()
-        raise
-
-
-async def _local(pair: Pair, role: Role) -> Engine:
-    # Adapters are imported where they are wanted: each needs packages that the others do not.
-    if pair.role(role).engine == "tensorrt_llm":
-        from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
-
-        return await TensorRtLlmEngine.for_pair(pair, role)
-    from a1_trt.backends.openvino import OpenVinoEngine
-
-    return await asyncio.to_thread(OpenVinoEngine.for_pair, pair, role)
-
-
-def _addresses(pair: Pair, role: Role, url: str | None, replicas: Mapping[Role, Sequence[str]]) -> Sequence[str]:
-    """Where a role is served; nowhere if it is to be loaded into this process."""
-    own = pair.serving.replicas(role) if url else ()
-    return own or replicas.get(role) or ([url] if url else [])
-
-
-async def _remote(pair: Pair, role: Role, addresses: Sequence[str]) -> Engine:
-    from a1_trt.backends.replicated import Replicated
-    from a1_trt.backends.triton import TritonEngine
-
-    tokenizer, most, end_ids = await asyncio.to_thread(_text_side, pair, role)
-    wanted = pair.role(role).gpu.scoring
-    engines = []
-    for address in addresses:
-        server, _, model = address.removeprefix("grpc://").partition("/")
-        engines.append(
-            TritonEngine(
-                server,
-                model or role,
-                tokenizer,
-                role=role,
-                max_context_tokens=most,
-                end_ids=end_ids,
-                context_logits=role == "target" and wanted == "context_logits",
-                cancel=pair.serving.cancel,
-            )
-        )
-    return engines[0] if len(engines) == 1 else Replicated(engines)
-
-
-def _text_side(pair: Pair, role: Role) -> tuple[Tokenizer, int, list[int]]:
-    """What stays here of a model that is elsewhere: its tokenizer, its longest context, the tokens that end a text."""
-    said = pair.role(role)
-    if said.engine == "tensorrt_llm":
-        from a1_trt.backends.tensorrt_llm import ModelShape, TransformersTokenizer
-
-        place = find_checkpoint(said.model, pair.path, role)
-        checkpoint = TransformersTokenizer.load(place)
-        most = said.max_context_tokens or ModelShape.read(place).max_context_tokens
-        return checkpoint, most, sorted(checkpoint.end_ids)
-    path = pair.model_path(role)
-    from a1_trt.backends.openvino import OpenVinoTokenizer, context_length
-
-    compiled = OpenVinoTokenizer.load(path)
-    return compiled, said.max_context_tokens or context_length(path), compiled.end_ids
-
-
-def ledgers_of(pair: Pair, engines: Mapping[Role, Engine]) -> dict[Role, TokenLedger]:
-    """Fresh ledgers of both roles, which know the pair's prompts and which tokenizers are the same."""
-    return {role: _ledger(pair, role, engines) for role in ROLES}
-
-
-def _ledger(pair: Pair, role: Role, engines: Mapping[Role, Engine]) -> TokenLedger:
-    said, tokenizer = pair.role(role), engines[role].tokenizer
-    same = frozenset(other for other in ROLES if engines[other].tokenizer.fingerprint == tokenizer.fingerprint)
-
-    def render(problem: str) -> list[int]:
-        return _prompt_ids(tokenizer, said.prompt, said.system, problem)
-
-    return TokenLedger(tokenizer, render, same)
-
-
-def _prompt_ids(tokenizer: Tokenizer, template: str, system: str, problem: str) -> list[int]:
-    if template == prompts.CHAT:
-        return tokenizer.encode(tokenizer.chat(system, problem))
-    return tokenizer.encode(prompts.render(template, problem), special=True)

@@ -19,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from a1_trt.benchmarks.strategies import STRATEGIES, CallRecord
 from a1_trt.errors import InvalidRequestError
 from a1_trt.files import first_mistake, read_document
-from a1_trt.simulate.fleet import ROLES
-from a1_trt.types import CallKind, Role
+from a1_trt.types import ROLES, CallKind, Role
 
 MAX_CALLS = 5_000_000
 _BESIDE = ("strategy", "slots", "plan", "call_fields")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
-from a1_trt.simulate.fleet import ROLES, EnginePlan
+from a1_trt.simulate.fleet import EnginePlan
 from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.outcome import Outcome
@@ -20,7 +20,7 @@ from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
 from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.workload import Lengths, Workload, draw
-from a1_trt.types import Event, Parameters, Role, SampleFinished
+from a1_trt.types import ROLES, Event, Parameters, Role, SampleFinished
 
 SPECULATIVE = "token-speculative"
 ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)
@@ -184,7 +184,7 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
     replayed = request.trace is not None and request.controller is None
     if replayed:
         # The published code scores every segment, those with an answer, too, and goes on from its end.
-        given = {"verify_answers": True, "takeover_from": "end", **given}
+        given = {"score_answers": True, "takeover_from": "end", **given}
     parameters = make_parameters(pair.parameters(), **given)
     longest = {"draft": parameters.draft_tokens, "target": parameters.target_tokens}
     roles: dict[str, Any] = {
@@ -193,7 +193,7 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
         )
         for role in ROLES
     }
-    scheduler = pair.scheduler.model_copy(update={"n_samples": parameters.n_samples, "max_turns": parameters.max_turns})
+    scheduler = replace(pair.scheduler, n_samples=parameters.n_samples, max_turns=parameters.max_turns)
     return pair.model_copy(update={**roles, "scheduler": scheduler}), parameters
 
 

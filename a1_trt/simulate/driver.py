@@ -130,7 +130,7 @@ class SimulatedDriver:
         problem, sample = self._problems[call.key.problem], call.key.sample
         score = float(bool(script.takeover(call.turn))) if self._replays else script.score(call.turn)
         calm = ""
-        if self._parameters.takeover_from == "surprise":
+        if self._parameters.takeover_from == "first_surprise":
             calm = filler(calm_tokens(problem, sample, call.turn, n_scored))
         return Logprobs((-score,) * n_scored, calm)
 

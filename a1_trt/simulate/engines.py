@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from a1_trt.errors import InvalidRequestError
 from a1_trt.files import first_mistake, read_document
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.types import Role
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.types import ROLES, Role
 
 _Cost = Annotated[float, Field(ge=0, lt=1e6)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]

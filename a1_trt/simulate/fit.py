@@ -25,10 +25,9 @@ import numpy as np
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.call_log import RecordedRun
 from a1_trt.simulate.engines import engines_document
-from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.least_squares import Vector, minimum, most_evaluations
 from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 MAX_TRAINING_CALLS = 8_000
 _PULL = 0.005

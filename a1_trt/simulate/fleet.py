@@ -23,8 +23,6 @@ from a1_trt.simulate.engine_model.shared_device import Processor
 from a1_trt.simulate.fleet_call import FleetCall, request_of
 from a1_trt.types import Role
 
-ROLES: tuple[Role, ...] = ("draft", "target")
-
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:

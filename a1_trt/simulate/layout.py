@@ -19,8 +19,8 @@ from a1_trt.config import Pair, load_pair, make_pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.simulate.engine_model.costs import EngineLimits
 from a1_trt.simulate.engine_model.roofline import Assumptions, PlacedModel, engine_costs
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.types import Role
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.types import ROLES, Role
 
 MAX_GPUS = 100_000
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.simulate.fleet import ROLES
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
 from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.workload import Lengths
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 MOST = {"speedup": 56.7, "throughput": 4.14}
 """Gains that the paper's abstract reports at most; for which pair and data it does not say."""
@@ -137,8 +137,7 @@ def _row(dataset: Mapping[str, Any], outcomes: Mapping[str, Outcome]) -> dict[st
         },
         "rejection_rate": {name: outcome.rejection_rate for name, outcome in outcomes.items()},
         "tokens": {
-            name: {role: outcome.tally.counts[f"{role}_tokens"] for role in ("draft", "target")}
-            for name, outcome in outcomes.items()
+            name: {role: outcome.tally.counts[f"{role}_tokens"] for role in ROLES} for name, outcome in outcomes.items()
         },
         "utilisation": {name: outcome.utilisation for name, outcome in outcomes.items()},
     }

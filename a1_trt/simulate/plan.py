@@ -12,8 +12,8 @@ from a1_trt.config import Pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.simulate.config import Request, prepare, requested_pair
 from a1_trt.simulate.engine_model.roofline import Assumptions
-from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus, sizing_of
+from a1_trt.types import ROLES
 
 MAX_LAYOUTS = 2000
 N_PROBLEMS = 96

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from a1_trt.simulate.call_log import RecordedRun
 from a1_trt.simulate.call_replay import Replay
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
-from a1_trt.simulate.fleet import ROLES, EnginePlan
-from a1_trt.types import Role
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.types import ROLES, Role
 
 LONGEST_CALL_S = 0.05
 """What passing a call on may take; what takes longer is work."""

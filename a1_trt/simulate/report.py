@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from a1_trt.errors import ConfigError
 from a1_trt.files import write_text
 from a1_trt.plotting import inline_svg, new_figure
+from a1_trt.types import ROLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +115,7 @@ def layout_words(layout: Mapping[str, Any]) -> str:
         >>> layout_words({"gpus": 8, "gpu": "h100-80g", "draft": draft, "target": target, "colocated": False})
         '8 x h100-80g: draft 4 x tp1, target 2 x tp2 fp8'
     """
-    roles = ", ".join(f"{role} {_role_words(layout[role])}" for role in ("draft", "target"))
+    roles = ", ".join(f"{role} {_role_words(layout[role])}" for role in ROLES)
     return f"{layout['gpus']} x {layout['gpu']}: {roles}{', on the same' if layout['colocated'] else ''}"
 
 
@@ -138,9 +139,9 @@ def _sweep_tables(document: Mapping[str, Any]) -> list[tuple[str, list[str], Row
             f"{point['makespan_s']:.1f}",
             f"{point['lower_bound_s']:.1f}",
             "–" if point.get("speedup") is None else f"{point['speedup']:.2f}",
-            *(_rate(point["utilisation"][role]) for role in ("draft", "target")),
+            *(_rate(point["utilisation"][role]) for role in ROLES),
             _rate(point["rejection_rate"]),
-            *(f"{point['tokens'][role]:,}" for role in ("draft", "target")),
+            *(f"{point['tokens'][role]:,}" for role in ROLES),
         ]
         for point in document["points"]
     ]
@@ -157,7 +158,7 @@ def _plan_tables(document: Mapping[str, Any]) -> list[tuple[str, list[str], Rows
             f"{row['cost_per_hour']:g}",
             f"{row['alpha']:g}",
             f"{row[key]:.1f}",
-            *(_rate(row["utilisation"][role]) for role in ("draft", "target")),
+            *(_rate(row["utilisation"][role]) for role in ROLES),
             "yes" if row["meets"] else "no",
         ]
         for row in _rows(document)

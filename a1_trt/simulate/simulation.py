@@ -18,11 +18,11 @@ from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
 from a1_trt.simulate.driver import Replayed, SimulatedDriver, script_score
-from a1_trt.simulate.fleet import ROLES, EnginePlan, Fleet
+from a1_trt.simulate.fleet import EnginePlan, Fleet
 from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.outcome import Outcome, Tally
 from a1_trt.simulate.workload import Workload
-from a1_trt.types import Event, Parameters, ProblemFinished, Role, SampleFinished, SegmentScored
+from a1_trt.types import ROLES, Event, Parameters, ProblemFinished, Role, SampleFinished, SegmentScored
 
 MAX_SAMPLES = 10_000_000
 Decisions = Literal["recorded", "controller"]

@@ -16,11 +16,12 @@ from a1_trt.config import Pair, load_pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, InvalidRequestError
 from a1_trt.requests import check_problem, make_parameters
-from a1_trt.runtime.session import ROLES, Session, open_engines, open_session
+from a1_trt.runtime.opening import open_engines
+from a1_trt.runtime.session import Session, open_session
 from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
 from a1_trt.triton.tensors import A1_INPUTS
-from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
+from a1_trt.types import ROLES, Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
 GRPC_URL = "A1_TRT_GRPC_URL"

@@ -13,13 +13,14 @@ from google.protobuf.json_format import MessageToDict
 
 from a1_trt.triton.findings import Finding
 from a1_trt.triton.tensorrt_llm import Setting
+from a1_trt.types import ROLES
 
 Findings = tuple[list[Finding], list[Finding]]
 """Errors and warnings."""
 _CODES = {"data_type": "dtype", "allow_ragged_batch": "ragged", "instance_group": "instances"}
 _CODES |= {name: name for name in ("dims", "reshape", "optional")}
 _OPTIONAL = {
-    *(f"{role}_{what}" for role in ("draft", "target") for what in ("models", "context_tokens")),
+    *(f"{role}_{what}" for role in ROLES for what in ("models", "context_tokens")),
     "recv_poll_period_ms",  # documented for tensorrt_llm, and not in its template
 }
 """Parameters that a model may have or not."""

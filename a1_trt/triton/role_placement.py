@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from a1_trt.config import Pair
-from a1_trt.types import Role
+from a1_trt.types import ROLES, Role
 
 Profile = Literal["cpu", "pytorch", "tensorrt"]
 PROFILES: tuple[Profile, ...] = ("cpu", "pytorch", "tensorrt")
@@ -66,7 +66,7 @@ def default_placement(pair: Pair) -> dict[Role, RolePlacement]:
     """Placement without a plan: GPUs of its own for each copy that the pair asks for; sizes are TensorRT-LLM's own."""
     placement: dict[Role, RolePlacement] = {}
     first = 0
-    for role in ("draft", "target"):
+    for role in ROLES:
         config = pair.role(role)
         size = (config.gpu.tensor_parallel or 1) * config.gpu.pipeline_parallel
         starts = range(first, first + size * config.gpu.replicas, size)

@@ -14,6 +14,7 @@ from typing import Any
 from a1_trt.config import Pair
 from a1_trt.triton.containers import PORTS
 from a1_trt.triton.findings import Finding
+from a1_trt.types import ROLES
 
 _PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}?")
 _URL = re.compile(r"(grpc|https?)://(\[[0-9a-fA-F:]+\]|[^/\s:\[\]]+)(:(\d{1,5}))?/?")
@@ -29,7 +30,7 @@ def placeholders(model: str, text: str) -> Iterator[Finding]:
 
 def copies(parameters: Mapping[str, str], models: tuple[str, ...]) -> Iterator[Finding]:
     """The model "a1", with these parameters, calls the models that are there."""
-    for role in ("draft", "target"):
+    for role in ROLES:
         there = {name for name in models if name.split("_")[0] == role}
         called = set(parameters.get(f"{role}_models", role).split(","))
         if there and called != there:
@@ -83,7 +84,7 @@ def kubernetes(documents: list[Any]) -> Iterator[Finding]:
     if scheduler["replicas"] != 1:
         yield Finding("a1", "replicas", "instances", "kubernetes.yaml starts two schedulers, each with its calibration")
     variables = {item["name"]: item for item in scheduler["template"]["spec"]["containers"][0]["env"]}
-    for role in ("draft", "target"):
+    for role in ROLES:
         n_copies = specs["StatefulSet", role]["replicas"]
         wanted = [f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(n_copies)]
         if json.loads(variables[f"A1_TRT_SERVING__{role.upper()}"]["value"]) != wanted:

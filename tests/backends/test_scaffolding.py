@@ -21,7 +21,8 @@ from a1_trt.core.conformal import SCORES, make_controller
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import EngineError
 from a1_trt.runtime.driver import CallRunner
-from a1_trt.runtime.session import Session, ledgers_of
+from a1_trt.runtime.opening import ledgers_of
+from a1_trt.runtime.session import Session
 from a1_trt.types import Logprobs, Parameters, Problem, SampleEnd, Segment
 from tests.doubles import installed
 

@@ -22,8 +22,8 @@ from tests.doubles.simulated import RandomText, SimulatedEngine
 PAIR = make_pair(
     {
         "name": "simulated",
-        "draft": {"model": "none", "engine": "simulated", "max_in_flight": 8, "sampling": {"segment_tokens": 40}},
-        "target": {"model": "none", "engine": "simulated", "max_in_flight": 4, "sampling": {"segment_tokens": 40}},
+        "draft": {"model": "none", "max_in_flight": 8, "sampling": {"segment_tokens": 40}},
+        "target": {"model": "none", "max_in_flight": 4, "sampling": {"segment_tokens": 40}},
     }
 )
 PROBLEMS = [Problem(f"What is {n}?", f"p{n}", "42") for n in range(5)]

@@ -12,7 +12,7 @@ from a1_trt.benchmarks.strategies import Arrivals, Run, run
 from a1_trt.config import load_pair
 from a1_trt.engine import Engine
 from a1_trt.errors import ConfigError
-from a1_trt.runtime.session import open_engines
+from a1_trt.runtime.opening import open_engines
 from a1_trt.types import Role
 from tests.doubles.simulated import SimulatedEngine
 

@@ -28,7 +28,6 @@ def pair(**roles: int) -> Pair:
     models = {
         role: {
             "model": "none",
-            "engine": "simulated",
             "max_in_flight": roles.get(role, 64),
             "sampling": {"segment_tokens": 40},
         }

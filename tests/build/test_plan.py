@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from a1_trt.build.hardware import known_gpus, known_models, model_dimensions
 from a1_trt.build.memory import RESERVE, Split, activations, kv_bytes_per_token, weights
-from a1_trt.build.plan import ROLES, GpuSpec, make_plan
+from a1_trt.build.plan import GpuSpec, make_plan
 from a1_trt.build.quantization import FORMATS
 from a1_trt.build.sizes import CHUNK_TOKENS, PROMPT_TOKENS
 from a1_trt.config import load_pair, make_pair
 from a1_trt.errors import ConfigError
+from a1_trt.types import ROLES
 
 PROFILES = ("tensorrt", "pytorch")
 

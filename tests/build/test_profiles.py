@@ -9,8 +9,9 @@ import re
 import pytest
 import yaml
 
-from a1_trt.build.plan import ROLES, GpuSpec, make_plan
+from a1_trt.build.plan import GpuSpec, make_plan
 from a1_trt.config import load_pair, make_pair
+from a1_trt.types import ROLES
 from tests.build.conftest import ROOT
 from tests.build.test_shipped_pairs import GPUS, SHIPPED
 from tests.doubles import build_tools

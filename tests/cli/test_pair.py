@@ -50,12 +50,12 @@ def test_a_right_file_says_what_it_implies(file: Path) -> None:
     ("old", "new", "field", "hint"),
     [
         ("[target]", "[target]\nmax_in_fligt = 4", "target.max_in_fligt", "did you mean max_in_flight?"),
-        ("[target]", "[conformal]\nalpha = 1.5\n[target]", "conformal.alpha", "mend this key"),
+        ("[target]", "[conformal]\nalpha = 1.5\n[target]", "conformal.alpha", "fix this key"),
         ('model = "target"', 'model = "gone"', "target.model", "a1-trt engine build"),
         ('model = "target"', 'model = "package:no_such_package/m.gguf"', "target.model", "pip install no-such-package"),
-        ('name = "mine"', "", "name", "mend this key"),
+        ('name = "mine"', "", "name", "fix this key"),
         ("[draft]", 'problems = "none.jsonl"\n[draft]', "problems", "leave the key out"),
-        ("schema = 1", "schema = ", None, "mend the line"),
+        ("schema = 1", "schema = ", None, "fix the reported line"),
     ],
 )
 def test_a_wrong_file_names_key_and_remedy(file: Path, old: str, new: str, field: str | None, hint: str) -> None:

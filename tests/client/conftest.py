@@ -14,8 +14,8 @@ from tests.doubles.simulated import Fault, RandomText, SimulatedEngine
 PAIR = make_pair(
     {
         "name": "simulated",
-        "draft": {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}},
-        "target": {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}},
+        "draft": {"model": "none", "sampling": {"segment_tokens": 40}},
+        "target": {"model": "none", "sampling": {"segment_tokens": 40}},
         "scheduler": {"n_samples": 4, "max_turns": 8},
     }
 )

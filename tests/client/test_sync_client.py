@@ -33,7 +33,8 @@ def annotations(kind: type, name: str) -> dict[str, str]:
 
 
 def test_both_faces_have_the_same_methods() -> None:
-    assert methods(Client) == methods(AsyncClient)
+    without_servers_way_in = {name: signature for name, signature in methods(AsyncClient).items() if name != "events"}
+    assert methods(Client) == without_servers_way_in
 
 
 @pytest.mark.parametrize("name", ["solve", "solve_many", "stream"])

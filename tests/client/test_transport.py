@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import get_type_hints
 
 import pytest
 
@@ -11,9 +12,10 @@ from a1_trt.client import AsyncClient
 from a1_trt.client._transport import ATTEMPTS, Overrides, retried, unreachable
 from a1_trt.client._wire import DATATYPES, events_of, tensors_of, typed_error
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, InvalidRequestError
+from a1_trt.parameters import DECLARED, FORMER_NAMES, Parameters
 from a1_trt.runtime import virtual_time
 from a1_trt.triton.tensors import A1_INPUTS
-from a1_trt.types import Event, SampleEnd, SampleFinished
+from a1_trt.types import Event, Problem, SampleEnd, SampleFinished
 
 EVENT = SampleFinished(0, SampleEnd.ANSWERED, "42")
 
@@ -93,12 +95,18 @@ def test_arguments_are_checked_before_anything_is_sent(scheme: str, unused_port:
 def test_requests_carry_the_served_models_inputs_and_every_override() -> None:
     served = {tensor.name: tensor.data_type.replace("STRING", "BYTES") for tensor in A1_INPUTS}
     assert served == DATATYPES
-    assert {*Overrides.__annotations__, "problem", "stream", "return_trajectories"} == set(served)
+    assert {*Overrides.__annotations__, *FORMER_NAMES, "problem", "stream", "return_trajectories"} == set(served)
+
+
+def test_the_typed_overrides_are_the_declared_parameters() -> None:
+    declared = {name: hint | None for name, hint in get_type_hints(Parameters).items() if name in DECLARED}
+    del declared["on_score_error"]
+    assert get_type_hints(Overrides) == {**declared, "budget": int | None}
 
 
 def test_a_parameter_that_only_the_pair_file_sets_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="pair file"):
-        tensors_of("What?", {"on_score_error": "fail"}, live=False)
+        tensors_of(Problem("What?"), {"on_score_error": "fail"}, live=False)
 
 
 def test_a_servers_words_become_typed_errors() -> None:
@@ -109,4 +117,4 @@ def test_a_servers_words_become_typed_errors() -> None:
 
 
 def test_an_empty_event_tensor_is_no_event() -> None:
-    assert list(events_of(b"")) == []
+    assert list(events_of(b"", Problem("What?"))) == []

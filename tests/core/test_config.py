@@ -45,11 +45,17 @@ def test_a_wrong_key_is_named_with_its_remedy(tmp_path, text, field, words):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize("engine", ["simulated", "triton"])
+def test_an_engine_that_no_pair_file_can_open_is_refused(engine):
+    with pytest.raises(ConfigError, match="openvino"):
+        make_pair({"name": "p", "draft": {"model": "d", "engine": engine}, "target": {"model": "t"}})
+
+
 def test_no_toml_no_file_no_utf8(tmp_path):
-    with pytest.raises(ConfigError, match="no TOML"):
+    with pytest.raises(ConfigError, match="not valid TOML"):
         load_pair(write(tmp_path, "name = "))
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="no TOML"):
+    with pytest.raises(ConfigError, match="not valid TOML"):
         load_pair(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="there is no pair"):
         load_pair(tmp_path / "absent.toml")

@@ -5,13 +5,13 @@ from typing import get_args
 
 import pytest
 
-from a1_trt.config import ControllerName
 from a1_trt.core.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, Rank, make_controller
 from a1_trt.core.conformal.controllers.adaptive import TwoLevel, scale_of
 from a1_trt.core.conformal.controllers.limits import Budget, Debt
-from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES
+from a1_trt.core.conformal.controllers.lru import MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pools import Pools
 from a1_trt.errors import CalibrationError, InvalidRequestError
+from a1_trt.pair_sections import ControllerName
 
 FIXED = {"turn 1": [1.0, 2.0, 3.0, 4.0], "turn 2": [9.0]}
 PLAIN = ControllerSettings(smoothed=False)
@@ -223,11 +223,11 @@ def test_every_controller_keeps_to_the_budget_of_a_request(name):
 def test_what_callers_choose_does_not_fill_the_memory(name, store):
     """Alphas, categories and problems come from requests; what is kept for each is dropped when there are too many."""
     controller = make_controller(name, ControllerSettings(store=store, window=1))
-    n = MOST_CATEGORIES + 100
+    n = MAX_CATEGORIES + 100
     for i in range(n):
         feed(controller, asked(1.0, f"problem {i}", alpha=(i + 1) / (n + 2), problem=str(i)))
-    assert len(controller.sizes()) <= MOST_CATEGORIES
-    assert n_kept(controller) <= 4 * MOST_CATEGORIES
+    assert len(controller.sizes()) <= MAX_CATEGORIES
+    assert n_kept(controller) <= 4 * MAX_CATEGORIES
     feed(controller, asked(1.0, "problem 0"), asked(2.0, "problem 0"))
 
 

@@ -68,3 +68,8 @@ def test_none_keeps_the_default_and_whole_numbers_may_stand_for_rates():
     defaults = Parameters(n_samples=5)
     assert make_parameters(defaults, n_samples=None) == defaults
     assert make_parameters(defaults, temperature=1).temperature == 1.0
+
+
+def test_a_problem_is_the_same_whatever_its_spacing_and_id():
+    assert check_problem("What is 1 + 1?").key == check_problem("What is  1 + 1? ", id="other").key
+    assert check_problem("What is 1 + 1?").key != check_problem("What is 1 + 2?").key

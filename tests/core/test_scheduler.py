@@ -222,7 +222,7 @@ def test_a_text_that_ends_without_an_answer_ends_the_sample():
 
 
 def test_answers_are_verified_when_asked_and_taken_back_when_rejected():
-    table = Table(verify_answers=True, scores=STRICT)
+    table = Table(score_answers=True, scores=STRICT)
     table.add()
     table.write(r"1+1=3 \boxed{3}")
     assert table.kinds == ["score"]
@@ -234,7 +234,7 @@ def test_answers_are_verified_when_asked_and_taken_back_when_rejected():
 
 
 def test_an_accepted_answer_ends_the_sample_when_answers_are_verified():
-    table = Table(verify_answers=True, scores=CALM)
+    table = Table(score_answers=True, scores=CALM)
     table.add()
     table.write(r"\boxed{3}")
     table.complete(LIKELY)
@@ -274,7 +274,7 @@ def test_an_empty_segment_has_no_score_and_goes_to_the_target():
 
 
 def test_a_finished_draft_that_cannot_be_scored_answers_nothing():
-    table = Table(verify_answers=True)
+    table = Table(score_answers=True)
     table.add()
     table.write(r"\boxed{3}", ended=True)
     table.complete(EngineError("down", role="target"))
@@ -284,7 +284,7 @@ def test_a_finished_draft_that_cannot_be_scored_answers_nothing():
 
 
 def test_a_chain_too_long_to_score_ends_without_its_last_segment():
-    table = Table(verify_answers=True)
+    table = Table(score_answers=True)
     table.add()
     table.write(r"\boxed{3}")
     table.complete(ContextLengthError("full"))
@@ -411,7 +411,7 @@ def test_scores_are_told_with_their_p_values():
 
 
 @pytest.mark.parametrize(
-    ("takeover_from", "text", "ids"), [("end", "1+1=3, so", (1, 2, 3)), ("surprise", "1+1=", (1,))]
+    ("takeover_from", "text", "ids"), [("end", "1+1=3, so", (1, 2, 3)), ("first_surprise", "1+1=", (1,))]
 )
 def test_the_target_goes_on_from_the_end_or_from_before_the_first_surprise(takeover_from, text, ids):
     table = Table(scores=STRICT, takeover_from=takeover_from)
@@ -424,7 +424,7 @@ def test_the_target_goes_on_from_the_end_or_from_before_the_first_surprise(takeo
 
 
 def test_an_answer_before_the_first_surprise_is_taken_back_too():
-    table = Table(scores=STRICT, takeover_from="surprise", verify_answers=True)
+    table = Table(scores=STRICT, takeover_from="first_surprise", score_answers=True)
     table.add()
     table.write(r"\boxed{3} or so")
     table.complete(Logprobs(UNLIKELY.values, r"\boxed{3} or", (1, 2)))
@@ -502,7 +502,7 @@ def test_there_is_room_again_after_a_takeover():
     assert [event.takeover for event in scored(table)] == [True, False, True]
 
 
-@pytest.mark.parametrize("takeover_from", ["end", "surprise"])
+@pytest.mark.parametrize("takeover_from", ["end", "first_surprise"])
 def test_a_chain_that_is_taken_over_unseen_stands_up_to_its_answer(takeover_from):
     parameters = Parameters(takeover_from=takeover_from)
     segment = Segment("draft", r"so \boxed{3}", 3, (1, 2, 3), ended=True)

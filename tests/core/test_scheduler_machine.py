@@ -49,7 +49,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         admission=st.sampled_from(["async", "barrier"]),
         strategy=st.sampled_from(["a1", "a1", "a1", "target_only", "draft_only"]),
         early_stop=st.booleans(),
-        verify_answers=st.booleans(),
+        score_answers=st.booleans(),
         optimistic=st.booleans(),
         on_score_error=st.sampled_from(["takeover", "fail"]),
         exact_budget=st.booleans(),
@@ -155,7 +155,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert turn is chain.turns[-1]
             text = "".join(segment.text for turn in chain.turns[: place + 1] for segment in turn.segments)
             cut_off = chain.end in (SampleEnd.STOPPED, SampleEnd.CANCELLED) or result.error is not None
-            assert cut_off or (boxed(text) is not None and not parameters.verify_answers)
+            assert cut_off or (boxed(text) is not None and not parameters.score_answers)
 
     def check_budget(self, parameters, result):
         """B of m in a turn that all samples lived to see, at most B in others or under a cap."""

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from a1_trt.config import ScoreName
 from a1_trt.core.conformal import SCORES, check_score, mean_nll, perplexity, tail_nll
 from a1_trt.errors import CalibrationError, ScoreShapeError
+from a1_trt.pair_sections import ScoreName
 
 
 def test_mean_nll_is_the_mean() -> None:
@@ -75,7 +75,7 @@ def test_scores_are_read_only_and_named_as_in_a_pair_file() -> None:
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, True, "1.5", None, 10**400, [1.0], 1j])
 def test_what_cannot_be_ranked_is_no_score(score: object) -> None:
-    with pytest.raises(CalibrationError, match="is no score") as caught:
+    with pytest.raises(CalibrationError, match="is not a finite number") as caught:
         check_score(score)
     assert caught.value.remedy
 

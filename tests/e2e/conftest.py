@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from a1_trt.config import Pair, Serving, load_pair
+from a1_trt.config import Pair, load_pair
+from a1_trt.pair_sections import Serving
 from a1_trt.triton.server import TritonServer
 
 ROOT = Path(__file__).parents[2]

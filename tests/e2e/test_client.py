@@ -86,7 +86,7 @@ def test_every_parameter_arrives(url: str) -> None:
             temperature=1,
             seed=2**40,
             early_stop=False,
-            verify_answers=True,
+            score_answers=True,
             strategy="a1",
             admission="barrier",
         )

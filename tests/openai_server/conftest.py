@@ -25,8 +25,8 @@ from tests.doubles.simulated import Fault, RandomText, SimulatedEngine
 ROOT = Path(__file__).parents[2]
 SIMULATED = {
     "name": "simulated",
-    "draft": {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}},
-    "target": {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}},
+    "draft": {"model": "none", "sampling": {"segment_tokens": 40}},
+    "target": {"model": "none", "sampling": {"segment_tokens": 40}},
     "scheduler": {"n_samples": 4, "max_turns": 8},
 }
 

@@ -177,3 +177,11 @@ def test_the_loop_goes_on_while_a_problem_is_solved(reference, ask) -> None:
         assert 'a1_num_requests_running{model_name="reference"} 1' in client.get("/metrics").text
     connection.close()
     reference.wait_until(busy=False)
+
+
+@pytest.mark.parametrize("name", ["alpha", "n_samples", "seed", "temperature", "deadline_s", "budget", "max_turns"])
+def test_a_number_of_any_size_is_an_error_of_its_parameter(reference, ask, name: str) -> None:
+    for value in (10**400, -(10**400), 1e300):
+        reply = httpx.post(f"{reference.url}/v1/chat/completions", json=ask(a1={name: value}), timeout=30)
+        assert reply.status_code == 400
+        assert reply.json()["error"]["param"] == f"a1.{name}"

@@ -58,7 +58,7 @@ def test_a_stream_holds_what_the_whole_response_would(reference) -> None:
 
 def test_reasoning_is_streamed_before_the_vote_is_settled(simulated) -> None:
     """Samples that go on for ever: only what is streamed before the end can be seen at all."""
-    endpoint = simulated(verify_answers=False)
+    endpoint = simulated(score_answers=False)
     stream = endpoint.openai().chat.completions.create(
         model="simulated", messages=MESSAGES, stream=True, extra_body={"a1": {"n_samples": 512, "early_stop": False}}
     )

@@ -80,7 +80,7 @@ def test_a_dead_scorer_is_not_ready_until_scores_come_again(simulated, ask) -> N
     dead = [True]
     endpoint = simulated(
         faults=lambda number, verb: EngineError("dead", role="target") if dead[0] and verb == "score" else None,
-        verify_answers=True,
+        score_answers=True,
         n_samples=8,
     )
 

@@ -67,3 +67,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_the_version_is_the_installed_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", a1_trt.__version__)
+
+
+def test_a_checkout_that_is_not_installed_can_be_imported() -> None:
+    script = (
+        "import importlib.metadata as metadata\n"
+        "def absent(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = absent\n"
+        "import a1_trt\n"
+        "print(a1_trt.__version__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0+unknown"

@@ -318,7 +318,7 @@ def rejected(draft_tokenizer, target_tokenizer):
     """The target's prompts, and the segment that it went on from, of one sample whose draft is never believed."""
     draft = Scripted(lambda verb, text, seed: (1.0, "3€"), tokenizer=draft_tokenizer)
     target = Doubting(lambda verb, text, seed: (1.0, BOX % 1), tokenizer=target_tokenizer)
-    result = solve(draft, target, n_samples=1, alpha=1 - 1e-9, takeover_from="surprise")
+    result = solve(draft, target, n_samples=1, alpha=1 - 1e-9, takeover_from="first_surprise")
     return [text for _, verb, text in target.log if verb == "generate"], result.trajectories[0].turns[0].segments[0]
 
 
@@ -339,7 +339,7 @@ def test_a_character_that_is_no_cut_is_kept():
 def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):
     def at(**said):
         conformal = {"category": "none", "calibration": "kept.jsonl", **said}
-        roles = {role: {"model": role, "engine": "simulated"} for role in ("draft", "target")}
+        roles = {role: {"model": role} for role in ("draft", "target")}
         return make_pair({"name": "p", **roles, "conformal": conformal}, tmp_path / "pair.toml")
 
     async def decided(config):

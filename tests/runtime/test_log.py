@@ -111,19 +111,19 @@ GOOD = {"writer": "a", "first": 0, "at_s": 1.0, "decisions": [["turn 1", "p", 1.
         ([], "no whole line"),
         ([{**HEADER, "version": 1}], "version 1"),
         ([{**HEADER, "format": "other"}], "'other'"),
-        ([{key: value for key, value in HEADER.items() if key != "engine"}], "belong"),
-        ([{**HEADER, "engine": 7}], "belong"),
-        ([HEADER, "no object"], "line 2 is no object"),
+        ([{key: value for key, value in HEADER.items() if key != "engine"}], "line 1: engine"),
+        ([{**HEADER, "engine": 7}], "line 1: engine"),
+        ([HEADER, "no object"], "line 2: Input should be an object"),
         ([HEADER, {**GOOD, "first": 1}], "missing or stand twice"),
         ([HEADER, GOOD, GOOD], "missing or stand twice"),
-        ([HEADER, {**GOOD, "first": -1}], "no writer"),
-        ([HEADER, {**GOOD, "writer": 3}], "no writer"),
-        ([HEADER, {**GOOD, "decisions": 3}], "line 2"),
-        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 0.4]]}], "line 2"),
-        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", "1.5", 0.4, True]]}], "score"),
-        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 1.0, True]]}], "alpha"),
-        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 0.4, 1]]}], "takeover"),
-        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", float("inf"), 0.4, True]]}], "score"),
+        ([HEADER, {**GOOD, "first": -1}], "line 2: first"),
+        ([HEADER, {**GOOD, "writer": 3}], "line 2: writer"),
+        ([HEADER, {**GOOD, "decisions": 3}], "line 2: decisions"),
+        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 0.4]]}], "line 2: decisions: 0: takeover"),
+        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", "1.5", 0.4, True]]}], "line 2: decisions: 0: score"),
+        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 1.0, True]]}], "line 2: decisions: 0: alpha"),
+        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", 1.5, 0.4, 1]]}], "line 2: decisions: 0: takeover"),
+        ([HEADER, {**GOOD, "decisions": [["turn 1", "p", float("inf"), 0.4, True]]}], "line 2: decisions: 0: score"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_place(tmp_path, lines, said):
@@ -136,7 +136,7 @@ def test_a_damaged_file_is_refused_with_the_place(tmp_path, lines, said):
 def test_a_line_that_is_no_json_is_refused(tmp_path):
     path = tmp_path / "calibration.jsonl"
     path.write_text(json.dumps(HEADER) + "\n{\n")
-    with pytest.raises(CalibrationError, match="line 2 is no JSON"):
+    with pytest.raises(CalibrationError, match="line 2: Invalid JSON"):
         read_log(path)
 
 

@@ -33,7 +33,7 @@ def solved(
         return chance.expovariate(3.0)
 
     models = {
-        role: {"model": "none", "engine": "simulated", "max_in_flight": slots, "sampling": {"segment_tokens": 40}}
+        role: {"model": "none", "max_in_flight": slots, "sampling": {"segment_tokens": 40}}
         for role in ("draft", "target")
     }
     controller = make_controller("static", calibration_scores={"turn 1": [1.2 + 0.01 * n for n in range(100)]})
@@ -60,8 +60,8 @@ def solved(
 @given(
     latency_seed=st.integers(0, 2**20),
     slots=st.sampled_from([1, 3, 64]),
-    verify_answers=st.booleans(),
-    takeover_from=st.sampled_from(["end", "surprise"]),
+    score_answers=st.booleans(),
+    takeover_from=st.sampled_from(["end", "first_surprise"]),
     alpha=st.sampled_from([0.05, 0.3, 0.8]),
 )
 def test_the_same_is_decided_whatever_comes_late(latency_seed: int, slots: int, **changes: object) -> None:

@@ -30,15 +30,15 @@ MODES = [
     {"admission": "barrier"},
 ]
 EVERYTHING = [
-    {**mode, "takeover_from": place, "verify_answers": verify, "on_score_error": rule, "early_stop": stop}
+    {**mode, "takeover_from": place, "score_answers": verify, "on_score_error": rule, "early_stop": stop}
     for mode, place, verify, rule, stop in product(
-        MODES, ("end", "surprise"), (False, True), ("takeover", "fail"), (False, True)
+        MODES, ("end", "first_surprise"), (False, True), ("takeover", "fail"), (False, True)
     )
 ]
 
 
 def make(max_unscored: float = 0.05) -> Pair:
-    model = {"model": "none", "engine": "simulated", "sampling": {"segment_tokens": 40}}
+    model = {"model": "none", "sampling": {"segment_tokens": 40}}
     conformal = {"max_unscored": max_unscored, "category": "none"}
     return make_pair({"name": "simulated", "draft": model, "target": model, "conformal": conformal})
 
@@ -111,7 +111,7 @@ def check_nothing_stands_unscored(result: Result, parameters: dict[str, object])
             assert turn is chain.turns[-1]
             undecided = chain.end in (SampleEnd.STOPPED, SampleEnd.CANCELLED)
             answers = chain.end is SampleEnd.ANSWERED and boxed(text) is not None
-            assert undecided or (answers and not parameters["verify_answers"])
+            assert undecided or (answers and not parameters["score_answers"])
         assert (chain.answer is None) == (chain.end is not SampleEnd.ANSWERED)
     unscored = sum(turn.unscored is not None for chain in result.trajectories for turn in chain.turns)
     assert result.usage.n_unscored == unscored
@@ -129,7 +129,7 @@ def test_a_dead_scorer_lets_no_draft_stand(how: dict[str, object], max_unscored:
     for result in results:
         assert result.usage.n_scored == 0
         check_nothing_stands_unscored(result, how)
-        if how["verify_answers"]:
+        if how["score_answers"]:
             assert all(s.role == "target" for t in result.trajectories if t.answer for u in t.turns for s in u.segments)
     n_counted = sum(result.usage.n_unscored for result in results)
     assert n_counted == len(told(events)) if len(results) == len(outcomes) else n_counted <= len(told(events))
@@ -138,7 +138,7 @@ def test_a_dead_scorer_lets_no_draft_stand(how: dict[str, object], max_unscored:
     if how["on_score_error"] == "takeover":
         if max_unscored == 1.0:
             assert len(results) == len(PROBLEMS), "nothing fails where every share is allowed"
-        elif how["verify_answers"]:
+        elif how["score_answers"]:
             assert all(isinstance(outcome, ScoringUnavailable) for outcome in outcomes)
 
 
@@ -158,18 +158,18 @@ def test_where_every_fifth_score_fails_the_others_count(how: dict[str, object], 
 def test_a_share_of_a_tenth_is_above_or_below(max_unscored: float, fails: bool) -> None:
     broken = EngineError("broken", role="target")
     outcomes, events = solved(
-        lambda number: broken if number % 10 == 9 else None, max_unscored, n_samples=16, verify_answers=True
+        lambda number: broken if number % 10 == 9 else None, max_unscored, n_samples=16, score_answers=True
     )
     assert len(told(events)) > 2
     assert any(isinstance(outcome, ScoringUnavailable) for outcome in outcomes) == fails
     for outcome in outcomes:
         if isinstance(outcome, Result):
-            check_nothing_stands_unscored(outcome, {"verify_answers": True})
+            check_nothing_stands_unscored(outcome, {"score_answers": True})
 
 
 def test_the_target_writes_from_the_start_of_what_has_no_score() -> None:
     outcomes, events = solved(
-        lambda _: EngineError("dead"), 1.0, n_samples=1, verify_answers=True, takeover_from="surprise"
+        lambda _: EngineError("dead"), 1.0, n_samples=1, score_answers=True, takeover_from="first_surprise"
     )
     for outcome in outcomes:
         (chain,) = outcome.trajectories
@@ -189,13 +189,13 @@ def test_scoring_comes_back_without_a_problem() -> None:
         async with Session(make(), engines(fails)) as session:
             for n in range(12):
                 with pytest.raises(ScoringUnavailable):
-                    await session.solve(Problem(f"What is {n}?"), Parameters(n_samples=8, verify_answers=True))
+                    await session.solve(Problem(f"What is {n}?"), Parameters(n_samples=8, score_answers=True))
             assert not session.is_scoring
             dead[0] = False
             await asyncio.sleep(5)  # virtual seconds
             assert session.is_scoring
             assert session.snapshot()["scored"] == session.snapshot()["calibration_size"] == 0
-            result = await session.solve(Problem("What is 3?"), Parameters(n_samples=8, verify_answers=True))
+            result = await session.solve(Problem("What is 3?"), Parameters(n_samples=8, score_answers=True))
             assert result.usage.n_unscored == 0
 
     run_virtually(main())
@@ -207,7 +207,7 @@ def test_scoring_comes_back_without_a_problem() -> None:
 @pytest.mark.parametrize("on_score_error", ["takeover", "fail"])
 def test_baselines_fail_or_let_the_target_write(name: str, on_score_error: str) -> None:
     parameters = Parameters(
-        n_samples=5, max_turns=5, draft_tokens=40, target_tokens=40, verify_answers=True, on_score_error=on_score_error
+        n_samples=5, max_turns=5, draft_tokens=40, target_tokens=40, score_answers=True, on_score_error=on_score_error
     )
 
     def ran(fails: Fails, max_unscored: float) -> list[Result | A1Error]:
@@ -232,4 +232,4 @@ def test_baselines_fail_or_let_the_target_write(name: str, on_score_error: str) 
     assert sum(result.usage.n_unscored for result in results) > 0
     for result in results:
         if name != "spec-reason":
-            check_nothing_stands_unscored(result, {"verify_answers": True})
+            check_nothing_stands_unscored(result, {"score_answers": True})

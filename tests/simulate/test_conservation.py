@@ -58,11 +58,11 @@ RUNS = {
     "coupling": st.sampled_from(["none", "shared"]),
     "changes": st.fixed_dictionaries(
         {
-            "verify_answers": st.booleans(),
+            "score_answers": st.booleans(),
             "early_stop": st.booleans(),
             "optimistic": st.booleans(),
             "exact_budget": st.booleans(),
-            "takeover_from": st.sampled_from(["end", "surprise"]),
+            "takeover_from": st.sampled_from(["end", "first_surprise"]),
         }
     ),
     "max_takeovers": st.none() | st.integers(1, 4),

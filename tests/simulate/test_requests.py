@@ -42,7 +42,7 @@ def test_each_strategy_does_what_its_name_says():
 
 def test_the_wanted_rate_of_takeovers_is_kept():
     for alpha in (0.2, 0.6):
-        said = outcome(n_problems=40, n_samples=8, parameters={"alpha": alpha, "verify_answers": True})
+        said = outcome(n_problems=40, n_samples=8, parameters={"alpha": alpha, "score_answers": True})
         assert said["rejection_rate"] == pytest.approx(alpha, abs=0.06)
 
 

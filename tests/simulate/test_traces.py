@@ -17,7 +17,7 @@ PLANS = {"draft": EnginePlan(), "target": EnginePlan()}
 def test_recorded_decisions_are_replayed(tmp_path):
     said = arrays()
     workload = trace_workload(write(tmp_path / "t.npz"))
-    outcome = simulate(PLANS, workload, Settings(Parameters(4, verify_answers=True)))
+    outcome = simulate(PLANS, workload, Settings(Parameters(4, score_answers=True)))
     taken = said["percentile"] >= 0.6
     assert outcome.tally.counts["n_scored"] == len(taken)
     assert outcome.rejection_rate == taken.mean()
@@ -28,7 +28,7 @@ def test_recorded_decisions_are_replayed(tmp_path):
 def test_characters_cost_tokens(tmp_path):
     said = arrays()
     workload = trace_workload(write(tmp_path / "t.npz"), chars_per_token=2.0)
-    counts = simulate(PLANS, workload, Settings(Parameters(4, verify_answers=True))).tally.counts
+    counts = simulate(PLANS, workload, Settings(Parameters(4, score_answers=True))).tally.counts
     tokens = -(-said["segment_chars"] // 2)
     assert counts["draft_tokens"] == np.minimum(tokens, 500).sum()
     assert counts["target_tokens"] == np.minimum(-(-said["continuation_chars"] // 2), 500).sum()
@@ -44,7 +44,7 @@ def test_a_segment_that_the_draft_left_empty_is_not_scored_and_goes_to_the_targe
 
 def test_other_decisions_find_continuations_of_ordinary_length(tmp_path):
     workload = trace_workload(write(tmp_path / "t.npz"))
-    settings = Settings(Parameters(4, alpha=0.95, verify_answers=True), decisions="controller", controller="growing")
+    settings = Settings(Parameters(4, alpha=0.95, score_answers=True), decisions="controller", controller="growing")
     outcome = simulate(PLANS, workload, settings)
     assert outcome.rejection_rate > 0.8
 

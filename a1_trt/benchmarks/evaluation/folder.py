@@ -7,16 +7,14 @@ flight, and the next start cuts it off.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from a1_trt.errors import ConfigError
-from a1_trt.files import write_whole
+from a1_trt.files import AppendLog, write_whole
 
 SCHEMA = 2
 KIND = "a1-trt eval"
@@ -37,12 +35,11 @@ class Folder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         self.path = path
-        self._files: list[int] = []
+        self._files: list[AppendLog] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._problems = self._open("problems.jsonl")
             self._records = self._open("records.jsonl")
-            self._lock()
             self.starts = self._check(json.loads(json.dumps(settings)), about)
             self.lines = self._whole_lines()
         except OSError as error:
@@ -72,9 +69,9 @@ class Folder:
             ConfigError: The disk refused.
         """
         try:
-            _append(self._records, b"".join(map(_line, samples)))
-            line = {**problem, "start": len(self.starts) - 1, "records_end": os.fstat(self._records).st_size}
-            _append(self._problems, _line(line))
+            self._records.append(b"".join(map(_line, samples)))
+            line = {**problem, "start": len(self.starts) - 1, "records_end": self._records.size}
+            self._problems.append(_line(line))
         except OSError as error:
             raise _unwritable(self.path, error) from None
         self.lines.append(line)
@@ -93,16 +90,11 @@ class Folder:
     def close(self) -> None:
         """Free the folder; a second call does nothing."""
         while self._files:
-            os.close(self._files.pop())
+            self._files.pop().close()
 
-    def _open(self, name: str) -> int:
-        file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._files.append(file)
-        return file
-
-    def _lock(self) -> None:
+    def _open(self, name: str) -> AppendLog:
         try:
-            fcntl.flock(self._problems, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._files.append(AppendLog(self.path / name))
         except BlockingIOError:
             raise ConfigError(
                 f"{self.path} is in use by another process",
@@ -110,6 +102,7 @@ class Folder:
                 field="output",
                 remedy="wait for it, or name another folder",
             ) from None
+        return self._files[-1]
 
     def _check(self, settings: dict[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Write or compare run.json; returns all starts, this one last."""
@@ -126,7 +119,7 @@ class Folder:
                     field="output",
                     remedy="name another folder, or ask for the same settings",
                 )
-        elif os.fstat(self._problems).st_size:
+        elif self._problems.size:
             raise _damaged(self.path, "problems.jsonl is there and run.json is not")
         starts = [*starts, dict(about)]
         document = {"kind": KIND, "schema": SCHEMA, "settings": settings, "starts": starts}
@@ -145,10 +138,10 @@ class Folder:
             except (ValueError, KeyError, TypeError):
                 raise _damaged(self.path, f"problems.jsonl line {number} is not a problem") from None
         end = max((line["records_end"] for line in lines), default=0)
-        if os.fstat(self._records).st_size < end:
+        if self._records.size < end:
             raise _damaged(self.path, "records.jsonl is shorter than problems.jsonl says")
-        os.ftruncate(self._problems, n_bytes)
-        os.ftruncate(self._records, end)
+        self._problems.truncate(n_bytes)
+        self._records.truncate(end)
         return lines
 
 
@@ -187,19 +180,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("starts"), list):
         raise _damaged(path.parent, "run.json lacks settings or starts")
     return document
-
-
-def _append(file: int, data: bytes) -> None:
-    """Append bytes whole: a part of them that a full disk let through is taken back."""
-    before = os.fstat(file).st_size
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-        os.fsync(file)
-    except OSError:
-        os.ftruncate(file, before)
-        raise
 
 
 def _line(document: Mapping[str, Any]) -> bytes:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from a1_trt.types import Result, Role, Turn
-
-_ROLES: tuple[Role, ...] = ("draft", "target")
+from a1_trt.types import ROLES, Result, Turn
 
 
 def sample_lines(
@@ -46,7 +44,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "takeover": turn.takeover,
         "forced": turn.forced,
         "unscored": turn.unscored,
-        **{f"{role}_tokens": sum(s.n_tokens for s in turn.segments if s.role == role) for role in _ROLES},
+        **{f"{role}_tokens": sum(s.n_tokens for s in turn.segments if s.role == role) for role in ROLES},
         "text": "".join(segment.text for segment in turn.segments),
         "segments": [
             {"role": segment.role, "n_chars": len(segment.text), "n_tokens": segment.n_tokens, "ended": segment.ended}

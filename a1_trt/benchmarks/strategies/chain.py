@@ -18,8 +18,8 @@ from a1_trt.core.scheduler.state import ProblemState, Sample
 from a1_trt.core.scheduler.states import advance
 from a1_trt.errors import A1Error
 from a1_trt.runtime.driver import CallRunner
-from a1_trt.runtime.session import ROLES, ledgers_of
-from a1_trt.types import Call, CallKind, Completion, Event, Logprobs, Problem, Result, SampleEnd, Segment
+from a1_trt.runtime.opening import ledgers_of
+from a1_trt.types import ROLES, Call, CallKind, Completion, Event, Logprobs, Problem, Result, SampleEnd, Segment
 
 Rule = Callable[["BaselineProblem", int], Awaitable[int | None]]
 """What becomes of a sample's last segment: None where it stands, else how many characters of it the target goes on

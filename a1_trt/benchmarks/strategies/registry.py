@@ -61,7 +61,7 @@ STRATEGIES: Mapping[str, StrategySpec] = MappingProxyType(
                 "strategy": "a1",
                 "admission": "async",
                 "takeover_from": "end",
-                "verify_answers": True,  # its traces have a score for every segment, those with an answer, too
+                "score_answers": True,  # its traces have a score for every segment, those with an answer, too
                 "exact_budget": False,
                 "optimistic": False,
             },

@@ -57,15 +57,7 @@ class CalibrationSet:
 
     @classmethod
     def from_scores(cls, scores: Iterable[float]) -> Self:
-        """A set of these scores, float64[n], in any order.
-
-        Raises:
-            CalibrationError: A score is not finite.
-
-        Example:
-            >>> CalibrationSet.from_scores([3.0, 1.0]).scores
-            (1.0, 3.0)
-        """
+        """A set of these scores, float64[n], in any order; a `CalibrationError` if one is not finite."""
         calibration = cls()
         calibration._scores.update([check_score(score) for score in scores])
         return calibration
@@ -79,28 +71,11 @@ class CalibrationSet:
         return tuple(self._scores)
 
     def add(self, score: float) -> None:
-        """Let a score enter.
-
-        Raises:
-            CalibrationError: It is not finite.
-
-        Example:
-            >>> calibration = CalibrationSet()
-            >>> calibration.add(1.5)
-            >>> len(calibration)
-            1
-        """
+        """Let a score enter; a `CalibrationError` if it is not finite."""
         self._scores.add(check_score(score))
 
     def remove(self, score: float) -> None:
-        """Let one such score leave; it must be there.
-
-        Example:
-            >>> calibration = CalibrationSet.from_scores([1.0, 2.0, 2.0])
-            >>> calibration.remove(2.0)
-            >>> calibration.scores
-            (1.0, 2.0)
-        """
+        """Let one such score leave; it must be there."""
         self._scores.remove(check_score(score))
 
     def count(self, score: float) -> tuple[int, int]:
@@ -120,15 +95,12 @@ class CalibrationSet:
         return len(self) - below_or_equal, n_equal
 
     def p_value(self, score: float, *, u: float | None = None) -> float:
-        """The share of scores, the new one among them, that are at least as strange as the new one.
+        """The share of scores, the new one among them, that are at least as strange as the new one, in (0, 1].
 
         Args:
             score: The new score; it does not enter the set.
-            u: None for the plain p-value; a uniform draw in (0, 1) for the smoothed one, which breaks ties by chance
-                and is exactly uniform under exchangeability.
-
-        Returns:
-            The p-value, in (0, 1]. Of an empty set it is 1.0 when plain, and u when smoothed.
+            u: None for the plain p-value, which is 1.0 of an empty set; a uniform draw in (0, 1) for the smoothed one,
+                which breaks ties by chance and is exactly uniform under exchangeability.
 
         Raises:
             CalibrationError: The score is not finite.
@@ -184,13 +156,7 @@ class CalibrationSet:
 
 
 def p_value_of_counts(greater: float, equal: float, n: float, *, u: float | None = None) -> float:
-    """The p-value of a score among n, of which `greater` are greater and `equal` are equal to it.
-
-    Args:
-        greater: Scores that are stranger.
-        equal: Scores that are just as strange.
-        n: All scores.
-        u: None for the plain p-value, a uniform draw in (0, 1) for the smoothed one.
+    """The p-value of a score among n, of which `greater` are greater and `equal` are equal to it; see `p_value`.
 
     Raises:
         InvalidRequestError: u is not in (0, 1).

@@ -2,6 +2,10 @@
 
 A score is one number per segment; larger is stranger. Only its rank among past scores matters, so a monotone change of
 a score (perplexity is the exp of the mean negative log-likelihood) gives the same p-values.
+
+Every score takes the natural-log probability of each segment token, float64[n_tokens], and `mean_nll` of the same
+sample's earlier scored segments, float64[n_earlier], which all but `rise_nll` ignore. It raises a `ScoreShapeError`
+where there is no log-prob, or one is not finite or above 0.
 """
 
 from __future__ import annotations
@@ -29,13 +33,6 @@ _LARGEST_NLL = 709.0
 def mean_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Mean negative log-likelihood per token, in nats.
 
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
-
     Example:
         >>> mean_nll([-1.0, -3.0])
         2.0
@@ -45,16 +42,7 @@ def mean_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
 
 
 def perplexity(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
-    """Perplexity, the exp of `mean_nll`: 1 for a segment that the target would have written without doubt.
-
-    It is capped at exp(709), about 8e307, to stay a finite number; segments beyond tie with each other.
-
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
+    """exp(`mean_nll`): 1 for a segment that the target would have written without doubt; at most exp(709), so finite.
 
     Example:
         >>> round(perplexity([math.log(0.5), math.log(0.125)]), 12)
@@ -66,13 +54,6 @@ def perplexity(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> floa
 def tail_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Mean negative log-likelihood of the worst tenth of the tokens (rounded up, so at least one), in nats.
 
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
-
     Example:
         >>> tail_nll([-0.1] * 9 + [-5.0])
         5.0
@@ -83,19 +64,7 @@ def tail_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
 
 
 def worst_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
-    """Negative log-likelihood of the worst token, in nats.
-
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
-
-    Example:
-        >>> worst_nll([-0.1, -5.0, -0.1])
-        5.0
-    """
+    """Negative log-likelihood of the worst token, in nats."""
     return max(_losses(logprobs))
 
 
@@ -103,17 +72,6 @@ def window_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> floa
     """Largest mean negative log-likelihood of 32 consecutive tokens (of all, in a shorter segment), in nats.
 
     One bad sentence in a long segment is not averaged away.
-
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
-
-    Example:
-        >>> window_nll([-0.0] * 100 + [-2.0] * 32 + [-0.0] * 100)
-        2.0
     """
     losses = _losses(logprobs)
     length = min(_WINDOW_TOKENS, len(losses))
@@ -125,17 +83,6 @@ def root_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """Negative log-likelihood of the segment over the square root of its length, in nats.
 
     Between the sum, in which long segments are strange for being long, and the mean, in which short ones spread most.
-
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: Unused.
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
-
-    Example:
-        >>> root_nll([-1.0] * 4)
-        2.0
     """
     losses = _losses(logprobs)
     return math.fsum(losses) / math.sqrt(len(losses))
@@ -145,13 +92,6 @@ def rise_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
     """`mean_nll` less its mean over the same sample's earlier segments, in nats; `mean_nll` itself in the first turn.
 
     What is usual for this problem and this chain is taken out; first turns want a category of their own.
-
-    Args:
-        logprobs: Natural-log probability of each segment token, float64[n_tokens].
-        earlier: `mean_nll` of the sample's earlier segments that were scored, float64[n_earlier].
-
-    Raises:
-        ScoreShapeError: There is no log-prob, or one is not finite or above 0.
 
     Example:
         >>> rise_nll([-1.0, -3.0], [0.5, 1.5])
@@ -182,7 +122,7 @@ def check_score(score: Any) -> float:
     """The score as a float, if it can be ranked.
 
     Raises:
-        CalibrationError: It is no number, or not finite. Ranking it would accept or reject the segment silently.
+        CalibrationError: It is not a finite number. Ranking it would accept or reject the segment silently.
 
     Example:
         >>> check_score(2)
@@ -193,9 +133,9 @@ def check_score(score: Any) -> float:
     is_number = isinstance(score, Real) and not isinstance(score, bool)
     if not is_number or not -_MAX <= score <= _MAX:  # in this order: an int may be too large for a float
         raise CalibrationError(
-            f"{score!r} is no score",
+            f"{score!r} is not a finite number",
             field="score",
-            remedy="give a finite number; a failed score is an error, not a value",
+            remedy="a score that failed is an error, not a value",
         )
     return float(score)
 

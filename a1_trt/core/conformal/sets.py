@@ -29,7 +29,8 @@ def rejection_set(p_values: Sequence[float], alpha: float) -> tuple[int, ...]:
         >>> rejection_set([0.9, 0.4, 0.1], alpha=0.4)
         (1, 2)
     """
-    _check_alpha(alpha)
+    if not 0.0 < alpha < 1.0:
+        raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     return tuple(index for index, p in enumerate(p_values) if p <= alpha)
 
 

@@ -1,7 +1,7 @@
 """Stores of scores: how many of them are greater than a new one, and how many equal it.
 
 `CalibrationSet` (calibration.py) is exact and takes some 33 bytes a score. `Histogram` takes at most 1 MB at any number
-of scores, merges by addition, and is exact too, of a slightly coarser score.
+of scores, and is exact too, of a slightly coarser score.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class Histogram:
 
     Putting a score into its bin is a non-decreasing function of the score, that is, just another score, with ties. The
     smoothed p-value is exactly uniform for any exchangeable scores, with ties or without, so nothing of its validity is
-    lost; what is lost is the order of two scores closer than one part in 4,096. Two histograms merge by addition, and
-    the merged one is the one that would have seen all scores. Sizes from 2^-6 to 2^10 are told apart; smaller ones
-    count as 0 and larger ones as 2^10.
+    lost; what is lost is the order of two scores closer than one part in 4,096. Sizes from 2^-6 to 2^10 are told apart;
+    smaller ones count as 0 and larger ones as 2^10.
 
     Counters are floats, exact up to 2^53, so that weights may be added, too. They are kept in blocks of 512 (an eighth
     of an octave) once a score falls there, with the sum of each block: two sums of some hundred numbers make a rank.

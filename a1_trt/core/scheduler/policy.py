@@ -33,7 +33,7 @@ def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict
     """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified."""
     if parameters.strategy == "draft_only":
         return after_turn(chain, segment, parameters.max_turns - 1, parameters)
-    if boxed(chain) is not None and not parameters.verify_answers:
+    if boxed(chain) is not None and not parameters.score_answers:
         return Signal.FINISH, SampleEnd.ANSWERED
     return Signal.WRITTEN, None
 
@@ -83,7 +83,7 @@ def rewound(
     """
     *kept, last = segments
     text, ids = last.text, last.token_ids
-    if logprobs is not None and parameters.takeover_from == "surprise":
+    if logprobs is not None and parameters.takeover_from == "first_surprise":
         text, ids = logprobs.calm_text, logprobs.calm_ids
     if boxed("".join(segment.text for segment in kept) + text) is not None:
         text, ids = take_back(text), ()

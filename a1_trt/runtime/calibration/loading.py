@@ -11,14 +11,13 @@ from a1_trt.core.conformal import Controller, make_controller
 from a1_trt.runtime.calibration.log import CalibrationLog, Provenance, read_log
 from a1_trt.types import Problem
 
-_PACKAGES = {"openvino": "openvino-genai", "triton": "openvino-genai", "tensorrt_llm": "tensorrt_llm"}
+_PACKAGES = {"openvino": "openvino-genai", "tensorrt_llm": "tensorrt_llm"}
 
 
 def provenance_of(pair: Pair) -> Provenance:
     """What the pair's scores belong to."""
-    target = pair.target
-    package = _PACKAGES.get(target.engine)
-    engine = f"{package} {_version(package)} {target.precision}" if package else target.engine
+    package = _PACKAGES[pair.target.engine]
+    engine = f"{package} {_version(package)} {pair.target.precision}"
     return Provenance(pair.fingerprint(), pair.conformal.score, pair.conformal.category, engine)
 
 
@@ -67,16 +66,17 @@ def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:
 
     Example:
         >>> from a1_trt.config import make_pair
-        >>> simulated = {"model": "none", "engine": "simulated"}
-        >>> len(controller_of(make_pair({"name": "p", "draft": simulated, "target": simulated})))
+        >>> len(controller_of(make_pair({"name": "p", "draft": {"model": "d"}, "target": {"model": "t"}})))
         0
     """
-    said = pair.conformal
+    conformal = pair.conformal
     scores: dict[str, list[float]] = defaultdict(list)
     for batch in log.batches if log else ():
         for category, _, score, _, _ in batch.decisions:
             scores[category].append(score)
-    controller = make_controller(said.controller, said.settings(pair.scheduler.n_samples), calibration_scores=scores)
+    controller = make_controller(
+        conformal.controller, conformal.settings(pair.scheduler.n_samples), calibration_scores=scores
+    )
     if log is not None:
         log.restore(controller)
     return controller

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.errors import CalibrationError
-from a1_trt.files import write_whole
+from a1_trt.files import reading, write_whole, writing
 from a1_trt.types import Problem
 
 FORMAT = "a1_trt calibration"
@@ -44,6 +46,10 @@ class Provenance:
     engine: str
 
 
+Row = tuple[str, str, Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(gt=0, lt=1)], bool]
+_ROW = ("category", "problem", "score", "alpha", "takeover")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Decisions of one writer that were flushed together.
@@ -52,13 +58,13 @@ class Batch:
         writer: Name of the process that made them, unique among all writers of one pair.
         first: Number of that writer's decisions before these.
         at_s: When they were flushed, seconds since 1970.
-        decisions: Category, problem, score, alpha and takeover of each.
+        decisions: The decisions, oldest first.
     """
 
     writer: str
-    first: int
+    first: Annotated[int, Field(ge=0)]
     at_s: float
-    decisions: tuple[tuple[str, str, float, float, bool], ...]
+    decisions: tuple[Row, ...]
 
     @property
     def end(self) -> int:
@@ -69,6 +75,9 @@ class Batch:
         """The part of it that comes after the writer's first `known` decisions."""
         skipped = min(max(0, known - self.first), len(self.decisions))
         return replace(self, first=self.first + skipped, decisions=self.decisions[skipped:])
+
+
+_HEADER, _PROVENANCE, _BATCH = TypeAdapter(dict[str, Any]), TypeAdapter(Provenance), TypeAdapter(Batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +120,11 @@ class CalibrationLog:
         Raises:
             CalibrationError: It belongs to another pair, score, category or engine; the message names which.
         """
-        for key, mine in asdict(self.provenance).items():
-            theirs = getattr(provenance, key)
-            if mine != theirs:
+        for key, stored in asdict(self.provenance).items():
+            wanted = getattr(provenance, key)
+            if stored != wanted:
                 raise CalibrationError(
-                    f"the calibration has {key} {mine!r}, the pair has {theirs!r}",
+                    f"the calibration has {key} {stored!r}, the pair has {wanted!r}",
                     field=key,
                     remedy=f"{_AGAIN}: scores of other models, prompts, engines or segment lengths cannot be compared",
                 )
@@ -158,7 +167,9 @@ def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
         log.check(logs[0].provenance)
     known: dict[str, int] = {}
     kept: list[Batch] = []
-    for batch in sorted((batch for log in logs for batch in log.batches), key=lambda each: (each.writer, each.first)):
+    for batch in sorted(
+        (batch for log in logs for batch in log.batches), key=lambda batch: (batch.writer, batch.first)
+    ):
         new = batch.after(known.get(batch.writer, 0))
         if new.first > known.get(batch.writer, 0):
             raise _damaged(
@@ -168,7 +179,7 @@ def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
             kept.append(new)
             known[batch.writer] = new.end
     return CalibrationLog(
-        logs[0].provenance, tuple(sorted(kept, key=lambda each: (each.at_s, each.writer, each.first)))
+        logs[0].provenance, tuple(sorted(kept, key=lambda batch: (batch.at_s, batch.writer, batch.first)))
     )
 
 
@@ -178,22 +189,16 @@ def read_log(path: Path) -> CalibrationLog:
     Raises:
         CalibrationError: It cannot be read, is damaged, or of another version.
     """
-    try:
+    with reading(path, field="calibration", error=CalibrationError, remedy="make it with 'a1-trt calibrate run'"):
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CalibrationError(f"{path} is larger than {MAX_FILE_BYTES} bytes", field="calibration")
         data = path.read_bytes()
-    except OSError as error:
-        raise CalibrationError(
-            f"{path} cannot be read: {error.strerror}",
-            field="calibration",
-            remedy="make it with 'a1-trt calibrate run'",
-        ) from None
     n_bytes = data.rfind(b"\n") + 1
     lines = data[:n_bytes].splitlines()
     if not lines:
         raise _damaged(f"{path} holds no whole line")
-    provenance = _provenance(_parsed(lines[0], 1))
-    batches = tuple(_batch(_parsed(line, number), number) for number, line in enumerate(lines[1:], 2))
+    provenance = _provenance(lines[0])
+    batches = tuple(_batch(line, number) for number, line in enumerate(lines[1:], 2))
     _check_order(batches)
     return CalibrationLog(provenance, batches, n_bytes)
 
@@ -204,12 +209,8 @@ def write_log(path: Path, log: CalibrationLog) -> None:
     Raises:
         CalibrationError: It cannot be written.
     """
-    try:
+    with writing(path, error=CalibrationError, remedy="name another file"):
         write_whole(path, _lines(log))
-    except OSError as error:
-        raise CalibrationError(
-            f"{path} cannot be written: {error.strerror}", field="output", remedy="name another file"
-        ) from None
 
 
 def header_line(provenance: Provenance) -> bytes:
@@ -232,17 +233,11 @@ def _line(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _parsed(line: bytes, number: int) -> dict[str, Any]:
+def _provenance(line: bytes) -> Provenance:
     try:
-        document = json.loads(line)
-    except ValueError:
-        raise _damaged(f"line {number} is no JSON") from None
-    if not isinstance(document, dict):
-        raise _damaged(f"line {number} is no object")
-    return document
-
-
-def _provenance(header: dict[str, Any]) -> Provenance:
+        header = _HEADER.validate_json(line)
+    except ValidationError as error:
+        raise _damaged(f"line 1: {_first(error)}") from None
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise CalibrationError(
             f"the file has format {header.get('format')!r}, version {header.get('version')!r}; "
@@ -250,31 +245,25 @@ def _provenance(header: dict[str, Any]) -> Provenance:
             field="version",
             remedy=_AGAIN,
         )
-    fields = {key: header.get(key) for key in Provenance.__dataclass_fields__}
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise _damaged("the first line lacks what the scores belong to")
-    return Provenance(**fields)  # type: ignore[arg-type]  # all are strings: see above
-
-
-def _batch(document: dict[str, Any], number: int) -> Batch:
     try:
-        writer, first, at_s = document["writer"], document["first"], document["at_s"]
-        decisions = tuple(_decision(*each) for each in document["decisions"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(f"line {number}: {error}") from None
-    if not isinstance(writer, str) or not isinstance(first, int) or first < 0 or not isinstance(at_s, int | float):
-        raise _damaged(f"line {number} has no writer, number or time")
-    return Batch(writer, first, float(at_s), decisions)
+        return _PROVENANCE.validate_python({name: header.get(name) for name in Provenance.__dataclass_fields__})
+    except ValidationError as error:
+        raise _damaged(f"line 1: {_first(error)}") from None
 
 
-def _decision(
-    category: object, problem: object, score: object, alpha: object, takeover: object
-) -> tuple[str, str, float, float, bool]:
-    if not isinstance(category, str) or not isinstance(problem, str) or not isinstance(takeover, bool):
-        raise TypeError("a decision has a bad category, problem or takeover")
-    if not isinstance(score, float) or not isinstance(alpha, float) or not -1e308 < score < 1e308 or not 0 < alpha < 1:
-        raise TypeError("a decision has a bad score or alpha")
-    return category, problem, score, alpha, takeover
+def _batch(line: bytes, number: int) -> Batch:
+    try:
+        return _BATCH.validate_json(line, strict=True)
+    except ValidationError as error:
+        raise _damaged(f"line {number}: {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = [str(part) for part in first["loc"]]
+    if len(place) == 3:
+        place[2] = _ROW[int(place[2])]
+    return ": ".join([*place, first["msg"]])
 
 
 def _check_order(batches: Iterable[Batch]) -> None:
@@ -282,8 +271,8 @@ def _check_order(batches: Iterable[Batch]) -> None:
     of_writer: dict[str, list[Batch]] = {}
     for batch in batches:
         of_writer.setdefault(batch.writer, []).append(batch)
-    for writer, each in of_writer.items():
-        starts = [each[0].first == 0, *(later.first == earlier.end for earlier, later in pairwise(each))]
+    for writer, own in of_writer.items():
+        starts = [own[0].first == 0, *(later.first == earlier.end for earlier, later in pairwise(own))]
         if not all(starts):
             raise _damaged(f"decisions of writer {writer} are missing or stand twice")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.errors import CalibrationError
+from a1_trt.files import AppendLog, writing
 from a1_trt.runtime.calibration.log import Batch, CalibrationLog, Provenance, batch_line, header_line, read_log
 
 _LOG = logging.getLogger(__name__)
@@ -43,14 +43,11 @@ class CalibrationWriter:
         self._disk = threading.Lock()
         self._closing = threading.Event()
         self._failed = False
+        self._file = self._opened()
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        try:
-            self.log = self._take_over(provenance)
+            self.log = self._continued(provenance)
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             raise
         self._thread = threading.Thread(target=self._run, args=(flush_s,), name="calibration writer", daemon=True)
         self._thread.start()
@@ -73,11 +70,12 @@ class CalibrationWriter:
             if not rows:
                 return
             try:
-                self._write(batch_line(Batch(self._name, self._n_written, time.time(), tuple(rows))))
-            except OSError as error:
+                with self._writing():
+                    self._file.append(batch_line(Batch(self._name, self._n_written, time.time(), tuple(rows))))
+            except CalibrationError:
                 with self._list:
                     self._waiting = rows + self._waiting
-                raise _unwritable(self.path, error) from None
+                raise
             self._n_written += len(rows)
 
     def close(self) -> None:
@@ -89,39 +87,37 @@ class CalibrationWriter:
         try:
             self.flush()
         finally:
-            os.close(self._file)
+            self._file.close()
 
-    def _take_over(self, provenance: Provenance) -> CalibrationLog:
-        """Lock the file, check what is there, and cut off a torn end."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CalibrationError(
-                f"{self.path} is in use by another process",
-                field="calibration",
-                remedy="give each replica a file of its own and join them with 'a1-trt calibrate merge'",
-            ) from None
+    def _writing(self) -> AbstractContextManager[None]:
+        remedy = "name a file that can be written"
+        return writing(self.path, field="calibration", error=CalibrationError, remedy=remedy)
+
+    def _opened(self) -> AppendLog:
+        with self._writing():
+            try:
+                return AppendLog(self.path)
+            except BlockingIOError:
+                raise CalibrationError(
+                    f"{self.path} is in use by another process",
+                    field="calibration",
+                    remedy="give each replica a file of its own and join them with 'a1-trt calibrate merge'",
+                ) from None
+
+    def _continued(self, provenance: Provenance) -> CalibrationLog:
+        """Check what is there, and cut off a torn end."""
         # Without a whole first line a process died while it made the file: nothing is lost by starting anew.
-        if b"\n" not in os.pread(self._file, 1 << 16, 0):
-            os.ftruncate(self._file, 0)
-            self._write(header_line(provenance))
+        with self._writing(), self.path.open("rb") as file:
+            is_new = b"\n" not in file.read(1 << 16)
+        if is_new:
+            self._file.truncate(0)
+            with self._writing():
+                self._file.append(header_line(provenance))
             return CalibrationLog(provenance, ())
         log = read_log(self.path)
         log.check(provenance)
-        os.ftruncate(self._file, log.n_bytes)
+        self._file.truncate(log.n_bytes)
         return log
-
-    def _write(self, line: bytes) -> None:
-        """Append a line whole: a part of it that a full disk let through is taken back."""
-        before = os.fstat(self._file).st_size
-        try:
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._file, view) :]
-            os.fsync(self._file)
-        except OSError:
-            os.ftruncate(self._file, before)
-            raise
 
     def _run(self, flush_s: float) -> None:
         while not self._closing.wait(flush_s):
@@ -134,11 +130,11 @@ class CalibrationWriter:
 
 
 class Recorded:
-    """A controller whose decisions are told to somebody, such as `CalibrationWriter.append`."""
+    """A controller whose decisions go to a listener, too, such as `CalibrationWriter.append`."""
 
-    def __init__(self, controller: Controller, tell: Callable[[Candidate, Decision], object]) -> None:
+    def __init__(self, controller: Controller, on_decision: Callable[[Candidate, Decision], object]) -> None:
         self._controller = controller
-        self._tell = tell
+        self._on_decision = on_decision
 
     def __len__(self) -> int:
         return len(self._controller)
@@ -150,14 +146,8 @@ class Recorded:
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """Book the outcome, and tell it."""
         self._controller.update(candidate, decision)
-        self._tell(candidate, decision)
+        self._on_decision(candidate, decision)
 
     def sizes(self) -> dict[str, int]:
         """As the controller's."""
         return self._controller.sizes()
-
-
-def _unwritable(path: Path, error: OSError) -> CalibrationError:
-    return CalibrationError(
-        f"{path} cannot be written: {error.strerror}", field="calibration", remedy="name a file that can be written"
-    )

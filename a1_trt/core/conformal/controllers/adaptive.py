@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from a1_trt.core.conformal.controllers.candidate import Candidate, Decision
-from a1_trt.core.conformal.controllers.lru import MOST_ALPHAS, MOST_CATEGORIES, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_ALPHAS, MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pooled import Growing, Mondrian, at_level
 from a1_trt.core.conformal.controllers.pools import Pools
-
-
-@dataclass(slots=True)
-class Terms:
-    """What is added to alpha: one term for all decisions, and one per category."""
-
-    shared: float = 0.0
-    by_category: Recent[str, float] = field(default_factory=lambda: Recent(MOST_CATEGORIES))
-
-
-class AlphaTerms:
-    """The terms of each alpha; of very many alphas, those least recently used start anew."""
-
-    def __init__(self) -> None:
-        self._terms: Recent[float, Terms] = Recent(MOST_ALPHAS)
-
-    def of(self, alpha: float) -> Terms:
-        """The terms of an alpha; looking changes nothing."""
-        return self._terms.get(alpha) or Terms()
-
-    def use(self, alpha: float) -> Terms:
-        """The same, to be changed."""
-        self._terms[alpha] = terms = self.of(alpha)
-        return terms
 
 
 def scale_of(alpha: float) -> float:
@@ -63,17 +37,17 @@ class Adaptive(Growing):
     def __init__(self, pools: Pools, step: float) -> None:
         super().__init__(pools)
         self._step = step
-        self._terms = AlphaTerms()
+        self._terms: LRU[float, float] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when the p-value is at most the level."""
         p_value = self._pools.p_value(self.category(candidate), candidate.score, candidate.u)
-        return at_level(p_value, candidate.alpha + self._terms.of(candidate.alpha).shared)
+        return at_level(p_value, candidate.alpha + self._terms.get(candidate.alpha, 0.0))
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The level moves, and the score enters."""
-        terms = self._terms.use(candidate.alpha)
-        terms.shared += self._step * scale_of(candidate.alpha) * (candidate.alpha - decision.takeover)
+        alpha = candidate.alpha
+        self._terms[alpha] = self._terms.get(alpha, 0.0) + self._step * scale_of(alpha) * (alpha - decision.takeover)
         super().update(candidate, decision)
 
 
@@ -113,20 +87,26 @@ class TwoLevel(Mondrian):
         self._step = step
         self._category_step = category_step
         self._clip = clip
-        self._terms = AlphaTerms()
+        self._shared: LRU[float, float] = LRU(MAX_ALPHAS)
+        self._by_category: LRU[float, LRU[str, float]] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when the p-value is at most the level."""
         p_value = self._pools.p_value(candidate.category, candidate.score, candidate.u)
-        terms = self._terms.of(candidate.alpha)
-        level = candidate.alpha + terms.by_category.get(candidate.category, 0.0) + terms.shared
-        return at_level(p_value, level)
+        alpha = candidate.alpha
+        of_category = self._terms_of(alpha).get(candidate.category, 0.0)
+        return at_level(p_value, alpha + of_category + self._shared.get(alpha, 0.0))
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """Both terms move, and the score enters."""
-        terms, scale = self._terms.use(candidate.alpha), scale_of(candidate.alpha)
-        missed = candidate.alpha - decision.takeover
-        moved = terms.by_category.get(candidate.category, 0.0) + self._category_step * scale * missed
-        terms.by_category[candidate.category] = min(max(moved, -self._clip * scale), self._clip * scale)
-        terms.shared += self._step * scale * missed
+        alpha, scale = candidate.alpha, scale_of(candidate.alpha)
+        missed = alpha - decision.takeover
+        terms = self._terms_of(alpha)
+        moved = terms.get(candidate.category, 0.0) + self._category_step * scale * missed
+        terms[candidate.category] = min(max(moved, -self._clip * scale), self._clip * scale)
+        self._by_category[alpha] = terms
+        self._shared[alpha] = self._shared.get(alpha, 0.0) + self._step * scale * missed
         super().update(candidate, decision)
+
+    def _terms_of(self, alpha: float) -> LRU[str, float]:
+        return self._by_category.get(alpha) or LRU(MAX_CATEGORIES)

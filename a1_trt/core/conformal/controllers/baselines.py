@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from a1_trt.core.conformal.calibration import CalibrationSet
 from a1_trt.core.conformal.controllers.candidate import Candidate, Decision
-from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pooled import at_level
 from a1_trt.errors import CalibrationError
 
@@ -20,11 +20,10 @@ class _Scoreless:
         return 0
 
     def sizes(self) -> dict[str, int]:
-        """None."""
         return {}
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Nothing to book."""
+        pass
 
 
 class Published:
@@ -98,7 +97,7 @@ class Counter(_Scoreless):
     """
 
     def __init__(self) -> None:
-        self._debts: Recent[tuple[str, float], float] = Recent(MOST_CATEGORIES)
+        self._debts: LRU[tuple[str, float], float] = LRU(MAX_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when that leaves the count nearer to where it should be."""

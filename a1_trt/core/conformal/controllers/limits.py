@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from a1_trt.core.conformal.controllers.candidate import Candidate, Controller, Decision
-from a1_trt.core.conformal.controllers.lru import MOST_ALPHAS, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_ALPHAS
 
 
 class _Limit:
@@ -18,7 +18,6 @@ class _Limit:
         return len(self._inner)
 
     def sizes(self) -> dict[str, int]:
-        """Those of the controller inside."""
         return self._inner.sizes()
 
 
@@ -44,7 +43,7 @@ class Debt(_Limit):
     def __init__(self, inner: Controller, most: float) -> None:
         super().__init__(inner)
         self._most = most
-        self._debts: Recent[float, float] = Recent(MOST_ALPHAS)
+        self._debts: LRU[float, float] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
         """As inside, unless the sum would leave its bounds."""

@@ -1,40 +1,37 @@
-"""Memory that stays bounded: whatever callers ask for, only what was used lately is kept."""
+"""A dict bounded by eviction of the key that was set longest ago."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TypeVar
 
-MOST_ALPHAS = 64
+MAX_ALPHAS = 64
 """Rates that terms of their own are kept for."""
 
-MOST_CATEGORIES = 4096
+MAX_CATEGORIES = 4096
 """Categories, or problems, that scores are kept for."""
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Recent(OrderedDict[_Key, _Value]):
-    """A dictionary that forgets the key which was set longest ago when there would be too many.
-
-    Args:
-        most: Most keys.
+class LRU(OrderedDict[_Key, _Value]):
+    """A dict of at most `max_keys` keys; one more evicts the key that was set longest ago.
 
     Example:
-        >>> kept = Recent(2)
+        >>> kept = LRU(2)
         >>> for name in "abac":
         ...     kept[name] = name.upper()
         >>> list(kept.items())
         [('a', 'A'), ('c', 'C')]
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_keys: int) -> None:
         super().__init__()
-        self._most = most
+        self._max_keys = max_keys
 
     def __setitem__(self, key: _Key, value: _Value) -> None:
         super().__setitem__(key, value)
         self.move_to_end(key)
-        if len(self) > self._most:
+        if len(self) > self._max_keys:
             self.popitem(last=False)

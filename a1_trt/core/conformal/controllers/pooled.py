@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from a1_trt.core.conformal.controllers.candidate import Candidate, Decision
-from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pools import ALL, Pools
 
 
@@ -98,7 +98,7 @@ class Window(Mondrian):
     def __init__(self, pools: Pools, length: int) -> None:
         super().__init__(pools)
         self._length = length
-        self._latest: Recent[str, deque[float]] = Recent(MOST_CATEGORIES)
+        self._latest: LRU[str, deque[float]] = LRU(MAX_CATEGORIES)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The score enters, and the oldest one leaves once the window is full."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from a1_trt.core.conformal.calibration import CalibrationSet, p_value_of_counts
-from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_CATEGORIES
 from a1_trt.core.conformal.stores import Store
 
 ALL = "all"
@@ -32,7 +32,7 @@ class Pools:
     def __init__(self, make: Callable[[], Store] = CalibrationSet, *, smoothed: bool = True) -> None:
         self._make = make
         self._smoothed = smoothed
-        self._stores: Recent[str, Store] = Recent(MOST_CATEGORIES)
+        self._stores: LRU[str, Store] = LRU(MAX_CATEGORIES)
         self._nothing = make()
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
@@ -83,20 +84,19 @@ class ControllerSettings:
 
 def _static(settings: ControllerSettings, scores: Scores) -> Controller:
     pools = settings.pools()
-    for category, each in scores.items():
-        for score in each:
+    for category, of_category in scores.items():
+        for score in of_category:
             pools.add(category, score)
     return Static(pools)
 
 
 def _published(_: ControllerSettings, scores: Scores) -> Controller:
-    everything = [score for each in scores.values() for score in each]
-    return Published(scores.get(FIRST_TURN, everything))
+    return Published(scores.get(FIRST_TURN, list(chain.from_iterable(scores.values()))))
 
 
 def _two_level(settings: ControllerSettings, _: Scores) -> Controller:
-    made: Controller = TwoLevel(settings.pools(), step=settings.step, category_step=0.4 * settings.step, clip=0.25)
-    return Debt(made, settings.most_debt) if settings.most_debt else made
+    two_level: Controller = TwoLevel(settings.pools(), step=settings.step, category_step=0.4 * settings.step, clip=0.25)
+    return Debt(two_level, settings.most_debt) if settings.most_debt else two_level
 
 
 CONTROLLERS: Mapping[str, Callable[[ControllerSettings, Scores], Controller]] = MappingProxyType(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from a1_trt.core.conformal.calibration import CalibrationSet
 from a1_trt.core.conformal.controllers.candidate import Candidate, Decision
-from a1_trt.core.conformal.controllers.lru import MOST_CATEGORIES, Recent
+from a1_trt.core.conformal.controllers.lru import LRU, MAX_CATEGORIES
 from a1_trt.core.conformal.controllers.pooled import Mondrian, at_level
 from a1_trt.core.conformal.controllers.pools import Pools
 from a1_trt.core.conformal.stores import Histogram
@@ -28,11 +28,11 @@ class Exponential:
     def __init__(self, half_life: float, *, smoothed: bool = True) -> None:
         self._smoothed = smoothed
         self._growth = 2.0 ** (1.0 / half_life)
-        self._histograms: Recent[str, Histogram] = Recent(MOST_CATEGORIES)
-        self._weights: Recent[str, float] = Recent(MOST_CATEGORIES)
+        self._histograms: LRU[str, Histogram] = LRU(MAX_CATEGORIES)
+        self._weights: LRU[str, float] = LRU(MAX_CATEGORIES)
 
     def __len__(self) -> int:
-        return sum(len(each) for each in self._histograms.values())
+        return sum(map(len, self._histograms.values()))
 
     def sizes(self) -> dict[str, int]:
         """Scores by category."""
@@ -83,7 +83,7 @@ class PerProblem(Mondrian):
     def __init__(self, pools: Pools, prior: float) -> None:
         super().__init__(pools)
         self._prior = prior
-        self._own: Recent[tuple[str, str], CalibrationSet] = Recent(MOST_CATEGORIES)
+        self._own: LRU[tuple[str, str], CalibrationSet] = LRU(MAX_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
         """Take over when the p-value in the pool that was drawn is <= alpha."""
