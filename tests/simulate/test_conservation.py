@@ -72,7 +72,7 @@ RUNS = {
 
 def simulated(pair, strategy, shape, seed, alpha, coupling, changes, max_takeovers, load):
     workload = draw(*shape, seed, Lengths(prompt_tokens=20, median_tokens=80))
-    parameters = Parameters(shape[1], 6, alpha, draft_tokens=30, target_tokens=30, seed=seed, **changes)
+    parameters = Parameters(shape[1], 6, alpha=alpha, draft_tokens=30, target_tokens=30, seed=seed, **changes)
     controlled = {"controller": "published", "first_scores": [1.5, 1.6, 1.7]} if strategy == "published" else {}
     calls = []
     outcome = simulate(
