@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,9 +17,6 @@ import numpy as np
 from a1_trt.types import Call, Role, SampleKey, Segment
 
 _MOST_VALUES = 1 << 17
-
-CALL: ContextVar[Call | None] = ContextVar("call", default=None)
-"""The call that an engine is asked for in the current task, for whoever wraps an engine to watch it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,18 +41,9 @@ class Replicated(Engine):
         ConfigError: There are none, or their tokenizers differ.
 
     Example:
-        >>> from tests.doubles.simulated import SimulatedEngine
-        >>> from a1_trt.runtime.virtual_time import run
-        >>> async def main() -> list[int]:
-        ...     engine = Replicated([SimulatedEngine("target"), SimulatedEngine("target")])
-        ...     prompt = engine.tokenizer.encode("a problem")
-        ...     for _ in range(3):  # three turns of one sample
-        ...         written = await engine.generate(prompt, max_tokens=8, temperature=0.8, seed=1)
-        ...         prompt += written.token_ids
-        ...     await engine.aclose()
-        ...     return engine.n_calls
-        >>> run(main())
-        [3, 0]
+        >>> replicas = [TritonEngine(host, "draft", tokenizer, role="draft") for host in hosts]  # doctest: +SKIP
+        >>> async with Session(pair, {"draft": Replicated(replicas), "target": target}) as session:  # doctest: +SKIP
+        ...     result = await session.solve(Problem("What is 6 * 7?"))
     """
 
     def __init__(self, replicas: Sequence[Engine], *, rest_s: float = 10.0) -> None:

@@ -211,7 +211,7 @@ class _Controllers:
         for name, kept in document.items():
             controller = self.of(name)
             for candidate, decision in kept:
-                score, category, problem, alpha, u, quota = candidate
+                score, category, problem, alpha, u, quota, *_ = candidate  # no pool looks at ranks
                 controller.update(
                     Candidate(score, category, problem, alpha, u, quota and tuple(quota)), Decision(*decision)
                 )

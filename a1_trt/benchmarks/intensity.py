@@ -20,7 +20,7 @@ import numpy as np
 from a1_trt.benchmarks.blocks import BlockRecord, union_s
 from a1_trt.benchmarks.document import blocks_of
 from a1_trt.benchmarks.processor import Processor, processor
-from a1_trt.benchmarks.strategies import CallRecord, recipe_of
+from a1_trt.benchmarks.strategies import CallRecord, strategy_of
 from a1_trt.build.hardware import ModelDimensions, model_dimensions
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
@@ -91,7 +91,7 @@ def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = 
 
     def account(block: BlockRecord) -> dict[str, Any]:
         keys = block.model_dump(include={"strategy", "n_samples", "max_turns", "repeat", "block", "wall_s"})
-        alone = one_in_flight or recipe_of(block.strategy).one_at_a_time
+        alone = one_in_flight or strategy_of(block.strategy).one_at_a_time
         return {**keys, **intensity(block.named_calls(), slots, models, machine, one_at_a_time=alone)}
 
     accounts = [account(block) for block in blocks]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count, product
 from typing import Literal, NamedTuple
 
-from a1_trt.benchmarks.strategies import Arrivals, recipe_of
+from a1_trt.benchmarks.strategies import Arrivals, strategy_of
 from a1_trt.errors import InvalidRequestError
 
 
@@ -58,7 +58,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in self.strategies:
-            recipe_of(name)
+            strategy_of(name)
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
             raise InvalidRequestError(
                 f"strategies are {', '.join(self.strategies)}", field="strategies", remedy="name each one once"

@@ -73,7 +73,7 @@ def list_strategies(out: Output) -> None:
     """
     from a1_trt.benchmarks.strategies import STRATEGIES
 
-    summaries = {name: recipe.summary for name, recipe in STRATEGIES.items()}
+    summaries = {name: strategy.summary for name, strategy in STRATEGIES.items()}
     columns = ("strategy", "what it does")
     out.deliver(summaries, lambda rows: print_table(columns, rows.items(), prose="what it does"))
 

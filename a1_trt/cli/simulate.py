@@ -57,7 +57,7 @@ def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **op
     """
     from a1_trt.files import write_document
     from a1_trt.simulate.config import prepare
-    from a1_trt.simulate.fleet import call_document
+    from a1_trt.simulate.fleet_call import call_document
 
     prepared = prepare(make_request(pair, options, split))
     calls: list[dict[str, Any]] = []

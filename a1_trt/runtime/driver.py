@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import Literal
 
 from a1_trt.core.scheduler import Scheduler
-from a1_trt.engine import CALL, Engine, Tokenizer, TokenLedger
+from a1_trt.engine import Engine, Tokenizer, TokenLedger
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EngineError, EngineTimeout, ScoreShapeError
 from a1_trt.types import Call, Completion, Event, Logprobs, ProblemFinished, Role, Segment
 
@@ -22,21 +25,55 @@ _LONGEST_CHARACTER = 4
 """Tokens a character can be cut into: UTF-8 has at most 4 bytes."""
 
 
-class Caller:
+@dataclass(slots=True)
+class EngineRequest:
+    """One request to an engine that is over; a call that was retried has several.
+
+    Args:
+        call: What it was for.
+        n_prompt_tokens: Tokens before what was generated or scored.
+        started_s: When the engine was asked, seconds of the event loop's clock.
+        ended_s: When it answered, failed or was cancelled.
+        n_new_tokens: Tokens generated; 0 where the request was cut short.
+        n_scored_tokens: Tokens scored, likewise.
+        end: How it ended.
+    """
+
+    call: Call
+    n_prompt_tokens: int
+    started_s: float
+    ended_s: float = 0.0
+    n_new_tokens: int = 0
+    n_scored_tokens: int = 0
+    end: Literal["done", "cancelled", "failed"] = "failed"
+
+
+OnCall = Callable[[EngineRequest], object]
+"""Told of every request to an engine when it is over."""
+
+
+class CallRunner:
     """Makes calls to engines, one at a time or many at once: retries, time limit, room in the context.
 
     Args:
         engines: Do the work.
         ledgers: Know the token ids of every chain, per role.
         call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
+        on_call: Told of every request that is over.
     """
 
     def __init__(
-        self, engines: Mapping[Role, Engine], ledgers: Mapping[Role, TokenLedger], *, call_timeout_s: float = 600.0
+        self,
+        engines: Mapping[Role, Engine],
+        ledgers: Mapping[Role, TokenLedger],
+        *,
+        call_timeout_s: float = 600.0,
+        on_call: OnCall | None = None,
     ) -> None:
         self._engines = engines
         self._ledgers = ledgers
         self._call_timeout_s = call_timeout_s
+        self._on_call = on_call
 
     def forget(self, problem: int, n_samples: int) -> None:
         """Drop the chains of a finished problem."""
@@ -45,7 +82,6 @@ class Caller:
 
     async def make(self, call: Call) -> Segment | Logprobs | A1Error:
         """What a call comes to; engines may be asked again where that is safe, since calls have no effects."""
-        CALL.set(call)
         for attempt in range(_RETRIES + 1):
             try:
                 async with asyncio.timeout(self._call_timeout_s):
@@ -79,10 +115,12 @@ class Caller:
         engine, ledger = self._engines[call.role], self._ledgers[call.role]
         if call.kind == "score":
             prompt, segment = ledger.split(call)
-            values = tuple(await engine.score(prompt, segment))
+            with self._reported(call, len(prompt)) as request:
+                values = tuple(await engine.score(prompt, segment))
+                request.n_scored_tokens = len(segment)
             if len(values) != len(segment):
                 raise ScoreShapeError(f"{len(values)} log-probs came back for {len(segment)} tokens", role=call.role)
-            ids, text = _whole_characters(engine.tokenizer, tuple(segment[: _first_surprise(values)]))
+            ids, text = trim_partial_character(engine.tokenizer, tuple(segment[: _first_surprise(values)]))
             return Logprobs(values, text, ids if call.segments[-1].role in ledger.shared else ())
         prompt = ledger.prompt(call)
         room = engine.max_context_tokens - len(prompt)
@@ -93,11 +131,28 @@ class Caller:
                 field="problem" if not call.segments else "max_turns",
                 remedy="give a shorter problem, fewer turns or a model with a longer context",
             )
-        generation = await engine.generate(
-            prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
-        )
-        token_ids, text = _whole_characters(engine.tokenizer, generation.token_ids)
+        with self._reported(call, len(prompt)) as request:
+            generation = await engine.generate(
+                prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
+            )
+            request.n_new_tokens = len(generation.token_ids)
+        token_ids, text = trim_partial_character(engine.tokenizer, generation.token_ids)
         return Segment(call.role, text, len(generation.token_ids), token_ids, generation.ended)
+
+    @contextmanager
+    def _reported(self, call: Call, n_prompt_tokens: int) -> Iterator[EngineRequest]:
+        clock = asyncio.get_running_loop().time
+        request = EngineRequest(call, n_prompt_tokens, clock())
+        try:
+            yield request
+            request.end = "done"
+        except asyncio.CancelledError:
+            request.end = "cancelled"
+            raise
+        finally:
+            request.ended_s = clock()
+            if self._on_call is not None:
+                self._on_call(request)
 
 
 class Driver:
@@ -109,6 +164,7 @@ class Driver:
         ledgers: Know the token ids of every chain, per role.
         on_event: Told of every event with its problem's number, in order.
         call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
+        on_call: Told of every request to an engine when it is over.
         canary_s: Pause between canary scores that fail, seconds. They are asked for while scoring is unavailable, so
             that it comes back even where nobody sends problems.
     """
@@ -121,10 +177,11 @@ class Driver:
         on_event: Callable[[int, Event], None],
         *,
         call_timeout_s: float = 600.0,
+        on_call: OnCall | None = None,
         canary_s: float = 1.0,
     ) -> None:
         self._scheduler = scheduler
-        self._caller = Caller(engines, ledgers, call_timeout_s=call_timeout_s)
+        self._runner = CallRunner(engines, ledgers, call_timeout_s=call_timeout_s, on_call=on_call)
         self._on_event = on_event
         self._canary_s = canary_s
         self._canary: asyncio.Task[None] | None = None
@@ -135,7 +192,7 @@ class Driver:
         loop = asyncio.get_running_loop()
         plan = self._scheduler.schedule()
         for call in plan.start:
-            task = loop.create_task(self._caller.make(call), name=f"{call.kind} call {call.id}")
+            task = loop.create_task(self._runner.make(call), name=f"{call.kind} call {call.id}")
             task.add_done_callback(partial(self._book, call, loop.time()))
             self._tasks[call.id] = task
         for call_id in plan.cancel:
@@ -145,7 +202,7 @@ class Driver:
         """Hand events on; a finished problem's chains are forgotten first."""
         for number, event in events:
             if isinstance(event, ProblemFinished):
-                self._caller.forget(number, len(event.result.trajectories))
+                self._runner.forget(number, len(event.result.trajectories))
             self._on_event(number, event)
 
     async def aclose(self) -> None:
@@ -174,7 +231,7 @@ class Driver:
         for number in count():
             if self._scheduler.scoring.is_available:
                 return
-            scored = await self._caller.can_score(number)
+            scored = await self._runner.can_score(number)
             self._scheduler.scoring.add(scored=scored)
             if not scored:
                 await asyncio.sleep(self._canary_s)
@@ -186,8 +243,12 @@ def _first_surprise(values: tuple[float, ...]) -> int:
     return next(index for index, value in enumerate(values) if value <= bound)
 
 
-def _whole_characters(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-    """The ids and their text without a character that the token limit cut in two; the next turn writes it whole."""
+def trim_partial_character(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """Drop trailing tokens that end inside a UTF-8 character; the next turn writes it whole.
+
+    Returns:
+        The ids that are left, and their text.
+    """
     text = tokenizer.decode(token_ids)
     for n_kept in range(len(token_ids) - 1, max(len(token_ids) - _LONGEST_CHARACTER, 0), -1):
         if not text.endswith("\ufffd"):

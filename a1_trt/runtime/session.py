@@ -14,7 +14,7 @@ from a1_trt.core.scheduler import Scheduler
 from a1_trt.engine import Engine
 from a1_trt.errors import Cancelled, EngineUnavailable
 from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of
-from a1_trt.runtime.driver import Driver
+from a1_trt.runtime.driver import Driver, OnCall
 from a1_trt.runtime.metrics import Metrics
 from a1_trt.runtime.opening import ledgers_of, open_controller, open_engines
 from a1_trt.types import ROLES, Event, Parameters, Problem, ProblemFinished, Result, Role
@@ -27,10 +27,13 @@ class Session:
 
     Args:
         pair: The pair.
-        engines: One engine per role; the session closes them.
+        engines: One engine per role.
         controller: Decides about takeovers; the pair's own, without any past, when None.
         writer: Keeps the decisions; the session closes it.
         call_timeout_s: Longest time of one call to an engine, seconds.
+        on_call: Told of every request to an engine when it is over; its call's problem is the number of the problem in
+            this session, 0, 1 and so on in the order in which they were given to it.
+        closes_engines: Close the engines with the session.
         canary_s: Pause between canary scores that fail, while scoring is unavailable, seconds.
 
     Example:
@@ -47,6 +50,8 @@ class Session:
         controller: Controller | None = None,
         writer: CalibrationWriter | None = None,
         call_timeout_s: float = 600.0,
+        on_call: OnCall | None = None,
+        closes_engines: bool = True,
         canary_s: float = 1.0,
     ) -> None:
         conformal = pair.conformal
@@ -69,8 +74,10 @@ class Session:
             ledgers_of(pair, engines),
             self._on_event,
             call_timeout_s=call_timeout_s,
+            on_call=on_call,
             canary_s=canary_s,
         )
+        self._closes_engines = closes_engines
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False
 
@@ -147,7 +154,7 @@ class Session:
         for number in list(self._listeners):
             self._driver.dispatch(self._scheduler.cancel(number))
         await self._driver.aclose()
-        for engine in self.engines.values():
+        for engine in self.engines.values() if self._closes_engines else ():
             await engine.aclose()
         if self._writer is not None:
             self._writer.close()

@@ -2,18 +2,19 @@
 
 ::
 
-    scripts.py traces.py    workloads: drawn, and recorded by the published code
-    layout.py               a pair on GPUs; the roofline itself is in a1_trt.simulate.engine_model
-    fleet.py                engines behind queues
-    flow.py samples.py      what samples do next: the scheduler's rules, on lengths
-    simulation.py bounds.py one run, and what no schedule can beat
-    request.py words.py     from a command line to a run
+    workload.py traces.py   samples: drawn, and recorded by the published code; text.py gives them a length in text
+    engine_model/           an engine: in-flight batching, prefill, KV cache, and what an iteration costs (roofline)
+    fleet.py fleet_call.py  engines behind queues, from one heap, and what they are asked
+    driver.py               the real scheduler on a fleet
+    simulation.py outcome.py bounds.py
+                            one run, what it gave, and what no schedule can beat
+    layout.py               a pair on GPUs
+    config.py parsing.py    from a command line to a run
     speculation.py          token-level speculative decoding, as an engine
     sweep.py plan.py        many runs; the cheapest layout for a load
-    recorded.py replaying.py prediction.py fit.py descent.py
+    call_log.py call_replay.py prediction.py fit.py least_squares.py
                             constants of an engine, from the timeline of a real run
-    engines.py documents.py JSON files that are read and written
-    listing.py              what the barrier between problems costs, from recorded durations alone
-    text.py                 scripts as text, for the real scheduler and strategies in virtual time
+    engines.py report.py    JSON files and pages
+    list_scheduling.py      what the barrier between problems costs, from recorded durations alone
     paper.py                the paper's table
 """

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from a1_trt.simulate.fleet import EnginePlan, FleetCall
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.types import Role
 
 
@@ -36,12 +37,15 @@ class LowerBound:
     Args:
         plans: The engines.
         arrivals: When each problem came, seconds.
+        optimistic: Drafts are written while segments are verified, so that only the calls of each role come one after
+            another in a chain.
     """
 
     plans: Mapping[Role, EnginePlan]
     arrivals: Mapping[int, float] = field(default_factory=dict)
+    optimistic: bool = False
     _sums: dict[Role, _Sums] = field(default_factory=dict)
-    _chains: dict[tuple[int, int], float] = field(default_factory=dict)
+    _chains: dict[tuple[int, int, Role | None], float] = field(default_factory=dict)
 
     def add(self, call: FleetCall) -> None:
         """Take in a call that is over."""
@@ -64,7 +68,7 @@ class LowerBound:
         sums.sync_s += sync_s
         alone_s = (fed + 1) * (costs.overhead_s + costs.sync_s) + sync_s
         alone_s += max(arithmetic_s, (fed + 1) * costs.weights_s + reading_s)
-        key = (call.problem, call.sample)
+        key = (call.problem, call.sample, call.role if self.optimistic else None)
         self._chains[key] = self._chains.get(key, 0.0) + alone_s
 
     def role_s(self, role: Role) -> float:
@@ -83,5 +87,4 @@ class LowerBound:
         return max(ends, default=0.0)
 
     def value_s(self) -> float:
-        """The bound."""
         return max(self.chain_s(), *(self.role_s(role) for role in self.plans))

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from a1_trt.simulate.call_log import RecordedRun
-from a1_trt.simulate.fleet import EnginePlan, Fleet, FleetCall
+from a1_trt.simulate.fleet import EnginePlan, Fleet
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.types import Role
 
 _PHASE = {"draft": 0, "score": 1, "takeover": 2}

@@ -12,19 +12,18 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.requests import make_parameters
 from a1_trt.simulate.engine_model.roofline import Assumptions
 from a1_trt.simulate.engines import engine_document
-from a1_trt.simulate.fleet import EnginePlan, FleetCall
-from a1_trt.simulate.flow import STRATEGIES
+from a1_trt.simulate.fleet import EnginePlan
+from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
+from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
-from a1_trt.simulate.simulation import MAX_SAMPLES, Outcome, Settings, poisson, simulate
+from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, poisson, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.workload import Lengths, Workload, draw
-from a1_trt.types import ROLES, Parameters, Role
+from a1_trt.types import ROLES, Event, Parameters, Role, SampleFinished
 
 SPECULATIVE = "token-speculative"
 ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)
-PUBLISHED_IN_FLIGHT: Mapping[Role, int] = {"draft": 16, "target": 4}
-"""Calls in flight of the published code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,12 @@ class Prepared:
         self, *, on_sample: Callable[[], object] | None = None, on_call: Callable[[FleetCall], None] | None = None
     ) -> Outcome:
         """Simulate it."""
-        return simulate(self.plans, self.workload, self.settings, on_sample=on_sample, on_call=on_call)
+
+        def told(_: float, __: int, event: Event) -> None:
+            if on_sample is not None and isinstance(event, SampleFinished):
+                on_sample()
+
+        return simulate(self.plans, self.workload, self.settings, on_event=told, on_call=on_call)
 
     def layout(self) -> dict[str, Any] | None:
         """Where the models stand, for a report; None with fitted engines."""
@@ -152,6 +156,7 @@ def prepare(request: Request) -> Prepared:
         arrivals=poisson(len(workload.scripts), request.load_per_min, request.seed) if request.load_per_min else None,
         decisions="recorded" if request.controller is None else "controller",
         category=pair.conformal.category,
+        max_takeovers=pair.conformal.max_takeovers,
         controller=controller,
         controlled=pair.conformal.settings(parameters.n_samples),
         coupling="shared" if request.coupled or (deployment and deployment.layout.colocated) else "none",
@@ -177,10 +182,10 @@ def _opened(request: Request) -> tuple[Pair, Parameters]:
         given["n_samples"] = request.n_samples
     given["seed"] = request.seed
     replayed = request.trace is not None and request.controller is None
-    if request.strategy == "published" or replayed:
-        # The published code scores every segment, those with an answer, too.
-        given.setdefault("score_answers", True)
-    parameters = replace(make_parameters(pair.parameters(), **given), early_stop=False)
+    if replayed:
+        # The published code scores every segment, those with an answer, too, and goes on from its end.
+        given = {"score_answers": True, "takeover_from": "end", **given}
+    parameters = make_parameters(pair.parameters(), **given)
     longest = {"draft": parameters.draft_tokens, "target": parameters.target_tokens}
     roles: dict[str, Any] = {
         role: pair.role(role).model_copy(
@@ -212,7 +217,8 @@ def _deployment(request: Request, pair: Pair) -> Deployment | None:
     if request.engines is not None:
         return None
     layout = request.layout or default_layout(pair, parse_gpus(request.gpu))
-    in_flight = {**(PUBLISHED_IN_FLIGHT if request.strategy == "published" else {}), **request.in_flight}
+    limits = STRATEGIES[request.strategy].max_in_flight if request.strategy in STRATEGIES else {}
+    in_flight = {**limits, **request.in_flight}
     return Deployment.of(pair, layout, Assumptions.stated(request.assumptions), in_flight)
 
 

@@ -20,7 +20,8 @@ from a1_trt.simulate.engine_model.chain_cache import Chain, ChainCache
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.engine_model.sequences import Sequence as Request
 from a1_trt.simulate.engine_model.shared_device import Processor
-from a1_trt.types import CallKind, Role
+from a1_trt.simulate.fleet_call import FleetCall, request_of
+from a1_trt.types import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,44 +41,6 @@ class EnginePlan:
     n_engines: int = 1
     max_in_flight: int = 16
     call_s: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class FleetCall:
-    """A call to be carried out.
-
-    Args:
-        role: Whose engine does it.
-        kind: What it is.
-        problem: Number of the problem.
-        sample: Number of the sample in the problem.
-        turn: Turn of the sample.
-        n_prompt: Tokens of the problem's prompt, which the samples of a problem share.
-        n_before: Tokens of prompt and chain that it starts from.
-        n_new: Tokens it will generate.
-        steps: Iterations which that takes.
-        max_tokens: The most it may generate.
-        n_scored: Tokens it scores.
-        on_end: Told when it is over.
-        wanted_s: When it was asked for; `started_s` when an engine got it, `ended_s` when it was over.
-    """
-
-    role: Role
-    kind: CallKind
-    problem: int
-    sample: int
-    turn: int
-    n_prompt: int
-    n_before: int
-    n_new: int = 0
-    steps: int = 0
-    max_tokens: int = 0
-    n_scored: int = 0
-    on_end: Callable[[FleetCall], None] | None = None
-    wanted_s: float = 0.0
-    started_s: float = 0.0
-    ended_s: float = 0.0
-    engine: int = -1
 
 
 @dataclass(slots=True)
@@ -117,6 +80,7 @@ class Fleet:
     ) -> None:
         self.now_s = 0.0
         self.n_calls = 0
+        self._n_open = 0
         self.n_boundaries = 0
         self._on_call = on_call
         self._heap: list[tuple[float, int, int]] = []
@@ -130,9 +94,9 @@ class Fleet:
     def _station(self, plan: EnginePlan, processor: Processor | None) -> _Station:
         batches, caches = [], []
         for _ in range(plan.n_engines):
-            said = plan.limits
-            cache = ChainCache(said.kv_blocks, said.block_tokens, reuse=said.prefix_reuse)
-            batch = Batch(plan.costs, said, cache=cache, processor=processor)
+            limits = plan.limits
+            cache = ChainCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse)
+            batch = Batch(plan.costs, limits, cache, processor=processor)
             index = len(self._batches)
             batch.on_cut = lambda index=index: self._touched.__setitem__(index, None)
             self._batches.append(batch)
@@ -153,16 +117,35 @@ class Fleet:
         heapq.heappush(self._timers, (time_s, next(self._numbers), act))
 
     def ask(self, call: FleetCall) -> None:
-        """Queue a call."""
         call.wanted_s = self.now_s
+        self._n_open += 1
         station = self._stations[call.role]
         station.queue.append(call)
         self._pump(station)
 
+    def cancel(self, call: FleetCall) -> None:
+        """Cut a call short; it is over now, but told of only after what happens at this time anyway.
+
+        Nothing happens to a call that is over already, such as at this very time.
+        """
+        if call.end is not None:
+            return
+        call.end = "cancelled"
+        station = self._stations[call.role]
+        if call.request is None:
+            station.queue.remove(call)
+            call.n_new = 0
+        else:
+            call.n_new = station.batches[call.engine].withdraw(call.request, self.now_s)
+        self.at(self.now_s, partial(self._end, call))
+
     def run(self) -> float:
-        """Go on until nothing is left to do; returns the time, seconds."""
+        """Go on until nothing is left to do; returns the time, seconds.
+
+        The end of an iteration whose requests have all been cancelled is not waited for.
+        """
         self._schedule()
-        while self._heap or self._timers:
+        while self._timers or (self._heap and self._n_open):
             due_s = self._heap[0][0] if self._heap else float("inf")
             timer_s = self._timers[0][0] if self._timers else float("inf")
             if timer_s <= due_s:
@@ -184,6 +167,8 @@ class Fleet:
                 self.n_boundaries += 1
                 ended += batch.book()
                 self._touched[index] = None
+        for request in ended:
+            request.owner.end = "done"
         for request in ended:
             self._end(request.owner)
 
@@ -208,14 +193,15 @@ class Fleet:
             call.started_s = self.now_s
             call.engine = self._home(station, call)
             station.loads[call.engine] += 1
-            batch, request = station.batches[call.engine], _request(call)
+            call.request = request_of(call)
             if plan.call_s:
-                self.at(self.now_s + plan.call_s, partial(self._submit, batch, request))
+                self.at(self.now_s + plan.call_s, partial(self._submit, station, call))
             else:
-                batch.submit(request, self.now_s)
+                self._submit(station, call)
 
-    def _submit(self, batch: Batch, request: Request) -> None:
-        batch.submit(request, self.now_s)
+    def _submit(self, station: _Station, call: FleetCall) -> None:
+        if call.request is not None and call.end is None:
+            station.batches[call.engine].submit(call.request, self.now_s)
 
     @staticmethod
     def _home(station: _Station, call: FleetCall) -> int:
@@ -227,8 +213,8 @@ class Fleet:
             station.homes[key] = loads.index(min(loads))
         return station.homes[key]
 
-    def take_back(self, chain: Chain) -> None:
-        """A chain lost its last tokens; what comes instead is not in any KV cache."""
+    def trim(self, chain: Chain) -> None:
+        """A chain that no call is for has only these tokens: what comes behind them is not in any KV cache."""
         for station in self._stations.values():
             home = station.homes.get((chain.problem, chain.sample), 0)
             station.caches[home].trim(chain)
@@ -240,48 +226,16 @@ class Fleet:
 
     def _end(self, call: FleetCall) -> None:
         station = self._stations[call.role]
-        station.in_flight -= 1
-        station.loads[call.engine] -= 1
         call.ended_s = self.now_s
+        if call.engine < 0:  # it was cancelled while it waited
+            call.started_s = self.now_s
+        else:
+            station.in_flight -= 1
+            station.loads[call.engine] -= 1
         self.n_calls += 1
+        self._n_open -= 1
         if self._on_call:
             self._on_call(call)
         if call.on_end:
             call.on_end(call)
         self._pump(station)
-
-
-def _request(call: FleetCall) -> Request:
-    """The call as the batch wants it; the same as `SimulatedEngine` makes of prompt and tokens."""
-    n_tokens = call.n_before + call.n_scored
-    chain = Chain(call.problem, call.sample, call.n_prompt, n_tokens)
-    grown = chain._replace(n_tokens=n_tokens + max(0, min(call.n_new, call.steps - 1)))
-    return Request(
-        chain,
-        n_tokens,
-        reusable_tokens=call.n_before - 1,
-        total_tokens=n_tokens + call.max_tokens,
-        n_new=call.n_new,
-        steps=call.steps,
-        scored_tokens=call.n_scored,
-        written=lambda: grown,
-        owner=call,
-    )
-
-
-def call_document(call: FleetCall) -> dict[str, object]:
-    """A call that is over, as runs record it (`a1_trt.benchmarks.strategies`)."""
-    return {
-        "role": call.role,
-        "kind": call.kind,
-        "problem": call.problem,
-        "sample": call.sample,
-        "turn": call.turn,
-        "wanted_s": call.wanted_s,
-        "started_s": call.started_s,
-        "ended_s": call.ended_s,
-        "n_prompt_tokens": call.n_before,
-        "n_new_tokens": call.n_new,
-        "n_scored_tokens": call.n_scored,
-        "end": "done",
-    }

@@ -16,7 +16,7 @@ from typing import Any
 from a1_trt.build.memory import Split
 from a1_trt.simulate.config import Request, prepare
 from a1_trt.simulate.layout import Layout, RoleLayout, parse_gpus
-from a1_trt.simulate.simulation import Outcome
+from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.workload import Lengths
 from a1_trt.types import ROLES, Role
 
@@ -114,6 +114,7 @@ def _request(settings: Mapping[str, Any], dataset: Mapping[str, Any], way: _Way,
             "draft_tokens": settings["segment_tokens"],
             "target_tokens": settings["segment_tokens"],
             "alpha": settings["alpha"],
+            "early_stop": False,  # neither the paper nor its code stops a settled vote
         },
         in_flight=way.in_flight,
         concurrency=way.concurrency,

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
 
-import numpy as np
-
-from a1_trt.core.conformal import Category, ControllerSettings, category_of, make_controller
+from a1_trt.benchmarks.strategies import STRATEGIES as ALL_STRATEGIES
+from a1_trt.benchmarks.strategies import StrategySpec
+from a1_trt.benchmarks.strategies.session_strategy import in_session, published
+from a1_trt.core.conformal import FIRST_TURN, Category, Controller, ControllerSettings, make_controller
+from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
-from a1_trt.simulate.fleet import EnginePlan, Fleet, FleetCall
-from a1_trt.simulate.flow import STRATEGIES, Decisions, Flow
-from a1_trt.simulate.samples import Tally
+from a1_trt.simulate.driver import Replayed, SimulatedDriver, script_score
+from a1_trt.simulate.fleet import EnginePlan, Fleet
+from a1_trt.simulate.fleet_call import FleetCall
+from a1_trt.simulate.outcome import Outcome, Tally
 from a1_trt.simulate.workload import Workload
-from a1_trt.types import ROLES, Parameters, Role
+from a1_trt.types import ROLES, Event, Parameters, ProblemFinished, Role, SampleFinished, SegmentScored
 
 MAX_SAMPLES = 10_000_000
+Decisions = Literal["recorded", "controller"]
+STRATEGIES: Mapping[str, StrategySpec] = MappingProxyType(
+    {name: spec for name, spec in ALL_STRATEGIES.items() if spec.open in (in_session, published)}
+)
+"""What can be simulated: the strategies that are settings of a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +38,12 @@ class Settings:
 
     Args:
         parameters: Turns, lengths, alpha, seed.
-        strategy: One of `STRATEGIES`.
+        strategy: One of `STRATEGIES`; it sets some of the parameters.
         concurrency: Problems at work at once; as the strategy has it when None.
         arrivals: When each problem comes, seconds; all at 0 when None.
         decisions: Replay what was recorded, or decide anew.
         category: Which past scores a new one is ranked among.
+        max_takeovers: Most takeovers that wait or are in flight at once.
         coupling: "shared": the engines of both roles share one processor.
         controller: Name of the controller that decides where nothing is replayed.
         controlled: What it is told.
@@ -45,6 +56,7 @@ class Settings:
     arrivals: Sequence[float] | None = None
     decisions: Decisions = "recorded"
     category: Category = "turn"
+    max_takeovers: int | None = None
     coupling: Literal["none", "shared"] = "none"
     controller: str = "two-level"
     controlled: ControllerSettings = field(default_factory=ControllerSettings)
@@ -57,90 +69,6 @@ class Settings:
                 field="strategy",
                 remedy=f"choose from {', '.join(STRATEGIES)}",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a simulated run gave.
-
-    Args:
-        makespan_s: From 0 to the end of the last sample.
-        lower_bound_s: What no schedule of the same calls can beat.
-        busy_s: Seconds in iterations by role, the mean over its engines.
-        role_bound_s: The lower bound of each role by itself.
-        peak_blocks: Most KV blocks held at once by role, over its engines.
-        kv_blocks: Blocks that an engine has.
-        engine_tokens: Tokens generated, prefilled and reused by role.
-        tally: Counts and latencies.
-        events: Calls and iteration boundaries simulated.
-        wall_s: Real seconds that the simulation took; the only figure here that is not the same every time.
-    """
-
-    makespan_s: float
-    lower_bound_s: float
-    busy_s: Mapping[Role, float]
-    role_bound_s: Mapping[Role, float]
-    peak_blocks: Mapping[Role, int]
-    kv_blocks: Mapping[Role, int]
-    engine_tokens: Mapping[Role, Mapping[str, int]]
-    tally: Tally
-    events: int
-    wall_s: float
-
-    @property
-    def utilisation(self) -> dict[str, float]:
-        """Share of the makespan in which a role's engines work."""
-        return {role: self.busy_s[role] / self.makespan_s if self.makespan_s else 0.0 for role in ROLES}
-
-    @property
-    def rejection_rate(self) -> float | None:
-        """Share of scored segments that the target took over."""
-        counts = self.tally.counts
-        return counts["n_takeovers"] / counts["n_scored"] if counts["n_scored"] else None
-
-    def document(self) -> dict[str, Any]:
-        """The figures for a report; the same to the bit for the same seed but for ``wall_s``."""
-        counts, latencies = self.tally.counts, list(self.tally.latencies_s.values())
-        turns = sorted(self.tally.scored_by_turn.items())
-        return {
-            "simulated": True,
-            "makespan_s": self.makespan_s,
-            "lower_bound_s": self.lower_bound_s,
-            "lower_bound_share": self.lower_bound_s / self.makespan_s if self.makespan_s else None,
-            "utilisation": self.utilisation,
-            "tokens": {
-                "draft": counts["draft_tokens"],
-                "target": counts["target_tokens"],
-                "scored": counts["scored_tokens"],
-                "engines": {role: dict(self.engine_tokens[role]) for role in ROLES},
-            },
-            "calls": {kind: counts[f"{kind}_calls"] for kind in ("draft", "score", "takeover")},
-            "rejection_rate": self.rejection_rate,
-            "rejection_rate_by_turn": [
-                {"turn": turn, "n_scored": n, "rejection_rate": taken / n} for turn, (n, taken) in turns
-            ],
-            "problem_latency_s": quantiles(latencies),
-            "sample_latency_s": quantiles(self.tally.sample_s),
-            "problems_per_min": 60 * len(latencies) / self.makespan_s if self.makespan_s else None,
-            "peak_kv_blocks": dict(self.peak_blocks),
-            "kv_blocks": dict(self.kv_blocks),
-            "role_lower_bound_s": dict(self.role_bound_s),
-            "events": self.events,
-            "wall_s": self.wall_s,
-        }
-
-
-def quantiles(values: Sequence[float]) -> dict[str, float] | None:
-    """Mean, p50, p95, p99 (linear interpolation) and largest value; None of none.
-
-    Example:
-        >>> quantiles([1.0, 2.0, 3.0, 4.0])["p50"]
-        2.5
-    """
-    if not values:
-        return None
-    p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
-    return {"mean": sum(values) / len(values), "p50": p50, "p95": p95, "p99": p99, "max": max(values)}
 
 
 def poisson(n_problems: int, per_min: float, seed: int) -> list[float]:
@@ -165,7 +93,7 @@ def simulate(
     workload: Workload,
     settings: Settings,
     *,
-    on_sample: Callable[[], object] | None = None,
+    on_event: Callable[[float, int, Event], object] | None = None,
     on_call: Callable[[FleetCall], None] | None = None,
 ) -> Outcome:
     """Run a workload through engines in virtual time.
@@ -174,7 +102,7 @@ def simulate(
         plans: The engines of each role.
         workload: The samples.
         settings: Strategy and parameters.
-        on_sample: Told of every sample that is over.
+        on_event: Told of everything that happens: when, in seconds, and to which problem.
         on_call: Told of every call that is over.
 
     Raises:
@@ -192,41 +120,116 @@ def simulate(
             f"{workload.n_samples} samples are more than {MAX_SAMPLES}", field="problems", remedy="simulate fewer"
         )
     started = time.perf_counter()
-    arrivals = dict(enumerate(settings.arrivals or ()))
-    bound = LowerBound(plans, arrivals)
+    parameters = replace(settings.parameters, **STRATEGIES[settings.strategy].parameters)
+    bound = LowerBound(plans, dict(enumerate(settings.arrivals or ())), parameters.optimistic)
 
-    def told(call: FleetCall) -> None:
-        bound.add(call)
+    def over(call: FleetCall) -> None:
+        if call.end == "done":
+            bound.add(call)
         if on_call:
             on_call(call)
 
-    fleet = Fleet(plans, coupling=settings.coupling, on_call=told)
-    scores = {category_of("turn", 0, ""): settings.first_scores} if settings.first_scores else None
-    flow = Flow(
-        fleet,
-        workload,
-        settings.parameters,
-        settings.strategy,
-        concurrency=settings.concurrency,
-        arrivals=settings.arrivals,
-        decisions=settings.decisions,
-        category=settings.category,
-        controller=make_controller(settings.controller, settings.controlled, calibration_scores=scores),
-        on_sample=on_sample,
-    )
-    makespan_s = flow.run()
+    fleet = Fleet(plans, coupling=settings.coupling, on_call=over)
+    run = _Run(fleet, plans, workload, settings, parameters, on_event)
+    makespan_s = run.run()
     return Outcome(
         makespan_s=makespan_s,
         lower_bound_s=bound.value_s(),
-        busy_s={role: _mean([each.counters.busy_s for each in fleet.batches(role)]) for role in ROLES},
+        busy_s={role: _mean([batch.counters.busy_s for batch in fleet.batches(role)]) for role in ROLES},
         role_bound_s={role: bound.role_s(role) for role in ROLES},
-        peak_blocks={role: max(each.counters.peak_blocks for each in fleet.batches(role)) for role in ROLES},
+        peak_blocks={role: max(batch.counters.peak_blocks for batch in fleet.batches(role)) for role in ROLES},
         kv_blocks={role: plans[role].limits.kv_blocks for role in ROLES},
         engine_tokens={role: _tokens(fleet, role) for role in ROLES},
-        tally=flow.tally,
+        tally=run.tally,
         events=fleet.n_calls + fleet.n_boundaries,
         wall_s=time.perf_counter() - started,
     )
+
+
+class _Run:
+    """Problems that arrive, are put to work as the strategy has it, and are counted."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        plans: Mapping[Role, EnginePlan],
+        workload: Workload,
+        settings: Settings,
+        parameters: Parameters,
+        on_event: Callable[[float, int, Event], object] | None,
+    ) -> None:
+        self.tally = Tally()
+        self._fleet = fleet
+        self._tell = on_event
+        spec = STRATEGIES[settings.strategy]
+        self._concurrency = settings.concurrency or (1 if spec.one_at_a_time else len(workload.scripts))
+        self._arrivals = settings.arrivals or [0.0] * len(workload.scripts)
+        self._arrived: deque[int] = deque()
+        self._started_s: dict[int, float] = {}
+        """When each problem at work was put to work."""
+        controller = _controller(spec, workload, settings)
+        scheduler = Scheduler(
+            controller,
+            script_score,
+            {role: plans[role].max_in_flight for role in ROLES},
+            category=settings.category,
+            max_takeovers=settings.max_takeovers,
+            max_samples=MAX_SAMPLES,
+            max_unscored=1.0,
+        )
+        self._driver = SimulatedDriver(
+            scheduler,
+            fleet,
+            workload,
+            parameters,
+            self._on_event,
+            replays=isinstance(controller, Replayed),
+        )
+
+    def run(self) -> float:
+        """Everything, from the first arrival; returns when the last sample ended, seconds."""
+        for problem in sorted(range(len(self._arrivals)), key=lambda problem: self._arrivals[problem]):
+            self._fleet.at(self._arrivals[problem], lambda problem=problem: self._arrive(problem))  # type: ignore[misc]
+        return self._fleet.run()
+
+    def _arrive(self, problem: int) -> None:
+        self._arrived.append(problem)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._arrived and len(self._started_s) < self._concurrency:
+            problem = self._arrived.popleft()
+            self._started_s[problem] = self._fleet.now_s
+            self._driver.add(problem)
+
+    def _on_event(self, problem: int, event: Event) -> None:
+        if self._tell is not None:
+            self._tell(self._fleet.now_s, problem, event)
+        if isinstance(event, SegmentScored):
+            by_turn = self.tally.scored_by_turn.setdefault(event.turn, [0, 0])
+            by_turn[0] += 1
+            by_turn[1] += event.takeover
+        elif isinstance(event, SampleFinished):
+            self.tally.sample_s.append(self._fleet.now_s - self._started_s[problem])
+            self._fleet.forget(problem, event.sample)
+        elif isinstance(event, ProblemFinished):
+            self.tally.counts.update(asdict(event.result.usage))
+            self.tally.latencies_s[problem] = self._fleet.now_s - self._arrivals[problem]
+            del self._started_s[problem]
+            # Whatever else happens now comes before the next problem.
+            self._fleet.at(self._fleet.now_s, self._admit)
+
+
+def _controller(spec: StrategySpec, workload: Workload, settings: Settings) -> Controller:
+    """What decides: the strategy's own rule, the record, or the pair's controller."""
+    if spec.controller is not None:
+        return spec.controller()
+    recorded = bool(workload.scripts) and workload.scripts[0][0].takeover(0) is not None
+    if settings.decisions == "recorded" and recorded:
+        return Replayed()
+    scores = {FIRST_TURN: settings.first_scores} if settings.first_scores else None
+    name = spec.conformal.get("controller", settings.controller)
+    return make_controller(name, settings.controlled, calibration_scores=scores)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -236,7 +239,7 @@ def _mean(values: Sequence[float]) -> float:
 def _tokens(fleet: Fleet, role: Role) -> dict[str, int]:
     counters = [batch.counters for batch in fleet.batches(role)]
     return {
-        "generated": sum(each.generated_tokens for each in counters),
-        "prefilled": sum(each.prefilled_tokens for each in counters),
-        "reused": sum(each.reused_tokens for each in counters),
+        "generated": sum(counter.generated_tokens for counter in counters),
+        "prefilled": sum(counter.prefilled_tokens for counter in counters),
+        "reused": sum(counter.reused_tokens for counter in counters),
     }

@@ -69,8 +69,8 @@ class Speculation:
 
     def workload(self, workload: Workload) -> Workload:
         """The same chains in iterations instead of tokens."""
-        each = self.tokens_per_iteration
-        scripts = tuple(tuple(_Speculated(script, each) for script in samples) for samples in workload.scripts)
+        pace = self.tokens_per_iteration
+        scripts = tuple(tuple(_Speculated(script, pace) for script in samples) for samples in workload.scripts)
         about = {**workload.about, "speculative_tokens": self.n_tokens, "acceptance": self.acceptance}
         return replace(workload, scripts=scripts, about=about)
 
@@ -80,7 +80,7 @@ class _Speculated:
     """A chain that the target writes alone, several tokens an iteration."""
 
     script: Script
-    each: float
+    tokens_per_iteration: float
     last_turn: int | None = None
 
     def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
@@ -91,7 +91,7 @@ class _Speculated:
 
     def alone(self, max_tokens: int) -> Piece:
         n_tokens, ends = self.script.alone(max_tokens)
-        return Piece(max(1, round(n_tokens / self.each)), ends)
+        return Piece(max(1, round(n_tokens / self.tokens_per_iteration)), ends)
 
     def score(self, turn: int) -> float:
         return self.script.score(turn)

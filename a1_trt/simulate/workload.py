@@ -61,17 +61,22 @@ class Workload:
         prompts: Tokens of each problem's prompt.
         scripts: The samples of each problem.
         about: How it was made; part of every report.
+        answers: What each sample answers, if it does; where nothing is known, no two samples of a problem agree, so
+            that no vote is settled before its last sample.
     """
 
     name: str
     prompts: tuple[int, ...]
     scripts: tuple[tuple[Script, ...], ...]
     about: dict[str, object] = field(default_factory=dict)
+    answers: tuple[tuple[int, ...], ...] = ()
 
     @property
     def n_samples(self) -> int:
-        """Samples in all."""
         return sum(len(samples) for samples in self.scripts)
+
+    def answer(self, problem: int, sample: int) -> int:
+        return self.answers[problem][sample] if self.answers else sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Lengths:
         median_score: Median perplexity.
         score_spread: Sigma of its logarithm.
         score_between: Share of that variance between problems.
+        agreement: Chance that a sample gives its problem's common answer; the other answers are all different. Early
+            stopping depends on it. An assumption: the share of right samples in the published trace.
 
     Raises:
         InvalidRequestError: A value is out of range.
@@ -104,6 +111,7 @@ class Lengths:
     median_score: float = 1.59
     score_spread: float = 0.144
     score_between: float = 0.64
+    agreement: float = 0.68
 
     def __post_init__(self) -> None:
         for name in ("prompt_tokens", "median_tokens", "alone_ratio", "median_score"):
@@ -112,7 +120,7 @@ class Lengths:
         for name in ("spread", "score_spread"):
             if not 0 <= getattr(self, name) <= 5:
                 raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 5")
-        for name in ("between", "score_between"):
+        for name in ("between", "score_between", "agreement"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 1")
 
@@ -184,20 +192,23 @@ def draw(n_problems: int, n_samples: int, seed: int, lengths: Lengths | None = N
         >>> workload.n_samples, workload == draw(2, 3, seed=1)
         (6, True)
     """
-    said = lengths or Lengths()
-    scripts = []
+    lengths = lengths or Lengths()
+    scripts, answers = [], []
     for problem in range(n_problems):
         chance = random.Random(f"{seed} {name} {problem}")  # noqa: S311  reproducible on purpose
-        hard = math.log(said.median_tokens) + said.spread * math.sqrt(said.between) * chance.gauss(0.0, 1.0)
-        strange = math.log(said.median_score)
-        strange += said.score_spread * math.sqrt(said.score_between) * chance.gauss(0.0, 1.0)
-        within = said.spread * math.sqrt(1 - said.between)
-        noise = said.score_spread * math.sqrt(1 - said.score_between)
+        log_tokens = math.log(lengths.median_tokens)
+        log_tokens += lengths.spread * math.sqrt(lengths.between) * chance.gauss(0.0, 1.0)
+        log_score = math.log(lengths.median_score)
+        log_score += lengths.score_spread * math.sqrt(lengths.score_between) * chance.gauss(0.0, 1.0)
+        within = lengths.spread * math.sqrt(1 - lengths.between)
+        noise = lengths.score_spread * math.sqrt(1 - lengths.score_between)
         samples = []
         for sample in range(n_samples):
-            n_tokens = max(1, round(math.exp(hard + within * chance.gauss(0.0, 1.0))))
-            n_alone = max(1, round(said.alone_ratio * math.exp(hard + within * chance.gauss(0.0, 1.0))))
-            samples.append(DrawnScript(n_tokens, n_alone, strange, noise, f"{seed} {name} {problem} {sample}"))
+            n_tokens = max(1, round(math.exp(log_tokens + within * chance.gauss(0.0, 1.0))))
+            n_alone = max(1, round(lengths.alone_ratio * math.exp(log_tokens + within * chance.gauss(0.0, 1.0))))
+            samples.append(DrawnScript(n_tokens, n_alone, log_score, noise, f"{seed} {name} {problem} {sample}"))
         scripts.append(tuple(samples))
-    about = {slot: getattr(said, slot) for slot in Lengths.__slots__} | {"seed": seed}
-    return Workload(name, (said.prompt_tokens,) * n_problems, tuple(scripts), about)
+        agrees = random.Random(f"{seed} {name} {problem} answers")  # noqa: S311  likewise
+        answers.append(tuple(0 if agrees.random() < lengths.agreement else 1 + n for n in range(n_samples)))
+    about = {slot: getattr(lengths, slot) for slot in Lengths.__slots__} | {"seed": seed}
+    return Workload(name, (lengths.prompt_tokens,) * n_problems, tuple(scripts), about, tuple(answers))

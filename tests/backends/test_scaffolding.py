@@ -20,7 +20,7 @@ from a1_trt.config import make_pair
 from a1_trt.core.conformal import SCORES, make_controller
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import EngineError
-from a1_trt.runtime.driver import Caller
+from a1_trt.runtime.driver import CallRunner
 from a1_trt.runtime.opening import ledgers_of
 from a1_trt.runtime.session import Session
 from a1_trt.types import Logprobs, Parameters, Problem, SampleEnd, Segment
@@ -92,7 +92,7 @@ def test_a_sample_is_what_a_session_makes_of_it(a1: Any, tmp_path: Path) -> None
 
     async def scenario() -> None:
         engines = await engines_of(model)
-        caller = Caller(engines, ledgers_of(pair, engines))
+        caller = CallRunner(engines, ledgers_of(pair, engines))
         llm = framework(a1, caller, scheduler(), how)
         outputs = [(await llm.generate_async(text)).cur_output for text in texts]
         async with Session(pair, engines) as session:
@@ -116,7 +116,7 @@ def test_requests_share_the_scheduler_and_its_limits(a1: Any) -> None:
         assert n_scored == 8 * 4 * 3
         assert script.most == {"draft": 3, "target": 2}
         assert sorted(script.forgotten) == [(number, 4) for number in range(8)]
-        assert board.is_finished
+        assert not board.in_flight
 
     asyncio.run(scenario())
 
@@ -167,7 +167,7 @@ def test_a_request_of_which_nothing_works_fails(a1: Any) -> None:
         board = scheduler()
         with pytest.raises(Exception, match="failed"):
             await framework(a1, script, board).generate_async("problem")
-        assert board.is_finished
+        assert not board.in_flight
 
     asyncio.run(scenario())
 

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from a1_trt.core.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, make_controller
+from a1_trt.core.conformal import CONTROLLERS, Candidate, ControllerSettings, Decision, Rank, make_controller
 from a1_trt.core.conformal.controllers.adaptive import TwoLevel, scale_of
 from a1_trt.core.conformal.controllers.limits import Budget, Debt
 from a1_trt.core.conformal.controllers.lru import MAX_CATEGORIES
@@ -52,6 +52,15 @@ def test_a_score_that_is_no_number_is_refused_and_leaves_no_trace(name, score):
 
 def test_pair_files_know_every_controller():
     assert set(CONTROLLERS) == set(get_args(ControllerName))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16])
+@pytest.mark.parametrize("alpha", [0.05, 0.3, 0.5, 0.9])
+def test_ranks_take_over_the_rounded_share_of_those_that_are_judged_together(n, alpha):
+    candidates = [Candidate(1.0, "all", "p", alpha, 0.5, rank=(rank, n)) for rank in range(1, n + 1)]
+    decisions = [Rank().decide(candidate) for candidate in candidates]
+    assert [decision.takeover for decision in decisions] == [rank <= round(alpha * n) for rank in range(1, n + 1)]
+    assert [decision.p_value for decision in decisions] == [rank / n for rank in range(1, n + 1)]
 
 
 def test_an_unknown_controller_is_refused():

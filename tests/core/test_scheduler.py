@@ -1,6 +1,6 @@
 import pytest
 
-from a1_trt.core.conformal import Candidate, ControllerSettings, Decision, make_controller, perplexity
+from a1_trt.core.conformal import Candidate, ControllerSettings, Decision, Rank, make_controller, perplexity
 from a1_trt.core.scheduler import Scheduler, policy
 from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, ProtocolError, ScoringUnavailable
 from a1_trt.types import (
@@ -22,8 +22,9 @@ LIKELY, UNLIKELY = Logprobs((-0.1, -0.1)), Logprobs((-3.0, -3.0))
 class Table:
     """A scheduler at which the test plays the engines."""
 
-    def __init__(self, limits=LIMITS, scores=(), max_takeovers=None, **parameters):
-        controller = make_controller("growing", ControllerSettings(smoothed=False))
+    def __init__(self, limits=LIMITS, scores=(), max_takeovers=None, controller=None, **parameters):
+        if controller is None:
+            controller = make_controller("growing", ControllerSettings(smoothed=False))
         for score in scores:
             past = Candidate(score=score, category="all", problem="past", alpha=0.4, u=0.5)
             controller.update(past, Decision(p_value=1.0, level=0.4, takeover=False))
@@ -53,6 +54,10 @@ class Table:
         return self.complete(Segment(call.role, text, 3, (1, 2, 3), ended), call)
 
     @property
+    def is_finished(self):
+        return not self.scheduler.in_flight and not self.calls
+
+    @property
     def kinds(self):
         return [call.kind for call in self.calls]
 
@@ -79,7 +84,7 @@ def test_an_accepted_segment_stands_and_the_draft_goes_on():
     assert table.result.answer == "7"
     assert table.result.usage.n_takeovers == 0
     assert table.result.usage.n_scored == 1, "a finished chain costs the target nothing"
-    assert table.scheduler.is_finished
+    assert table.is_finished
 
 
 def test_a_rejected_segment_is_continued_by_the_target_from_the_drafts_prefix():
@@ -124,6 +129,45 @@ def test_a_barrier_lets_samples_advance_phase_by_phase():
     assert table.kinds == ["draft", "draft"]
 
 
+def test_a_barrier_judges_the_scores_of_a_phase_together_in_sample_order():
+    table = Table(n_samples=3, admission="barrier", scores=CALM)
+    table.add()
+    advance_all(table, LIKELY)
+    for call in reversed(table.calls):
+        assert scored(table) == [], "nobody is judged before the last score is there"
+        table.complete(UNLIKELY, call)
+    assert [event.sample for event in scored(table)] == [0, 1, 2]
+    # Each enters the pool before the next one is judged.
+    assert [event.p_value for event in scored(table)] == [1 / 10, 2 / 11 + 0.0, 3 / 12]
+    assert [call.key.sample for call in table.calls] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.4, 0.9])
+def test_the_rank_rule_takes_over_the_strangest_of_those_that_are_left(alpha):
+    table = Table(n_samples=5, admission="barrier", controller=Rank(), alpha=alpha)
+    table.add()
+    table.write(r"\boxed{1}", table.calls[2])
+    advance_all(table, LIKELY)
+    for call in list(table.calls):
+        table.complete(Logprobs((-0.1 * (call.key.sample % 4), -0.1)), call)
+    expected = [3, 1, 0, 4][: round(alpha * 4)]
+    assert {event.sample for event in scored(table) if event.takeover} == set(expected)
+    assert [(event.sample, event.p_value) for event in scored(table)] == [(0, 0.75), (1, 0.5), (3, 0.25), (4, 1.0)]
+
+
+def test_under_a_barrier_a_settled_vote_is_noticed_at_the_barrier():
+    table = Table(n_samples=4, admission="barrier", early_stop=True)
+    table.add()
+    for call in list(table.calls)[:3]:
+        table.write(r"\boxed{4}", call)
+    assert table.kinds == ["draft"]
+    assert table.cancelled == []
+    table.write("still thinking")
+    assert table.result.answer == "4"
+    assert table.result.usage.n_stopped == 1
+    assert table.is_finished
+
+
 def test_limits_of_calls_in_flight_hold_and_slots_are_reused():
     table = Table(limits={"draft": 2, "target": 1}, n_samples=4)
     table.add()
@@ -142,10 +186,10 @@ def test_a_settled_vote_stops_the_rest_and_counts_it():
     assert table.result.usage.n_stopped == 2
     assert [each.end for each in table.result.trajectories[3:]] == [SampleEnd.STOPPED] * 2
     assert sorted(table.cancelled) == sorted(call.id for call in table.calls)
-    assert not table.scheduler.is_finished, "slots are held until the cancelled calls come back"
+    assert not table.is_finished, "slots are held until the cancelled calls come back"
     for call in list(table.calls):
         table.write("late", call)
-    assert table.scheduler.is_finished
+    assert table.is_finished
     assert isinstance(table.events[-1], ProblemFinished)
 
 
@@ -323,7 +367,7 @@ def test_cancelling_drops_waiting_calls_and_names_those_in_flight():
     assert table.cancelled == [table.calls[0].id]
     assert table.scheduler.cancel(number) == []
     table.write("late")
-    assert table.scheduler.is_finished
+    assert table.is_finished
 
 
 def test_misuse_raises_and_changes_nothing():
@@ -410,7 +454,7 @@ def test_an_exact_budget_is_met_in_every_turn_of_every_run(logprobs):
     table = Table(scores=CALM, n_samples=5, alpha=0.4, exact_budget=True, max_turns=3)
     table.add("asked twice at once")
     table.add("asked twice at once")
-    while not table.scheduler.is_finished:
+    while not table.is_finished:
         advance_all(table, logprobs)
     results = [event.result for event in table.events if isinstance(event, ProblemFinished)]
     for result in results:

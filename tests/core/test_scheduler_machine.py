@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from a1_trt.core.conformal import make_controller, perplexity
+from a1_trt.core.conformal import Rank, make_controller, perplexity
 from a1_trt.core.reasoning.answers import boxed
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import Cancelled, ContextLengthError, EngineError, EngineTimeout, ScoringUnavailable
@@ -29,11 +29,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     @initialize(
         limits=st.fixed_dictionaries({"draft": st.integers(1, 4), "target": st.integers(1, 3)}),
         cap=st.none() | st.integers(1, 3),
+        ranks=st.booleans(),
     )
-    def start(self, limits, cap):
+    def start(self, limits, cap, ranks):
         self.limits = limits
         self.cap = cap
-        self.scheduler = Scheduler(make_controller("growing"), perplexity, self.limits, max_takeovers=cap)
+        self.ranks = ranks
+        controller = Rank() if ranks else make_controller("growing")
+        self.scheduler = Scheduler(controller, perplexity, self.limits, max_takeovers=cap)
         self.takeovers = set()
         self.flying = {}
         self.parameters = {}
@@ -65,6 +68,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.flying[call.id] = call
         for call_id in plan.cancel:
             self.complete_with(self.flying[call_id], Cancelled("unwanted"))
+        if plan.cancel:
+            self.schedule()  # a cancellation has just made room
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), error=st.none() | st.sampled_from(ERRORS), text=st.sampled_from(TEXTS), ended=st.booleans())
@@ -90,6 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.book(self.scheduler.update(Completion(call, outcome)))
 
     def book(self, events):
+        self.check_barriers(events)
         for number, event in events:
             assert number not in self.results, "nothing follows a result"
             if isinstance(event, SampleFinished):
@@ -102,6 +108,22 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.results[number] = event.result
                 self.check(number, event.result)
 
+    def check_barriers(self, events):
+        """Under a barrier the scores of a phase are judged together, in sample order, when nobody is under way."""
+        scored = {}
+        for number, event in events:
+            if isinstance(event, SegmentScored) and self.parameters[number].admission == "barrier":
+                scored.setdefault(number, []).append(event)
+        for number, phase in scored.items():
+            assert not any(call.key.problem == number for call in self.flying.values())
+            assert len({event.turn for event in phase}) == 1
+            assert [event.sample for event in phase] == sorted({event.sample for event in phase})
+            if self.ranks:
+                worst = sorted(phase, key=lambda event: (-event.score, event.sample))
+                budget = round(self.parameters[number].alpha * len(phase))
+                taken = {event.sample for event in phase if event.takeover or event.forced == "cap"}
+                assert taken == {event.sample for event in worst[:budget]}
+
     def check(self, number, result):
         parameters = self.parameters[number]
         assert [each.sample for each in result.trajectories] == list(range(parameters.n_samples))
@@ -111,14 +133,14 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert (each.end is SampleEnd.ANSWERED) == (each.answer is not None)
             assert (each.end is SampleEnd.FAILED) == (each.error is not None)
             decided = [turn for turn in each.turns if turn.score and not turn.forced and not parameters.exact_budget]
-            assert all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in decided)
+            assert self.ranks or all(turn.takeover == (turn.p_value <= parameters.alpha) for turn in decided)
             assert self.cap or parameters.exact_budget or not any(turn.forced for turn in each.turns)
             self.check_scores(parameters, result, each)
         unscored = sum(turn.unscored is not None for each in result.trajectories for turn in each.turns)
         assert result.usage.n_unscored == unscored
         failed = all(each.end is SampleEnd.FAILED for each in result.trajectories)
         assert (result.error is not None) == failed or isinstance(result.error, ScoringUnavailable)
-        if parameters.exact_budget:
+        if parameters.exact_budget and not self.ranks:
             self.check_budget(parameters, result)
         assert sum(n for _, n in result.votes) == sum(each.answer is not None for each in result.trajectories)
         if not parameters.early_stop:
@@ -147,6 +169,13 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert n_takeovers == budget
 
     @invariant()
+    def takeovers_are_counted(self):
+        if hasattr(self, "scheduler"):
+            held = [call for state in self.scheduler._problems.values() for call in state.held]
+            calls = [*held, *self.scheduler.waiting["target"].values(), *self.scheduler.in_flight.values()]
+            assert self.scheduler._n_takeovers == sum(call.kind == "takeover" for call in calls)
+
+    @invariant()
     def limits_hold(self):
         if not hasattr(self, "scheduler"):
             return
@@ -160,8 +189,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             parameters = self.parameters[key.problem]
             if not parameters.optimistic or parameters.admission == "barrier":
                 assert len(calls) == 1, "such a sample has one call at a time"
-            # A guess that was given up stays in flight until its cancellation comes back.
-            wanted = [call for call in calls if call.id not in self.scheduler._guesses._dropped]
+            # A draft ahead that was given up stays in flight until its cancellation comes back.
+            wanted = [call for call in calls if call.id not in self.scheduler._cancel]
             assert len(wanted) <= 2
             if len(wanted) == 2:
                 assert wanted[0].kind == "score"
@@ -173,18 +202,14 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         for _ in range(10_000):
             self.schedule()
-            if self.scheduler.is_finished:
-                break
             if not self.flying:
-                continue  # a cancellation has just made room
+                break
             call = self.flying[min(self.flying)]
             text = "x" if call.turn < 2 else r"\boxed{9}"
             outcome = Logprobs((-1.0,)) if call.kind == "score" else Segment(call.role, text, 1)
             self.complete_with(call, outcome)
-        assert self.scheduler.is_finished
-        guesses = self.scheduler._guesses
-        for left in (guesses.waiting, guesses._open, guesses._done, guesses._dropped):
-            assert not left
+        assert not any((self.scheduler.in_flight, *self.scheduler.waiting.values(), self.scheduler._ahead))
+        assert (self.scheduler._n_samples, self.scheduler._n_takeovers) == (0, 0)
         assert set(self.results) == set(self.parameters)
 
 

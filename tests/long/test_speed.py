@@ -73,8 +73,8 @@ def test_a_turn_of_the_scheduler(benchmark):
     def a_problem():
         scheduler.add(Problem("Q", id=str(next(numbers))), Parameters(n_samples=16, max_turns=4))
         n_events = 0
-        while not scheduler.is_finished:
-            for call in scheduler.schedule().start:
+        while start := scheduler.schedule().start:
+            for call in start:
                 said = Logprobs((-0.5,) * 8) if call.kind == "score" else Segment(call.role, "x", 8)
                 n_events += len(scheduler.update(Completion(call, said)))
         return n_events

@@ -11,7 +11,7 @@ from a1_trt.engine import Generation
 from a1_trt.errors import CalibrationError, ContextLengthError, EngineError, EngineTimeout, EngineUnavailable
 from a1_trt.requests import make_parameters
 from a1_trt.runtime.calibration import read_log
-from a1_trt.runtime.driver import _first_surprise, _whole_characters
+from a1_trt.runtime.driver import _first_surprise, trim_partial_character
 from a1_trt.runtime.session import Session, open_session
 from a1_trt.runtime.virtual_time import run
 from a1_trt.types import Parameters, Problem, ProblemFinished, SampleEnd, SegmentScored
@@ -332,8 +332,8 @@ def test_what_stands_of_a_rejected_segment_keeps_its_ids_where_both_models_know_
 
 
 def test_a_character_that_is_no_cut_is_kept():
-    assert _whole_characters(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
-    assert _whole_characters(Bytes(), ()) == ((), "")
+    assert trim_partial_character(Bytes(), (0xFF,) * 9) == ((0xFF,) * 9, "\ufffd" * 9)
+    assert trim_partial_character(Bytes(), ()) == ((), "")
 
 
 def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):
@@ -369,3 +369,36 @@ def test_a_pair_goes_on_from_stored_decisions_and_keeps_its_own(tmp_path):
 )
 def test_the_first_surprise_is_half_as_bad_as_the_worst(values, index):
     assert _first_surprise(values) == index
+
+
+def test_every_request_is_told_of_with_its_call_its_tokens_and_how_it_ended():
+    attempts = count()
+
+    def draft(verb, text, seed):
+        return (1.0, EngineUnavailable("busy")) if next(attempts) == 0 else (2.0, "some text")
+
+    def target(verb, text, seed):
+        return (1000.0, "") if verb == "generate" else (3.0, -1.0)
+
+    requests, engines = [], {"draft": Scripted(draft), "target": Scripted(target)}
+
+    async def main():
+        async with Session(
+            pair(), engines, on_call=requests.append, closes_engines=False, call_timeout_s=10.0
+        ) as session:
+            parameters = make_parameters(session.pair.parameters(), n_samples=1, alpha=0.999)
+            with pytest.raises(EngineTimeout):
+                await session.solve(Problem("Q"), parameters)
+
+    run(main())
+    seen = [
+        (r.call.kind, r.end, r.n_new_tokens, r.n_scored_tokens, round(r.ended_s - r.started_s, 9)) for r in requests
+    ]
+    assert seen == [
+        ("draft", "failed", 0, 0, 1.0),
+        ("draft", "done", 9, 0, 2.0),
+        ("score", "done", 0, 9, 3.0),
+        ("takeover", "cancelled", 0, 0, 10.0),
+    ]
+    assert all(r.call.key.problem == 0 and r.n_prompt_tokens > 0 for r in requests)
+    assert not any(engine.closed for engine in engines.values())

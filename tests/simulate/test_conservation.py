@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from a1_trt.simulate.engine_model import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan
-from a1_trt.simulate.flow import STRATEGIES
 from a1_trt.simulate.list_scheduling import list_makespan_s
-from a1_trt.simulate.simulation import Settings, poisson, simulate
+from a1_trt.simulate.simulation import STRATEGIES, Settings, poisson, simulate
 from a1_trt.simulate.workload import Lengths, draw
 from a1_trt.types import Parameters
 
@@ -52,21 +51,28 @@ def plans(draw_):
 
 RUNS = {
     "pair": st.tuples(plans(), plans()),
-    "strategy": st.sampled_from(STRATEGIES),
+    "strategy": st.sampled_from(sorted(STRATEGIES)),
     "shape": st.tuples(st.integers(1, 4), st.integers(1, 5)),
     "seed": st.integers(0, 1000),
     "alpha": st.floats(0.05, 0.95),
     "coupling": st.sampled_from(["none", "shared"]),
-    "verify": st.booleans(),
+    "changes": st.fixed_dictionaries(
+        {
+            "score_answers": st.booleans(),
+            "early_stop": st.booleans(),
+            "optimistic": st.booleans(),
+            "exact_budget": st.booleans(),
+            "takeover_from": st.sampled_from(["end", "first_surprise"]),
+        }
+    ),
+    "max_takeovers": st.none() | st.integers(1, 4),
     "load": st.none() | st.floats(1, 1000),
 }
 
 
-def simulated(pair, strategy, shape, seed, alpha, coupling, verify, load):
+def simulated(pair, strategy, shape, seed, alpha, coupling, changes, max_takeovers, load):
     workload = draw(*shape, seed, Lengths(prompt_tokens=20, median_tokens=80))
-    parameters = Parameters(
-        shape[1], 6, alpha=alpha, draft_tokens=30, target_tokens=30, seed=seed, score_answers=verify
-    )
+    parameters = Parameters(shape[1], 6, alpha=alpha, draft_tokens=30, target_tokens=30, seed=seed, **changes)
     controlled = {"controller": "published", "first_scores": [1.5, 1.6, 1.7]} if strategy == "published" else {}
     calls = []
     outcome = simulate(
@@ -76,6 +82,7 @@ def simulated(pair, strategy, shape, seed, alpha, coupling, verify, load):
             parameters,
             strategy,
             coupling=coupling,
+            max_takeovers=max_takeovers,
             arrivals=poisson(shape[0], load, seed) if load else None,
             **controlled,
         ),
@@ -88,24 +95,35 @@ def simulated(pair, strategy, shape, seed, alpha, coupling, verify, load):
 @given(**RUNS)
 def test_every_run_keeps_the_books(**said):
     workload, outcome, calls = simulated(**said)
+    changes = {**said["changes"], **STRATEGIES[said["strategy"]].parameters}
     counts, tokens = outcome.tally.counts, outcome.engine_tokens
 
-    # Every token is produced once, by an engine, for a call; every segment is scored once at most.
+    # Every token is produced once, by an engine, for a call; every segment is scored once at most. What was cut short,
+    # or ended at the very time at which its problem was settled, is in no problem's books.
+    done = [call for call in calls if call.end == "done"]
+    n_cut = {role: sum(call.role == role for call in calls) for role in ROLES}
     for role in ROLES:
-        mine = [call for call in calls if call.role == role]
-        assert tokens[role]["generated"] == sum(call.n_new for call in mine) == counts[f"{role}_tokens"]
+        n_cut[role] -= counts["draft_calls"] if role == "draft" else counts["score_calls"] + counts["takeover_calls"]
+        assert tokens[role]["generated"] == sum(call.n_new for call in calls if call.role == role)
+        n_done = sum(call.n_new for call in done if call.role == role)
+        assert n_done == counts[f"{role}_tokens"] if not n_cut[role] else n_done >= counts[f"{role}_tokens"]
         assert outcome.busy_s[role] <= outcome.makespan_s * (1 + 1e-9)
         assert outcome.peak_blocks[role] <= outcome.kv_blocks[role]
+    if not changes["early_stop"]:
+        assert all(call.kind == "draft" for call in calls if call.end == "cancelled"), "these are drafts ahead"
+        assert n_cut["target"] == 0
     scored = Counter((call.problem, call.sample, call.turn) for call in calls if call.kind == "score")
     assert max(scored.values(), default=1) == 1
-    assert sum(call.n_scored for call in calls) == counts["scored_tokens"]
+    n_scored = sum(call.n_scored for call in done)
+    assert n_scored == counts["scored_tokens"] if not n_cut["target"] else n_scored >= counts["scored_tokens"]
+    assert counts["n_scored"] >= counts["n_takeovers"]
     assert len(outcome.tally.sample_s) == workload.n_samples
 
-    # A chain's calls come one after another.
+    # A chain's calls come one after another; with drafts ahead, those of each role.
     chains = defaultdict(list)
     for call in calls:
         assert call.wanted_s <= call.started_s <= call.ended_s
-        chains[call.problem, call.sample].append(call)
+        chains[call.problem, call.sample, call.role if changes["optimistic"] else ""].append(call)
     for chain in chains.values():
         for one, other in pairwise(chain):
             assert one.ended_s <= other.wanted_s

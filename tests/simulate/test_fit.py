@@ -11,7 +11,7 @@ from a1_trt.files import write_document
 from a1_trt.simulate.call_log import most_at_once, read_runs
 from a1_trt.simulate.engines import engines_document, read_engines
 from a1_trt.simulate.fit import fit_runs
-from a1_trt.simulate.fleet import call_document
+from a1_trt.simulate.fleet_call import call_document
 from a1_trt.simulate.least_squares import minimum
 from a1_trt.simulate.prediction import Constants, plans_of, predict
 from a1_trt.simulate.simulation import Settings, simulate
@@ -30,7 +30,12 @@ def cell(strategy, repeat, coupling="shared", **options):
     outcome = simulate(
         plans_of(TRUE, IN_FLIGHT),
         draw(6, 4, repeat, Lengths(prompt_tokens=40, median_tokens=150)),
-        Settings(Parameters(4, 8, draft_tokens=64, target_tokens=64), strategy, coupling=coupling, **options),
+        Settings(
+            Parameters(4, 8, draft_tokens=64, target_tokens=64, early_stop=False),
+            strategy,
+            coupling=coupling,
+            **options,
+        ),
         on_call=lambda call: calls.append(call_document(call)),
     )
     return {"strategy": strategy, "repeat": repeat, "wall_s": outcome.makespan_s, "calls": calls}

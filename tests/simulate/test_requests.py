@@ -169,6 +169,7 @@ def command(*words):
 
 def test_a_run_from_the_command_line(tmp_path):
     words = ("run", "reference", "--gpu", "L4x3", "--strategy", "a1", "--problems", 4, "--samples", 4, "--seed", 1)
+    words += ("--lengths", "median_tokens=60", "--lengths", "prompt_tokens=20")  # so that no context is full
     said = command(*words, "--output", tmp_path / "run.json", "--calls", tmp_path / "calls.json")
     assert said.exit_code == 0, said.output
     document = json.loads((tmp_path / "run.json").read_text())
@@ -177,7 +178,9 @@ def test_a_run_from_the_command_line(tmp_path):
     assert document["utilisation"].keys() == {"draft", "target"}
     assert (document["problems"], document["samples"], document["seed"]) == (4, 4, 1)
     calls = json.loads((tmp_path / "calls.json").read_text())["calls"]
-    assert len(calls) == sum(document["calls"].values())
+    done = [call for call in calls if call["end"] == "done"]
+    assert len(done) == sum(document["calls"].values())
+    assert (len(done) < len(calls)) == (document["stopped_samples"] > 0)
     again = command(*words, "--json")
     assert {**json.loads(again.stdout), "wall_s": 0, "command": ""} == {**document, "wall_s": 0, "command": ""}
 

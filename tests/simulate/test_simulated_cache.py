@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from a1_trt.runtime.virtual_time import run
 from a1_trt.simulate.engine_model import EngineCosts
-from a1_trt.simulate.engine_model.kv_cache import KvCache
+from tests.doubles.simulated.kv_cache import KvCache
 from tests.simulate.test_simulated import engine_of, now, timed, write
 
 

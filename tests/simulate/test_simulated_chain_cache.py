@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a1_trt.simulate.engine_model.chain_cache import Chain, ChainCache
-from a1_trt.simulate.engine_model.kv_cache import KvCache
+from tests.doubles.simulated.kv_cache import KvCache
 
 N_PROMPT = 9
 

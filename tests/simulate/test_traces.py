@@ -34,12 +34,12 @@ def test_characters_cost_tokens(tmp_path):
     assert counts["target_tokens"] == np.minimum(-(-said["continuation_chars"] // 2), 500).sum()
 
 
-def test_a_segment_that_the_draft_left_empty_is_not_scored(tmp_path):
+def test_a_segment_that_the_draft_left_empty_is_not_scored_and_goes_to_the_target(tmp_path):
     said = arrays()
     empty = np.zeros_like(said["segment_chars"])
     path = write(tmp_path / "t.npz", segment_chars=empty, percentile=np.full_like(said["percentile"], np.nan))
     counts = simulate(PLANS, trace_workload(path), Settings()).tally.counts
-    assert (counts["n_scored"], counts["takeover_calls"], counts["draft_calls"]) == (0, 0, len(empty))
+    assert (counts["n_scored"], counts["takeover_calls"], counts["draft_calls"]) == (0, len(empty), len(empty))
 
 
 def test_other_decisions_find_continuations_of_ordinary_length(tmp_path):

@@ -27,10 +27,10 @@ class A1Controller(Controller):  # type: ignore[misc]
     Args:
         scheduler: Decides; nobody else may use it.
         parameters: How problems are solved.
-        forget: Told of a finished problem's number and of its samples: `Caller.forget` of the workers' caller.
+        forget: Told of a finished problem's number and of its samples: `CallRunner.forget` of the workers' caller.
 
     Example:
-        >>> caller = Caller(engines, ledgers_of(pair, engines))  # doctest: +SKIP
+        >>> caller = CallRunner(engines, ledgers_of(pair, engines))  # doctest: +SKIP
         >>> controller = A1Controller(scheduler, pair.parameters(), caller.forget)  # doctest: +SKIP
         >>> llm = ScaffoldingLlm(controller, make_workers(caller))  # doctest: +SKIP
         >>> (await llm.generate_async("What is 6 * 7?")).outputs[0].text  # doctest: +SKIP

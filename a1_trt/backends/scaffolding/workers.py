@@ -16,7 +16,7 @@ Handler = Callable[[Any, Any], Coroutine[Any, Any, TaskStatus]]
 
 
 class Makes(Protocol):
-    """What makes calls: `a1_trt.runtime.driver.Caller`."""
+    """What makes calls: `a1_trt.runtime.driver.CallRunner`."""
 
     async def make(self, call: Call) -> Segment | Logprobs | A1Error:
         """What a call comes to; it never raises, unless it is cancelled."""
@@ -85,7 +85,7 @@ def make_workers(caller: Makes) -> dict[WorkerTag, Worker]:
     """The workers that `ScaffoldingLlm` needs for an `A1Controller`.
 
     Args:
-        caller: Makes the calls, such as ``Caller(engines, ledgers_of(pair, engines))``.
+        caller: Makes the calls, such as ``CallRunner(engines, ledgers_of(pair, engines))``.
     """
     return {
         WorkerTag.DRAFT: DraftWorker(caller),

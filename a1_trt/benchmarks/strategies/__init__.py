@@ -5,10 +5,10 @@ limits of calls in flight and stopping rule; each keeps past scores of its own.
 """
 
 from a1_trt.benchmarks.strategies.arrivals import Arrivals
-from a1_trt.benchmarks.strategies.context import Recipe, Stage
-from a1_trt.benchmarks.strategies.registry import STRATEGIES
-from a1_trt.benchmarks.strategies.running import OnProgress, Run, fresh_controller, recipe_of, run
-from a1_trt.benchmarks.strategies.timeline import CallRecord, Decision, RecordedEngine, SampleTime, Timeline
+from a1_trt.benchmarks.strategies.context import StrategyContext, StrategySpec
+from a1_trt.benchmarks.strategies.registry import STRATEGIES, strategy_of
+from a1_trt.benchmarks.strategies.running import OnProgress, Run, fresh_controller, run
+from a1_trt.benchmarks.strategies.timeline import CallRecord, Decision, SampleTime, Timeline
 
 __all__ = [
     "STRATEGIES",
@@ -16,13 +16,12 @@ __all__ = [
     "CallRecord",
     "Decision",
     "OnProgress",
-    "Recipe",
-    "RecordedEngine",
     "Run",
     "SampleTime",
-    "Stage",
+    "StrategyContext",
+    "StrategySpec",
     "Timeline",
     "fresh_controller",
-    "recipe_of",
     "run",
+    "strategy_of",
 ]

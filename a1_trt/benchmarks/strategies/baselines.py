@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
-from a1_trt.benchmarks.strategies.chain import Chain, Hands, Team, being, together
-from a1_trt.core.conformal import CalibrationSet, perplexity
+from a1_trt.benchmarks.strategies.chain import BaselineProblem, BaselineRunner, Rule, all_of
+from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
+from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning.answers import normalise
-from a1_trt.core.scheduler import Signal
 from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.errors import ScoringUnavailable
-from a1_trt.types import Result
+from a1_trt.types import Problem, Result
 
-N_CALIBRATION_PROBLEMS = 4
 RATING_THRESHOLD = 7
 """SpecReason's own default: a step rated below it is written anew."""
 RATING_PROMPT = "\n\nRate the last step above from 0 (wrong or useless) to 9 (correct and useful), as one digit: "
@@ -23,101 +26,42 @@ _CUES = (
 _OPENING = re.compile(rf"(?:^|(?<=[.!?\n])\s*)(?:{_CUES})", re.IGNORECASE)
 
 
-async def published(team: Team, threshold: CalibrationSet) -> None:
-    """The published asynchronous protocol: a static threshold of first-turn scores decides in every turn."""
+def by_rule(rule: Rule) -> Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]:
+    """What solves problems by a rule for segments."""
 
-    async def live(chain: Chain) -> None:
-        while chain.sample.end is None:
-            await team.draft(chain)
-            if chain.signal is Signal.WRITTEN:
-                await team.score(chain)
-            if chain.signal is Signal.WRITTEN:
-                p_value = threshold.p_value(chain.score)
-                team.judge(chain, takeover=p_value <= team.parameters.alpha, p_value=p_value)
-            if chain.signal is Signal.REJECTED:
-                await team.takeover(chain)
+    @asynccontextmanager
+    async def open_(context: StrategyContext) -> AsyncIterator[Solve]:
+        runner = BaselineRunner(context)
 
-    await team.each(live)
+        async def solve(index: int, problem: Problem) -> Result:
+            return await BaselineProblem(index, problem, runner).solve(rule)
+
+        yield solve
+
+    return open_
 
 
-async def first_turn_scores(hands: Hands) -> CalibrationSet:
-    """Scores of the first segments of the first problems of the run.
-
-    As in the published code, these are problems that it is then tested on.
-
-    Raises:
-        ScoringUnavailable: They could not be scored.
-    """
-    n_unscored = 0
-    scores: list[float] = []
-
-    async def first_segment(team: Team, chain: Chain) -> None:
-        await team.draft(chain)
-        if chain.signal is Signal.WRITTEN:
-            await team.score(chain)
-        if chain.signal is Signal.WRITTEN:
-            scores.append(chain.score)
-
-    for index, problem in enumerate(hands.stage.problems[:N_CALIBRATION_PROBLEMS]):
-        team = Team(index, problem, hands.stage.parameters, hands)
-        await together(*(first_segment(team, chain) for chain in team.chains))
-        hands.forget(team)
-        n_unscored += team.work.counts["n_unscored"]
-    if n_unscored and not scores:
-        raise ScoringUnavailable("none of the first segments could be scored", role="target")
-    return CalibrationSet.from_scores(scores)
-
-
-async def at_random(team: Team) -> None:
+@by_rule
+async def random_takeover(problem: BaselineProblem, index: int) -> int | None:
     """The target takes over with chance alpha, whatever the segment is worth; nothing is scored."""
-
-    async def live(chain: Chain) -> None:
-        while chain.sample.end is None:
-            await team.draft(chain)
-            if chain.signal is Signal.WRITTEN:
-                u = uniform(team.parameters.seed, team.problem.id, chain.key.sample, chain.sample.turn)
-                team.judge(chain, takeover=u <= team.parameters.alpha)
-            if chain.signal is Signal.REJECTED:
-                await team.takeover(chain)
-
-    await team.each(live)
+    state = problem.state
+    sample = state.samples[index]
+    u = uniform(state.parameters.seed, state.problem.id, index, sample.turn)
+    return len(sample.segments[-1].text) if u <= state.parameters.alpha else None
 
 
-async def spec_reason(team: Team) -> None:
+@by_rule
+async def spec_reason(problem: BaselineProblem, index: int) -> int | None:
     """SpecReason: the target rates each segment 0-9 with one token, and writes it anew when the rating is too low."""
-
-    async def live(chain: Chain) -> None:
-        while chain.sample.end is None:
-            await team.draft(chain)
-            if chain.signal is Signal.WRITTEN:
-                rating = await team.rate(chain, RATING_PROMPT)
-                if rating is not None and rating >= RATING_THRESHOLD:
-                    team.accept(chain)
-                elif being([chain], Signal.WRITTEN):  # else it could not be asked, and that is booked
-                    team.replace_last(chain, None)
-            if chain.signal is Signal.REJECTED:
-                await team.takeover(chain)
-
-    await team.each(live)
+    rating = (await problem.ask(index, RATING_PROMPT)).strip()
+    return None if len(rating) == 1 and rating.isdecimal() and int(rating) >= RATING_THRESHOLD else 0
 
 
-async def speculative_thinking(team: Team) -> None:
+@by_rule
+async def speculative_thinking(problem: BaselineProblem, index: int) -> int | None:
     """Speculative Thinking: the target takes over where the draft opens a sentence by doubting or turning round."""
-
-    async def live(chain: Chain) -> None:
-        while chain.sample.end is None:
-            await team.draft(chain)
-            if chain.signal is Signal.WRITTEN:
-                *before, last = chain.sample.segments
-                place = doubt("".join(segment.text for segment in before), last.text)
-                if place is None:
-                    team.accept(chain)
-                else:
-                    team.replace_last(chain, last.text[:place])
-            if chain.signal is Signal.REJECTED:
-                await team.takeover(chain)
-
-    await team.each(live)
+    *before, last = problem.state.samples[index].segments
+    return doubt("".join(segment.text for segment in before), last.text)
 
 
 def doubt(before: str, text: str) -> int | None:
@@ -130,33 +74,35 @@ def doubt(before: str, text: str) -> int | None:
         True
     """
     opens = not before or before.rstrip(" ")[-1:] in ".!?\n"
-    for found in _OPENING.finditer(text):
-        if found.start() > 0 or opens:
-            return found.end() - len(found.group().lstrip())
+    for match in _OPENING.finditer(text):
+        if match.start() > 0 or opens:
+            return match.end() - len(match.group().lstrip())
     return None
 
 
-async def best_of_n(team: Team) -> None:
-    """The draft writes whole chains; the target's perplexity of each says which one is the answer."""
+@asynccontextmanager
+async def best_of_n(context: StrategyContext) -> AsyncIterator[Solve]:
+    """The draft writes whole chains; the one with the lowest perplexity under the target is the answer."""
+    runner = BaselineRunner(context)
 
-    async def live(chain: Chain) -> None:
-        await team.draft(chain)
-        if chain.sample.answer is not None:
-            await team.rank(chain)
+    async def solve(index: int, problem: Problem) -> Result:
+        chains = BaselineProblem(index, problem, runner)
+        perplexities: dict[int, float] = {}
 
-    await together(*(live(chain) for chain in team.chains))
+        async def one(sample: int) -> None:
+            await chains.write(sample)
+            if chains.state.samples[sample].answer is None:
+                return
+            logprobs = await chains.score(sample)
+            if logprobs is not None:
+                perplexities[sample] = perplexity(logprobs.values)
 
+        await all_of([asyncio.ensure_future(one(sample)) for sample in range(context.parameters.n_samples)])
+        result = chains.result()
+        if not perplexities and result.usage.n_unscored:
+            raise ScoringUnavailable("none of the chains could be scored", role="target")
+        best = min(perplexities, key=lambda sample: (perplexities[sample], sample), default=None)
+        answer = None if best is None else result.trajectories[best].answer
+        return replace(result, answer=None if answer is None else normalise(answer))
 
-def chosen(team: Team, result: Result) -> str | None:
-    """The answer that best-of-n gives: that of the chain which the target finds least surprising.
-
-    Raises:
-        ScoringUnavailable: None of the chains that answer could be scored.
-    """
-    scored = [(perplexity(chain.logprobs.values), chain.key.sample) for chain in team.chains if chain.logprobs]
-    if not scored and team.work.counts["n_unscored"]:
-        raise ScoringUnavailable("none of the chains could be scored", role="target")
-    if not scored:
-        return None
-    answer = result.trajectories[min(scored)[1]].answer
-    return None if answer is None else normalise(answer)
+    yield solve

@@ -1,331 +1,207 @@
-"""The chains of one problem, and the hands that work on them: what every baseline is written with.
+"""Building blocks for baselines that do not use the scheduler.
 
-A baseline is a coroutine over a `Team`. It says which chains are drafted, scored, judged and taken over, and where they
-wait for each other. Each call has the seed that a1 gives it, so all strategies draw the same segments for the same
-sample and turn.
+Such a baseline drafts each sample's segments and has a rule of its own for what becomes of them. Each call has the seed
+that a1 gives it, so all strategies draw the same segments for the same sample and turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 
-from a1_trt.benchmarks.strategies.context import Stage
-from a1_trt.core.conformal import SCORES, mean_nll
-from a1_trt.core.scheduler import Scoring, Signal, State, policy
-from a1_trt.core.scheduler.seeds import call_seed
-from a1_trt.core.scheduler.state import Sample, Work
-from a1_trt.core.scheduler.transitions import book_unscored, count_scored, count_unscored, empty_segment
-from a1_trt.errors import A1Error, Cancelled, ScoreShapeError
-from a1_trt.runtime.driver import Caller
+from a1_trt.benchmarks.strategies.context import StrategyContext
+from a1_trt.core.conformal import SCORES
+from a1_trt.core.scheduler import Scoring, Signal, State, policy, transitions
+from a1_trt.core.scheduler.state import ProblemState, Sample
+from a1_trt.core.scheduler.states import advance
+from a1_trt.errors import A1Error
+from a1_trt.runtime.driver import CallRunner
 from a1_trt.runtime.opening import ledgers_of
-from a1_trt.types import (
-    ROLES,
-    Call,
-    CallKind,
-    Event,
-    Logprobs,
-    Parameters,
-    Problem,
-    Result,
-    Role,
-    SampleEnd,
-    SampleKey,
-    Segment,
-    SegmentScored,
-    SegmentWritten,
-)
+from a1_trt.types import ROLES, Call, CallKind, Completion, Event, Logprobs, Problem, Result, SampleEnd, Segment
+
+Rule = Callable[["BaselineProblem", int], Awaitable[int | None]]
+"""What becomes of a sample's last segment: None where it stands, else how many characters of it the target goes on
+from. Where the target should judge it and cannot, the rule raises its error, and the segment counts as unscored."""
 
 
-@dataclass(eq=False, slots=True)
-class Chain:
-    """One sample at work.
+class BaselineRunner:
+    """Makes the calls of all problems of a run, within the pair's limits of calls in flight.
 
     Args:
-        key: Which one.
-        sample: Its record.
-        signal: What happened to it last: WRITTEN, to be scored or, once it has a score, to be judged; REJECTED, to be
-            taken over; NEXT_TURN; FINISH.
-        logprobs: What the target thinks of its last segment.
+        context: What there is to work with.
     """
 
-    key: SampleKey
-    sample: Sample
-    signal: Signal = Signal.NEXT_TURN
-    logprobs: Logprobs | None = None
-
-    @property
-    def score(self) -> float:
-        """The last segment's score."""
-        if self.sample.score is None:
-            raise ScoreShapeError("the segment has no score", role="target", field="score")
-        return self.sample.score
-
-
-class Hands:
-    """Makes the calls of all problems of a run, at most so many at once per role.
-
-    Args:
-        stage: What there is to work with.
-        most: Most calls in flight per role, where that is less than the pair's own limit.
-    """
-
-    def __init__(self, stage: Stage, most: dict[Role, int] | None = None) -> None:
-        self.stage = stage
-        self._caller = Caller(stage.engines, ledgers_of(stage.pair, stage.engines))
-        limits = {role: stage.pair.role(role).max_in_flight for role in ROLES}
-        self._slots = {
-            role: asyncio.Semaphore(min(limit, (most or {}).get(role, limit))) for role, limit in limits.items()
-        }
+    def __init__(self, context: StrategyContext) -> None:
+        self.context = context
+        self.score = SCORES[context.pair.conformal.score]
+        self.scoring = Scoring(context.pair.conformal.max_unscored)
+        ledgers = ledgers_of(context.pair, context.engines)
+        self._runner = CallRunner(context.engines, ledgers, on_call=context.timeline.add_request)
+        self._slots = {role: asyncio.Semaphore(context.pair.role(role).max_in_flight) for role in ROLES}
         self._ids = count()
-        self.score = SCORES[stage.pair.conformal.score]
-        self.scoring = Scoring(stage.pair.conformal.max_unscored)
 
-    async def make(
-        self, team: Team, chain: Chain, kind: CallKind, max_tokens: int, *, question: str = ""
-    ) -> tuple[Call, Segment | Logprobs | A1Error]:
-        """One call, once there is a slot for it, and what came of it; a question is asked after the chain, greedily."""
-        sample, parameters = chain.sample, team.parameters
-        call = Call(
-            id=next(self._ids),
-            kind=kind,
-            key=chain.key,
-            turn=sample.turn,
-            problem=team.problem.text,
-            segments=(*sample.segments, Segment("target", question, 0)) if question else sample.segments,
-            max_tokens=max_tokens,
-            temperature=0.0 if question else parameters.temperature,
-            seed=call_seed(parameters.seed, team.problem.id, chain.key.sample, sample.turn, kind),
-        )
+    def call(self, state: ProblemState, index: int, kind: CallKind) -> Call:
+        return transitions.make_call(state, index, next(self._ids), kind, state.samples[index].turn)
+
+    async def make(self, call: Call) -> Segment | Logprobs | A1Error:
         async with self._slots[call.role]:
-            return call, await self._caller.make(call)
+            return await self._runner.make(call)
 
-    def forget(self, team: Team) -> None:
-        """Drop what is kept of a finished problem."""
-        self._caller.forget(team.number, len(team.chains))
+    def forget(self, state: ProblemState) -> None:
+        self._runner.forget(state.number, len(state.samples))
 
 
-class Team:
+class BaselineProblem:
     """The samples of one problem.
 
     Args:
         number: Index of the problem in the run.
         problem: The problem.
-        parameters: How it is to be solved.
-        hands: Make the calls.
+        runner: Makes the calls.
     """
 
-    def __init__(self, number: int, problem: Problem, parameters: Parameters, hands: Hands) -> None:
-        self.number = number
-        self.problem = problem
-        self.parameters = parameters
-        self.hands = hands
+    def __init__(self, number: int, problem: Problem, runner: BaselineRunner) -> None:
+        parameters = runner.context.parameters
         samples = [Sample(State.DRAFT) for _ in range(parameters.n_samples)]
-        self.work = Work(problem, parameters, samples)
-        self.chains = [Chain(SampleKey(number, index), sample) for index, sample in enumerate(samples)]
+        self.state = ProblemState(number, problem, parameters, samples)
+        self.runner = runner
 
-    @property
-    def open(self) -> list[Chain]:
-        """Chains that are still at work."""
-        return [chain for chain in self.chains if chain.sample.end is None]
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the vote cannot change any more, and that is a reason to stop."""
-        return self.parameters.early_stop and self.work.is_settled()
-
-    async def draft(self, chain: Chain) -> None:
-        """The draft writes the next segment."""
-        tokens = policy.max_new_tokens("draft", self.parameters)
-        call, outcome = await self.hands.make(self, chain, "draft", tokens)
-        self.work.counts["draft_calls"] += 1
-        if not isinstance(outcome, Segment):
-            self._failed(chain, call, outcome)
-            return
-        self._write(chain, outcome)
-        signal, end = policy.after_draft(chain.sample.text, outcome, self.parameters)
-        if signal is Signal.WRITTEN and not outcome.text:
-            self._unscored(chain, empty_segment())
-        else:
-            self._follow(chain, signal, end)
-
-    async def score(self, chain: Chain) -> None:
-        """The target scores the last segment."""
-        call, outcome = await self.hands.make(self, chain, "score", 0)
-        self.work.counts["score_calls"] += 1
-        if isinstance(outcome, Cancelled):
-            self._failed(chain, call, outcome)
-            return
-        try:
-            if not isinstance(outcome, Logprobs):
-                raise _error_of(call, outcome)
-            chain.sample.score = self.hands.score(outcome.values, chain.sample.losses)
-            chain.sample.losses.append(mean_nll(outcome.values))
-        except A1Error as error:
-            self._unscored(chain, error)
-            return
-        chain.logprobs = outcome
-        count_scored(self.work, self.hands.scoring)
-        self.work.counts["n_scored"] += 1
-        self.work.counts["scored_tokens"] += len(outcome.values)
-
-    async def takeover(self, chain: Chain) -> None:
-        """The target goes on."""
-        tokens = policy.max_new_tokens("takeover", self.parameters)
-        call, outcome = await self.hands.make(self, chain, "takeover", tokens)
-        self.work.counts["takeover_calls"] += 1
-        if not isinstance(outcome, Segment):
-            self._failed(chain, call, outcome)
-            return
-        self._write(chain, outcome)
-        self._follow(chain, *policy.after_turn(chain.sample.text, outcome, call.turn, self.parameters))
-
-    async def rank(self, chain: Chain) -> None:
-        """The target scores a whole chain that has ended.
+    async def solve(self, rule: Rule) -> Result:
+        """Every sample in a task of its own; the rest is stopped as soon as the vote is settled.
 
         Raises:
-            ScoringUnavailable: Too many have no score.
+            A1Error: All samples failed; the first one's error.
         """
-        call, outcome = await self.hands.make(self, chain, "score", 0)
-        self.work.counts["score_calls"] += 1
-        if isinstance(outcome, Logprobs):
-            chain.logprobs = outcome
-            self.work.counts["scored_tokens"] += len(outcome.values)
-            count_scored(self.work, self.hands.scoring)
-            return
-        count_unscored(self.work, _error_of(call, outcome), self.hands.scoring)
-        if self.work.error is not None:
-            raise self.work.error
 
-    async def rate(self, chain: Chain, question: str) -> int | None:
-        """The digit with which the target answers a question after the chain; None if it says something else.
-
-        Where it cannot be asked, the segment counts as one that could not be scored.
-        """
-        call, outcome = await self.hands.make(self, chain, "takeover", 1, question=question)
-        self.work.counts["score_calls"] += 1
-        if not isinstance(outcome, Segment):
-            self._unscored(chain, _error_of(call, outcome))
-            return None
-        count_scored(self.work, self.hands.scoring)
-        self.work.counts["target_tokens"] += outcome.n_tokens
-        said = outcome.text.strip()
-        return int(said) if said.isdecimal() and len(said) == 1 else None
-
-    def judge(self, chain: Chain, *, takeover: bool, p_value: float | None = None) -> None:
-        """Decide whether the target takes over from a scored segment."""
-        sample = chain.sample
-        sample.p_value, sample.takeover = p_value, takeover
-        self.work.counts["n_takeovers"] += takeover
-        kept = None
-        if takeover:
-            sample.segments, kept = policy.rewound(sample.segments, chain.logprobs, self.parameters)
-        if p_value is not None:
-            self.tell(SegmentScored(chain.key.sample, sample.turn, chain.score, p_value, takeover, kept=kept))
-        if takeover:
-            self._follow(chain, Signal.REJECTED, None)
-        else:
-            self.accept(chain)
-
-    def accept(self, chain: Chain) -> None:
-        """The last segment stands."""
-        sample = chain.sample
-        verdict = policy.after_turn(sample.text, sample.segments[-1], sample.turn, self.parameters)
-        self._follow(chain, *verdict)
-
-    def replace_last(self, chain: Chain, text: str | None) -> None:
-        """Cut the last segment back to `text`, or take it away, and let the target go on from there."""
-        *kept, last = chain.sample.segments
-        cut = () if text is None else (replace(last, text=text, token_ids=(), ended=False),)
-        chain.sample.segments = (*kept, *cut)
-        chain.sample.takeover = True
-        self._follow(chain, Signal.REJECTED, None)
-
-    def stop(self) -> None:
-        """End every chain that is still at work."""
-        for chain in self.open:
-            self.work.counts["n_stopped"] += 1
-            self._follow(chain, Signal.FINISH, SampleEnd.STOPPED)
-
-    async def each(self, live: Callable[[Chain], Awaitable[None]]) -> None:
-        """Every chain in a task of its own; the rest is stopped as soon as the vote is settled."""
-
-        async def one(chain: Chain) -> None:
-            await live(chain)
-            if self.is_settled:
+        async def one(index: int) -> None:
+            await self._solve_sample(index, rule)
+            if self.state.parameters.early_stop and self.state.is_settled():
                 for task in tasks:
                     task.cancel()
 
-        tasks = [asyncio.ensure_future(one(chain)) for chain in self.chains]
-        try:
-            await together(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        self.stop()
+        tasks = [asyncio.ensure_future(one(index)) for index in range(len(self.state.samples))]
+        await all_of(tasks)
+        for index, sample in enumerate(self.state.samples):
+            if sample.end is None:
+                self.state.counts["n_stopped"] += 1
+                self._follow(index, (Signal.FINISH, SampleEnd.STOPPED))
+        return self.result()
 
-    def result(self) -> Result:
-        """The problem as far as it has come.
+    async def write(self, index: int) -> None:
+        """The draft or the target writes on, as the sample's state says."""
+        kind: CallKind = "draft" if self.state.samples[index].state is State.DRAFT else "takeover"
+        call = self.runner.call(self.state, index, kind)
+        completion = Completion(call, await self.runner.make(call))
+        events: list[Event] = []
+        verdict = transitions.book(self.state, completion, self.runner.score, self.runner.scoring, events)
+        self._record(*events)
+        if verdict is not None:
+            self._follow(index, verdict)
+
+    async def ask(self, index: int, question: str) -> str:
+        """One token of the target after a question that follows the chain, greedily.
 
         Raises:
-            A1Error: All chains failed; the first one's error.
+            A1Error: The call failed.
         """
-        self.hands.forget(self)
-        result = self.work.result()
+        call = self.runner.call(self.state, index, "takeover")
+        segments = (*call.segments, Segment("target", question, 0))
+        outcome = await self.runner.make(replace(call, segments=segments, max_tokens=1, temperature=0.0))
+        self.state.counts["score_calls"] += 1
+        if not isinstance(outcome, Segment):
+            raise _error_of(outcome)
+        transitions.count_scored(self.state, self.runner.scoring)
+        self.state.counts["target_tokens"] += outcome.n_tokens
+        return outcome.text
+
+    async def score(self, index: int) -> Logprobs | None:
+        """Log-probs of the last segment, whatever state the sample is in; None where they did not come.
+
+        Raises:
+            ScoringUnavailable: Too many did not.
+        """
+        outcome = await self.runner.make(self.runner.call(self.state, index, "score"))
+        self.state.counts["score_calls"] += 1
+        if isinstance(outcome, Logprobs):
+            transitions.count_scored(self.state, self.runner.scoring, len(outcome.values))
+            return outcome
+        transitions.count_unscored(self.state, _error_of(outcome), self.runner.scoring)
+        if self.state.error is not None:
+            raise self.state.error
+        return None
+
+    def result(self) -> Result:
+        """The finished problem.
+
+        Raises:
+            A1Error: All samples failed; the first one's error.
+        """
+        self.runner.forget(self.state)
+        result = self.state.result()
         if result.error is not None:
             raise result.error
         return result
 
-    def tell(self, *events: Event) -> None:
-        """Note events on the timeline."""
-        for event in events:
-            self.hands.stage.timeline.note(self.number, event)
+    async def _solve_sample(self, index: int, rule: Rule) -> None:
+        sample = self.state.samples[index]
+        while sample.end is None:
+            await self.write(index)
+            if sample.state is not State.SCORE:
+                continue
+            try:
+                verdict = self._judge(sample, await rule(self, index))
+            except A1Error as error:
+                events: list[Event] = []
+                verdict = transitions.book_unscored(self.state, index, error, self.runner.scoring, events)
+                self._record(*events)
+                if self.state.error is not None:
+                    raise self.state.error from None
+            self._follow(index, verdict)
 
-    def _write(self, chain: Chain, segment: Segment) -> None:
-        chain.sample.segments = (*chain.sample.segments, segment)
-        self.work.counts[f"{segment.role}_tokens"] += segment.n_tokens
-        self.tell(SegmentWritten(chain.key.sample, chain.sample.turn, segment))
+    def _judge(self, sample: Sample, n_kept: int | None) -> policy.Verdict:
+        """Accept the last segment, or cut it back and have the target go on."""
+        *before, last = sample.segments
+        if n_kept is None:
+            return policy.after_turn(sample.text, last, sample.turn, self.state.parameters)
+        cut = replace(last, text=last.text[:n_kept], token_ids=(), ended=False) if n_kept < len(last.text) else last
+        sample.segments, _ = (
+            policy.rewound((*before, cut), None, self.state.parameters) if n_kept else (tuple(before), "")
+        )
+        sample.takeover = True
+        self.state.counts["n_takeovers"] += 1
+        return Signal.REJECTED, None
 
-    def _failed(self, chain: Chain, call: Call, outcome: object) -> None:
-        chain.sample.error = error = _error_of(call, outcome)
-        self._follow(chain, *policy.after_error(call, error, self.parameters))
-
-    def _unscored(self, chain: Chain, error: A1Error) -> None:
-        """Drop the last segment, which has no score.
-
-        Raises:
-            ScoringUnavailable: Too many have none.
-        """
-        events: list[Event] = []
-        verdict = book_unscored(self.work, chain.key.sample, error, self.hands.scoring, events)
-        self.tell(*events)
-        if self.work.error is not None:
-            raise self.work.error
-        self._follow(chain, *verdict)
-
-    def _follow(self, chain: Chain, signal: Signal, end: SampleEnd | None) -> None:
-        chain.signal = signal
+    def _follow(self, index: int, verdict: policy.Verdict) -> None:
+        sample, (signal, end) = self.state.samples[index], verdict
+        sample.state = advance(sample.state, signal)
         if signal is Signal.NEXT_TURN:
-            chain.sample.close_turn()
+            sample.close_turn()
         elif signal is Signal.FINISH:
-            self.tell(self.work.finish(chain.key.sample, end or SampleEnd.FAILED))
+            self._record(self.state.finish(index, end or SampleEnd.FAILED))
+
+    def _record(self, *events: Event) -> None:
+        for event in events:
+            self.runner.context.timeline.add_event(self.state.number, event)
 
 
-def _error_of(call: Call, outcome: object) -> A1Error:
+def _error_of(outcome: object) -> A1Error:
     if not isinstance(outcome, A1Error):
-        raise TypeError(f"a {call.kind} call came back with {type(outcome).__name__}")
+        raise TypeError(f"a call came back with {type(outcome).__name__}")
     return outcome
 
 
-async def together(*work: Awaitable[None]) -> None:
-    """A barrier: until the last one is done. Tasks that were cancelled because nobody wants them count as done."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-            raise outcome
+async def all_of(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Wait for all; those that were cancelled because nobody wants them count as done.
 
-
-def being(chains: Sequence[Chain], signal: Signal) -> list[Chain]:
-    """Those chains to which `signal` happened last."""
-    return [chain for chain in chains if chain.signal is signal]
+    Raises:
+        BaseException: The first one that a task ended with; the others are cancelled.
+    """
+    try:
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+                raise outcome
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,4 +1,4 @@
-"""What every strategy is given, and what it is."""
+"""A strategy and the context it runs in."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from a1_trt.engine import Engine
 from a1_trt.types import Parameters, Problem, Result, Role
 
 Solve = Callable[[int, Problem], Awaitable[Result]]
-"""Solves one problem, given its index in the run; any number at once, and each by its own chains."""
+"""Solves one problem, given its index in the run; any number at once. Problems are given to it in their order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StrategyContext:
     """What a strategy works with.
 
     Args:
-        pair: The pair.
-        engines: Its engines, recorded.
+        pair: The pair, with what the strategy sets of it.
+        engines: Its engines.
         parameters: How each problem is to be solved.
         controller: Decides about takeovers; of this strategy alone.
-        timeline: Where it tells what happens.
+        timeline: Where it records what happens.
         problems: All problems of the run.
     """
 
@@ -39,21 +39,33 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """A strategy.
+class StrategySpec:
+    """A strategy. All but a few are settings of a session.
 
     Args:
         summary: What it does, in a line.
-        open: Makes what solves problems, for one run.
+        open: Makes what solves problems, for one run; what it does before is preparation and not measured.
         parameters: What it sets of the parameters, whatever was asked for.
         conformal: What it sets of the pair's [conformal] section.
+        controller: Makes its controller, where the pair file cannot name that.
+        max_in_flight: Most calls in flight per role, where that is less than the pair's own limit.
         one_at_a_time: The next problem starts when the slowest sample of the one before is done.
         votes: Whether its answer is a majority vote, so that a settled vote may stop it early.
     """
 
     summary: str
-    open: Callable[[Stage], AbstractAsyncContextManager[Solve]]
+    open: Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     conformal: Mapping[str, Any] = field(default_factory=dict)
+    controller: Callable[[], Controller] | None = None
+    max_in_flight: Mapping[Role, int] = field(default_factory=dict)
     one_at_a_time: bool = False
     votes: bool = True
+
+    def adapt(self, pair: Pair) -> Pair:
+        """The pair with what the strategy sets of it."""
+        changes: dict[str, Any] = {"conformal": pair.conformal.model_copy(update=dict(self.conformal))}
+        for role, limit in self.max_in_flight.items():
+            own = pair.role(role)
+            changes[role] = own.model_copy(update={"max_in_flight": min(limit, own.max_in_flight)})
+        return pair.model_copy(update=changes)

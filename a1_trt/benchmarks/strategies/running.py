@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, replace
 
 from a1_trt.benchmarks.strategies.arrivals import Arrivals
-from a1_trt.benchmarks.strategies.context import Recipe, Solve, Stage
-from a1_trt.benchmarks.strategies.registry import STRATEGIES
-from a1_trt.benchmarks.strategies.timeline import CallRecord, Decision, SampleTime, Timeline, recorded
+from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
+from a1_trt.benchmarks.strategies.registry import strategy_of
+from a1_trt.benchmarks.strategies.timeline import CallRecord, Decision, SampleTime, Timeline
 from a1_trt.config import Pair
 from a1_trt.core.conformal import Controller
 from a1_trt.engine import Engine
-from a1_trt.errors import A1Error, InvalidRequestError
+from a1_trt.errors import A1Error
 from a1_trt.runtime.calibration import controller_of, stored_log
 from a1_trt.types import Parameters, Problem, Result, Role
 
@@ -44,31 +44,14 @@ class Run:
 
     @property
     def results(self) -> list[Result]:
-        """The outcomes that are results."""
         return [outcome for outcome in self.outcomes if isinstance(outcome, Result)]
-
-
-def recipe_of(name: str) -> Recipe:
-    """The strategy of that name.
-
-    Raises:
-        InvalidRequestError: There is none.
-
-    Example:
-        >>> recipe_of("sync-rank").one_at_a_time
-        True
-    """
-    if name not in STRATEGIES:
-        raise InvalidRequestError(
-            f"there is no strategy {name!r}", field="strategies", remedy=f"choose from {', '.join(STRATEGIES)}"
-        )
-    return STRATEGIES[name]
 
 
 def fresh_controller(name: str, pair: Pair) -> Controller:
     """The controller with which a strategy starts: with the past that the pair has stored, and never shared."""
-    adapted = _adapted(pair, recipe_of(name))
-    return controller_of(adapted, stored_log(adapted))
+    spec = strategy_of(name)
+    adapted = spec.adapt(pair)
+    return spec.controller() if spec.controller else controller_of(adapted, stored_log(adapted))
 
 
 async def run(
@@ -99,43 +82,29 @@ async def run(
     Raises:
         InvalidRequestError: There is no such strategy.
         ConfigError: The engines cannot do what it needs.
-
-    Example:
-        >>> from a1_trt.runtime import virtual_time
-        >>> from tests.doubles.simulated import SimulatedEngine
-        >>> from a1_trt.config import make_pair
-        >>> simulated = {"model": "none"}
-        >>> async def main():
-        ...     engines = {"draft": SimulatedEngine("draft"), "target": SimulatedEngine("target")}
-        ...     pair = make_pair({"name": "p", "draft": simulated, "target": simulated})
-        ...     problems = [Problem("What is 1 + 1?")]
-        ...     return await run("a1", pair, engines, problems, Parameters(), arrivals=Arrivals(n_in_flight=1), seed=0)
-        >>> len(virtual_time.run(main()).outcomes)
-        1
     """
-    recipe = recipe_of(name)
+    spec = strategy_of(name)
     timeline = Timeline()
-    stage = Stage(
-        pair=_adapted(pair, recipe),
-        engines=recorded(engines, timeline),
-        parameters=replace(parameters, seed=seed, **recipe.parameters),
+    context = StrategyContext(
+        pair=spec.adapt(pair),
+        engines=engines,
+        parameters=replace(parameters, seed=seed, **spec.parameters),
         controller=fresh_controller(name, pair) if controller is None else controller,
         timeline=timeline,
         problems=tuple(problems),
     )
-    async with recipe.open(stage) as solve:
-        outcomes = await _solve_all(stage, _in_turn(solve) if recipe.one_at_a_time else solve, arrivals, on_progress)
+    async with spec.open(context) as solve:
+        timeline.start()
+        outcomes = await _solve_all(context, _in_turn(solve) if spec.one_at_a_time else solve, arrivals, on_progress)
         wall_s = timeline.now_s
-    done = [outcome for outcome, _ in outcomes]
-    latencies_s = tuple(latency_s for _, latency_s in outcomes)
     return Run(
-        tuple(done), latencies_s, tuple(timeline.calls), tuple(timeline.decisions), tuple(timeline.samples), wall_s
+        tuple(outcome for outcome, _ in outcomes),
+        tuple(latency_s for _, latency_s in outcomes),
+        tuple(timeline.calls),
+        tuple(timeline.decisions),
+        tuple(timeline.samples),
+        wall_s,
     )
-
-
-def _adapted(pair: Pair, recipe: Recipe) -> Pair:
-    conformal = pair.conformal.model_copy(update=dict(recipe.conformal))
-    return pair.model_copy(update={"conformal": conformal})
 
 
 def _in_turn(solve: Solve) -> Solve:
@@ -150,26 +119,26 @@ def _in_turn(solve: Solve) -> Solve:
 
 
 async def _solve_all(
-    stage: Stage, solve: Solve, arrivals: Arrivals, on_progress: OnProgress | None
+    context: StrategyContext, solve: Solve, arrivals: Arrivals, on_progress: OnProgress | None
 ) -> list[tuple[Result | A1Error, float]]:
     async def one(index: int, problem: Problem) -> tuple[Result | A1Error, float]:
         async with gate(index):
-            stage.timeline.arrive(index)
+            context.timeline.arrive(index)
             outcome: Result | A1Error
             try:
                 outcome = await solve(index, problem)
             except A1Error as error:
                 outcome = error
-            latency_s = stage.timeline.since_arrival_s(index)
+            latency_s = context.timeline.since_arrival_s(index)
             if isinstance(outcome, Result):
                 outcome = replace(outcome, wall_s=latency_s)
         if on_progress is not None:
             on_progress(index, outcome)
         return outcome, latency_s
 
-    gate = _gate(stage.timeline, arrivals, len(stage.problems))
+    gate = _gate(context.timeline, arrivals, len(context.problems))
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(index, problem)) for index, problem in enumerate(stage.problems)]
+        tasks = [group.create_task(one(index, problem)) for index, problem in enumerate(context.problems)]
     return [task.result() for task in tasks]
 
 

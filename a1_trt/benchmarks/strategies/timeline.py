@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from a1_trt.engine import CALL, Engine, Generation, Tokenizer
-from a1_trt.errors import A1Error
+from a1_trt.runtime.driver import EngineRequest
 from a1_trt.types import CallKind, Event, Role, SampleEnd, SampleFinished, SegmentScored
 
 CallEnd = Literal["done", "cancelled", "failed"]
@@ -49,7 +47,6 @@ class CallRecord:
 
     @property
     def duration_s(self) -> float:
-        """Seconds in the engine."""
         return self.ended_s - self.started_s
 
 
@@ -84,128 +81,63 @@ class SampleTime:
 
 
 class Timeline:
-    """Collects what happens in one run, in seconds of the running loop's clock since the timeline was made."""
+    """Collects what happens in one run, in seconds of the running loop's clock since `start`.
+
+    Calls and events name a problem by its index in the run; in a session that is its number, since problems are given
+    to it in their order.
+    """
 
     def __init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
         self._origin_s = self._clock()
         self._arrived_s: dict[int, float] = {}
         self._ready_s: dict[tuple[int, int], float] = {}
-        self.numbers: dict[int, int] = {}
-        """Problem number of a call -> index of the problem in the run, where the two differ."""
         self.calls: list[CallRecord] = []
         self.decisions: list[Decision] = []
         self.samples: list[SampleTime] = []
 
-    def restart(self) -> None:
-        """Begin anew: what came before was preparation."""
+    def start(self) -> None:
+        """The run begins now: what came before was preparation."""
         self._origin_s = self._clock()
-        self._ready_s.clear()
-        for kept in (self.calls, self.decisions, self.samples):
-            kept.clear()
 
     @property
     def now_s(self) -> float:
-        """Seconds since the start."""
         return self._clock() - self._origin_s
 
     def arrive(self, problem: int) -> None:
-        """A problem is there to be worked on."""
         self._arrived_s[problem] = self.now_s
 
     def since_arrival_s(self, problem: int) -> float:
-        """How long ago a problem arrived."""
         return self.now_s - self._arrived_s[problem]
 
-    def note(self, problem: int, event: Event) -> None:
-        """Keep what an event says about time."""
+    def add_event(self, problem: int, event: Event) -> None:
         now_s = self.now_s
-        if problem not in self._arrived_s:  # preparation
-            return
         if isinstance(event, SegmentScored):
-            said = (event.sample, event.turn, event.score, event.p_value, event.takeover)
-            self.decisions.append(Decision(now_s, problem, *said))
+            scored = (event.sample, event.turn, event.score, event.p_value, event.takeover)
+            self.decisions.append(Decision(now_s, problem, *scored))
         elif isinstance(event, SampleFinished):
             self.samples.append(SampleTime(problem, event.sample, now_s - self._arrived_s[problem], event.end))
 
-    def book(self, role: Role, kind: CallKind, started_s: float, n_tokens: tuple[int, int, int], end: CallEnd) -> None:
-        """Keep a call that has just ended; whose it is stands in `a1_trt.engine.CALL`."""
-        ended_s, call = self.now_s, CALL.get()
-        if call is None:  # nobody's work: warming up, measuring
-            return
-        problem = self.numbers.get(call.key.problem, call.key.problem)
-        key = (problem, call.key.sample)
-        wanted_s = min(self._ready_s.get(key, self._arrived_s.get(problem, started_s)), started_s)
-        if end == "done":
+    def add_request(self, request: EngineRequest) -> None:
+        call = request.call
+        key = (call.key.problem, call.key.sample)
+        started_s, ended_s = request.started_s - self._origin_s, request.ended_s - self._origin_s
+        ready_s = self._ready_s.get(key, self._arrived_s[call.key.problem])
+        if request.end == "done":
             self._ready_s[key] = ended_s
         self.calls.append(
-            CallRecord(role, kind, problem, call.key.sample, call.turn, wanted_s, started_s, ended_s, *n_tokens, end)
+            CallRecord(
+                call.role,
+                call.kind,
+                call.key.problem,
+                call.key.sample,
+                call.turn,
+                min(ready_s, started_s),
+                started_s,
+                ended_s,
+                request.n_prompt_tokens,
+                request.n_new_tokens,
+                request.n_scored_tokens,
+                request.end,
+            )
         )
-
-
-class RecordedEngine(Engine):
-    """An engine whose calls are written down; it does not close the engine inside, which others go on using.
-
-    Args:
-        inner: The engine.
-        role: Its role.
-        timeline: Where its calls are kept.
-    """
-
-    def __init__(self, inner: Engine, role: Role, timeline: Timeline) -> None:
-        self.inner = inner
-        self._role: Role = role
-        self._timeline = timeline
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The inner engine's tokenizer."""
-        return self.inner.tokenizer
-
-    @property
-    def max_context_tokens(self) -> int:
-        """Longest prompt plus generation."""
-        return self.inner.max_context_tokens
-
-    async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """As the inner engine's, and written down."""
-        kind: CallKind = "draft" if self._role == "draft" else "takeover"
-        call = CALL.get()
-        if call is not None:
-            kind = call.kind
-        started_s, n_new = self._timeline.now_s, 0
-        end: CallEnd = "cancelled"
-        try:
-            generation = await self.inner.generate(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
-        except A1Error:
-            end = "failed"
-            raise
-        else:
-            n_new, end = len(generation.token_ids), "done"
-            return generation
-        finally:
-            self._timeline.book(self._role, kind, started_s, (len(prompt), n_new, 0), end)
-
-    async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """As the inner engine's, and written down."""
-        started_s = self._timeline.now_s
-        end: CallEnd = "cancelled"
-        try:
-            values = await self.inner.score(prompt, segment)
-        except A1Error:
-            end = "failed"
-            raise
-        else:
-            end = "done"
-            return values
-        finally:
-            n_scored = len(segment) if end == "done" else 0
-            self._timeline.book(self._role, "score", started_s, (len(prompt), 0, n_scored), end)
-
-    async def aclose(self) -> None:
-        """Nothing: the engine inside belongs to whoever made it."""
-
-
-def recorded(engines: Mapping[Role, Engine], timeline: Timeline) -> dict[Role, Engine]:
-    """Every engine, with its calls written down."""
-    return {role: RecordedEngine(engine, role, timeline) for role, engine in engines.items()}

@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from a1_trt.benchmarks.strategies.context import Solve, Stage
+from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
 from a1_trt.benchmarks.strategies.session_strategy import in_session
-from a1_trt.benchmarks.strategies.timeline import RecordedEngine
 from a1_trt.engine import Engine
 from a1_trt.errors import ConfigError
-from a1_trt.types import ROLES
 
 
 @runtime_checkable
@@ -28,13 +26,13 @@ class DecodesWithDraft(Protocol):
 
 
 @asynccontextmanager
-async def token_by_token(stage: Stage) -> AsyncIterator[Solve]:
+async def token_by_token(context: StrategyContext) -> AsyncIterator[Solve]:
     """Self-consistency of the target, which decodes speculatively.
 
     Raises:
         ConfigError: The engine cannot, or the two models have different tokenizers.
     """
-    draft, target = (_inner(stage.engines[role]) for role in ROLES)
+    draft, target = context.engines["draft"], context.engines["target"]
     if draft.tokenizer.fingerprint != target.tokenizer.fingerprint:
         raise ConfigError(
             "token-level speculative decoding needs one tokenizer for draft and target, and these have two",
@@ -48,14 +46,8 @@ async def token_by_token(stage: Stage) -> AsyncIterator[Solve]:
             remedy="leave token-speculative out, or use an engine that has it",
         )
     engine = await target.with_draft(draft)
-    stage.timeline.restart()
     try:
-        watched = RecordedEngine(engine, "target", stage.timeline)
-        async with in_session(replace(stage, engines={**stage.engines, "target": watched})) as solve:
+        async with in_session(replace(context, engines={**context.engines, "target": engine})) as solve:
             yield solve
     finally:
         await engine.aclose()
-
-
-def _inner(engine: Engine) -> Engine:
-    return engine.inner if isinstance(engine, RecordedEngine) else engine

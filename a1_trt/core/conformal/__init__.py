@@ -8,18 +8,21 @@ from a1_trt.core.conformal.calibration import CalibrationSet, Evaluation, kolmog
 from a1_trt.core.conformal.categories import Category, category_of
 from a1_trt.core.conformal.controllers import (
     CONTROLLERS,
+    FIRST_TURN,
     Candidate,
     Controller,
     ControllerSettings,
     Decision,
+    Rank,
     make_controller,
 )
 from a1_trt.core.conformal.scores import SCORES, Score, check_score, mean_nll, perplexity, tail_nll
-from a1_trt.core.conformal.sets import rejection_set, worst
+from a1_trt.core.conformal.sets import ordinal_rank, rejection_set
 from a1_trt.core.conformal.stores import Histogram
 
 __all__ = [
     "CONTROLLERS",
+    "FIRST_TURN",
     "SCORES",
     "CalibrationSet",
     "Candidate",
@@ -29,15 +32,16 @@ __all__ = [
     "Decision",
     "Evaluation",
     "Histogram",
+    "Rank",
     "Score",
     "category_of",
     "check_score",
     "kolmogorov",
     "make_controller",
     "mean_nll",
+    "ordinal_rank",
     "p_value_of_counts",
     "perplexity",
     "rejection_set",
     "tail_nll",
-    "worst",
 ]

@@ -1,7 +1,7 @@
-"""What a level alpha does to many samples at once, and the classical rule that has to see them all.
+"""What a level alpha does to many samples at once, and the ranks of samples that are judged together.
 
-`rejection_set` looks at each p-value by itself: this is why no sample has to wait for another. `worst` ranks all
-candidates of a turn against each other; it is the synchronous rule that the conformal one replaces, kept as a baseline.
+`rejection_set` looks at each p-value by itself: this is why no sample has to wait for another. `ordinal_rank` ranks all
+candidates of a turn against each other; it is for the synchronous rule that the conformal one replaces (`Rank`).
 """
 
 from __future__ import annotations
@@ -34,30 +34,28 @@ def rejection_set(p_values: Sequence[float], alpha: float) -> tuple[int, ...]:
     return tuple(index for index, p in enumerate(p_values) if p <= alpha)
 
 
-def worst(scores: Sequence[float], budget: int) -> tuple[int, ...]:
-    """The classical, synchronous rule: the `budget` strangest of all candidates of a turn.
-
-    It takes over exactly B candidates, but can decide on none of them before the slowest one is there.
+def ordinal_rank(scores: Sequence[float]) -> tuple[int, ...]:
+    """Rank of each candidate among all of them, from 1 for the strangest; of two equal ones the first ranks first.
 
     Args:
         scores: Nonconformity scores of all candidates of a turn, float64[n_candidates].
-        budget: How many the target takes over, B, from 0 to n_candidates.
 
     Returns:
-        Indices in increasing order, int[budget]; ties go to the smaller index.
+        Ranks, int[n_candidates], a permutation of 1..n_candidates.
 
     Raises:
-        InvalidRequestError: budget is not a whole number from 0 to n_candidates.
         CalibrationError: A score is not finite.
 
     Example:
-        >>> worst([1.5, 3.0, 1.5], budget=2)
-        (0, 1)
+        >>> ordinal_rank([1.5, 3.0, 1.5])
+        (2, 1, 3)
     """
-    if isinstance(budget, bool) or not isinstance(budget, int) or not 0 <= budget <= len(scores):
-        raise InvalidRequestError(
-            f"budget is {budget!r}", field="budget", remedy=f"give a whole number from 0 to {len(scores)}"
-        )
     values = [check_score(score) for score in scores]
     strangest_first = sorted(range(len(values)), key=lambda index: (-values[index], index))
-    return tuple(sorted(strangest_first[:budget]))
+    place = {index: rank for rank, index in enumerate(strangest_first, start=1)}
+    return tuple(place[index] for index in range(len(values)))
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0.0 < alpha < 1.0:
+        raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")

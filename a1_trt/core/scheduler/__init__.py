@@ -10,14 +10,17 @@ changes a state goes through the table in `states.py`. Three verbs drive it::
     plan = scheduler.schedule()                    # calls to start, ids of calls to cancel
     events = scheduler.update(completion)          # one call came back
 
-`schedule` starts as many waiting calls as the limits of calls in flight allow, first come, first served. `update` books
-the completion, decides what the sample does next by `policy.py`, and puts its next call in the queue *at once*: no
-sample ever waits for another one. (Under `admission = "barrier"`, kept as the baseline to measure against, a call is
-held back until all samples of its problem have come as far.) A segment's nonconformity score becomes a p-value against
+`schedule` starts as many waiting calls as the limits of calls in flight allow, first come, first served. `update`
+applies the completion (`transitions.py`), decides what the sample does next (`policy.py`), and puts its next call in
+the queue *at once*: no sample ever waits for another one. A segment's nonconformity score becomes a p-value against
 past scores only, which is what makes the decision possible without waiting for the other samples of the turn.
 
+Under `admission = "barrier"`, kept as the baseline to measure against, the samples of a problem go through each phase
+of a turn together: a call is held back until all of them have come as far, the scores of a phase are judged together,
+in sample order, and a settled vote is noticed at the barrier.
+
 With `optimistic`, the draft call of the next turn is made while a segment is still being verified, as if that were
-accepted (`ahead.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
+accepted (`speculative.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
 
 A draft's segment stands only with a score (an answer that nobody wants verified aside). One whose score fails is
 dropped: the target writes in its place, from its start, or the sample fails, as `on_score_error` says. Where too many

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from a1_trt.core.conformal import Candidate, Category, category_of
 from a1_trt.core.reasoning.answers import boxed, take_back
-from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.core.scheduler.states import Signal, State
 from a1_trt.errors import A1Error, Cancelled, ContextLengthError, EmptySegment
-from a1_trt.types import Call, CallKind, Logprobs, Parameters, Problem, SampleEnd, Segment, Strategy
+from a1_trt.types import Call, CallKind, Logprobs, Parameters, SampleEnd, Segment, Strategy
 
 Verdict = tuple[Signal, SampleEnd | None]
 """What happens to a sample, and why it ends where it does."""
@@ -29,40 +27,6 @@ def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
         return 0
     tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
     return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
-
-
-def candidate(
-    problem: Problem,
-    sample: int,
-    turn: int,
-    score: float,
-    category: Category,
-    parameters: Parameters,
-    quota: tuple[int, int] | None = None,
-) -> Candidate:
-    """What the controller is asked about a scored segment."""
-    return Candidate(
-        score=score,
-        category=category_of(category, turn, problem.key),
-        problem=problem.key,
-        alpha=parameters.alpha,
-        # Both names: callers may call all their problems the same, or ask for one twice.
-        u=uniform(parameters.seed, f"{problem.id} {problem.key}", sample, turn),
-        quota=quota,
-    )
-
-
-def quota(parameters: Parameters, used: int, seen: int) -> tuple[int, int] | None:
-    """Takeovers and samples that are left of a problem's turn, where exactly so many takeovers are wanted.
-
-    Args:
-        parameters: Those of the problem.
-        used: Takeovers among its samples that were scored in this turn so far.
-        seen: Number of those samples.
-    """
-    if not parameters.exact_budget:
-        return None
-    return round(parameters.alpha * parameters.n_samples) - used, parameters.n_samples - seen
 
 
 def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
@@ -137,14 +101,14 @@ def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
     return Signal.FINISH, SampleEnd.FAILED
 
 
-def released(held: Sequence[Call], n_busy: int) -> list[Call]:
-    """Which calls that a barrier holds may join the queue: when no other is left there, those of the earliest phase.
+def released(held: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+    """What a barrier lets go once no other call of the problem is under way: the earliest phase, in sample order.
 
-    Args:
-        held: Calls of one problem.
-        n_busy: Calls of that problem that are queued or in flight.
+    Returns:
+        The calls that go, and those that stay.
     """
-    if n_busy or not held:
-        return []
-    first = min((call.turn, _PHASE[call.kind]) for call in held)
-    return [call for call in held if (call.turn, _PHASE[call.kind]) == first]
+    phases = [(call.turn, _PHASE[call.kind]) for call in held]
+    first = min(phases, default=None)
+    going = [call for call, phase in zip(held, phases, strict=True) if phase == first]
+    staying = [call for call, phase in zip(held, phases, strict=True) if phase != first]
+    return sorted(going, key=lambda call: call.key.sample), staying

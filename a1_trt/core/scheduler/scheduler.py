@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import chain, count
+from dataclasses import dataclass, replace
+from itertools import count
 
-from a1_trt.core.conformal import Category, Controller, Score
-from a1_trt.core.scheduler import policy
+from a1_trt.core.conformal import Category, Controller, Score, ordinal_rank
+from a1_trt.core.scheduler import policy, transitions
 from a1_trt.core.scheduler.scoring import Scoring
-from a1_trt.core.scheduler.seeds import call_seed
-from a1_trt.core.scheduler.speculative import Guesses
-from a1_trt.core.scheduler.state import Sample, Work
+from a1_trt.core.scheduler.speculative import DraftAhead
+from a1_trt.core.scheduler.state import ProblemState, Sample
 from a1_trt.core.scheduler.states import Signal, State, advance
-from a1_trt.core.scheduler.transitions import Books
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError
 from a1_trt.types import (
     Call,
@@ -27,7 +25,7 @@ from a1_trt.types import (
     ProblemFinished,
     Role,
     SampleEnd,
-    SampleKey,
+    SampleFinished,
     Segment,
 )
 
@@ -81,65 +79,62 @@ class Scheduler:
     ) -> None:
         self.controller = controller
         self.limits = dict(limits)
-        self.waiting: dict[Role, deque[Call]] = {"draft": deque(), "target": deque()}
+        self.waiting: dict[Role, OrderedDict[int, Call]] = {"draft": OrderedDict(), "target": OrderedDict()}
         self.in_flight: dict[int, Call] = {}
-        self._n_in_flight: dict[Role, int] = {"draft": 0, "target": 0}
         self.scoring = Scoring(max_unscored)
-        self._books = Books(controller, score, category, self._has_room, self.scoring)
+        self._score = score
+        self._category: Category = category
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
-        self._works: dict[int, Work] = {}
+        self._ahead: OrderedDict[int, Call] = OrderedDict()
+        """Drafts ahead that no slot was free for yet; they start only where no other draft call waits."""
+        self._queues = [*self.waiting.items(), ("draft", self._ahead)]
+        self._n_in_flight: dict[Role, int] = {"draft": 0, "target": 0}
+        self._n_takeovers = 0
+        """Takeover calls that are held, wait or are in flight."""
+        self._n_samples = 0
+        self._problems: dict[int, ProblemState] = {}
         self._cancel: list[int] = []
-        self._guesses = Guesses()
-        self._queues: list[tuple[Role, deque[Call]]] = [*self.waiting.items(), ("draft", self._guesses.waiting)]
         self._numbers = count()
         self._call_ids = count()
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether no problem is at work and no call in flight."""
-        return not self._works and not self.in_flight
-
     def n_in_flight(self, role: Role) -> int:
-        """Calls of a role that are in flight."""
         return self._n_in_flight[role]
 
     def add(self, problem: Problem, parameters: Parameters) -> int:
-        """Put a problem to work and return its number.
+        """Put a problem to work and return its number: 0, 1, and so on.
 
         Raises:
             EngineOverloaded: Too many samples are at work already.
         """
-        at_work = sum(len(work.samples) for work in self._works.values())
-        if at_work + parameters.n_samples > self._max_samples:
-            raise EngineOverloaded(f"{at_work} samples are at work already", remedy="try again later")
-        number = next(self._numbers)
+        if self._n_samples + parameters.n_samples > self._max_samples:
+            raise EngineOverloaded(f"{self._n_samples} samples are at work already", remedy="try again later")
         start = policy.opening(parameters.strategy)
-        work = Work(problem, parameters, [Sample(start) for _ in range(parameters.n_samples)])
-        self._works[number] = work
+        samples = [Sample(start) for _ in range(parameters.n_samples)]
+        state = ProblemState(next(self._numbers), problem, parameters, samples)
+        self._problems[state.number] = state
+        self._n_samples += parameters.n_samples
         for index in range(parameters.n_samples):
-            self._ask(number, work, index)
-        self._release(work)
-        return number
+            self._ask(state, index)
+        self._release(state)
+        return state.number
 
     def schedule(self) -> Plan:
         """Start waiting calls, first come, first served, as far as the limits of calls in flight allow."""
         start: list[Call] = []
         for role, queue in self._queues:
             for _ in range(min(len(queue), self.limits[role] - self._n_in_flight[role])):
-                call = queue.popleft()
-                self.in_flight[call.id] = call
+                call_id, call = queue.popitem(last=False)
+                self.in_flight[call_id] = call
                 self._n_in_flight[role] += 1
                 start.append(call)
-        return Plan(tuple(start), self._cancelled() if self._cancel else ())
-
-    def _cancelled(self) -> tuple[int, ...]:
-        """The calls that nobody wants any more, of those that are in flight; told once."""
-        cancel, self._cancel = dict.fromkeys(call_id for call_id in self._cancel if call_id in self.in_flight), []
-        return tuple(cancel)
+        # What has come back meanwhile cannot be cancelled any more.
+        cancel = tuple(dict.fromkeys(call_id for call_id in self._cancel if call_id in self.in_flight))
+        self._cancel.clear()
+        return Plan(tuple(start), cancel)
 
     def update(self, completion: Completion) -> list[tuple[int, Event]]:
-        """Book a completion.
+        """Apply a completion.
 
         Returns:
             What happened, each with its problem's number.
@@ -148,158 +143,154 @@ class Scheduler:
             ProtocolError: The call is not in flight; nothing has changed.
         """
         call = completion.call
-        known = self.in_flight.get(call.id)
-        if known is not call and known != call:
-            raise ProtocolError(f"call {call.id} is not in flight")
-        self._check_outcome(completion)
-        del self.in_flight[call.id]
-        self._n_in_flight[call.role] -= 1
-        number, index = call.key.problem, call.key.sample
-        work = self._works.get(number)
-        if self._guesses.came_back(completion):
+        self._land(completion)
+        state = self._problems.get(call.key.problem)
+        if state is None:
             return []
-        if self._guesses.was_dropped(call):
-            _count_guess(work, completion)
+        if state.busy.pop(call.id, None) is None:
+            state.keep_ahead(completion)
             return []
-        if work is None:
-            return []
-        work.busy.discard(call.id)
-        sample = work.samples[index]
-        events: list[Event] = []
-        if sample.end is None:
-            (signal, end) = self._books.book(work, sample, completion, events)
-            events += self._follow(number, work, index, signal, end)
-            if work.error is not None:
-                events += self._stop(number, work, SampleEnd.FAILED)
-        self._release(work)
-        events += self._close(number, work)
-        return [(number, event) for event in events]
+        events = self._book(state, completion)
+        if state.error is not None:
+            events += self._stop(state, SampleEnd.FAILED)
+        if not (state.has_barrier and state.busy):
+            events += self._end_phase(state, events)
+        return [(state.number, event) for event in events]
 
     def cancel(self, number: int) -> list[tuple[int, Event]]:
         """Stop all work on a problem; unknown numbers, as of a finished problem, are ignored."""
-        work = self._works.get(number)
-        if work is None:
+        state = self._problems.get(number)
+        if state is None:
             return []
-        events = self._stop(number, work, SampleEnd.CANCELLED)
-        return [(number, event) for event in [*events, *self._close(number, work)]]
+        events = self._stop(state, SampleEnd.CANCELLED)
+        return [(number, event) for event in [*events, *self._close(state)]]
 
-    @staticmethod
-    def _check_outcome(completion: Completion) -> None:
-        wanted = Logprobs if completion.call.kind == "score" else Segment
-        if not isinstance(completion.outcome, (wanted, A1Error)):
-            found = type(completion.outcome).__name__
-            raise ProtocolError(f"a {completion.call.kind} call was completed with a {found}")
+    def _land(self, completion: Completion) -> None:
+        """Take a call out of those in flight."""
+        call, outcome = completion.call, completion.outcome
+        started = self.in_flight.get(call.id)
+        if started is not call and started != call:
+            raise ProtocolError(f"call {call.id} is not in flight")
+        if not isinstance(outcome, (Logprobs if call.kind == "score" else Segment, A1Error)):
+            raise ProtocolError(f"a {call.kind} call was completed with a {type(outcome).__name__}")
+        del self.in_flight[call.id]
+        self._n_in_flight[call.role] -= 1
+        self._n_takeovers -= call.kind == "takeover"
 
-    def _has_room(self) -> bool:
-        """Whether fewer takeovers than allowed wait or are in flight."""
-        if self._max_takeovers is None:
-            return True
-        held = (call for work in self._works.values() for call in work.held)
-        calls = chain(self.in_flight.values(), self.waiting["target"], held)
-        return sum(call.kind == "takeover" for call in calls) < self._max_takeovers
+    def _book(self, state: ProblemState, completion: Completion) -> list[Event]:
+        events: list[Event] = []
+        verdict = transitions.book(state, completion, self._score, self.scoring, events)
+        return events if verdict is None else events + self._follow(state, completion.call.key.sample, verdict)
 
-    def _follow(self, number: int, work: Work, index: int, signal: Signal, end: SampleEnd | None) -> list[Event]:
-        """Move a sample on and ask for its next call; a finished one may settle the vote."""
-        sample = work.samples[index]
+    def _end_phase(self, state: ProblemState, events: list[Event]) -> list[Event]:
+        """Judge what was scored, stop a settled problem, let the next calls go; without a barrier, after each call."""
+        more = self._judge(state) if state.scored else []
+        if state.parameters.early_stop and (
+            state.has_barrier or any(isinstance(event, SampleFinished) for event in (*events, *more))
+        ):
+            more += self._stop(state, SampleEnd.STOPPED) if state.n_open and state.is_settled() else []
+        if state.has_barrier:
+            self._release(state)
+        return more + self._close(state)
+
+    def _judge(self, state: ProblemState) -> list[Event]:
+        """Decide on the scored segments: one, or under a barrier all of the phase together, in sample order."""
+        events: list[Event] = []
+        indices = sorted(state.scored)
+        ranks = ordinal_rank([state.scored[index][0] for index in indices]) if len(indices) > 1 else (1,)
+        for index, rank in zip(indices, ranks, strict=True):
+            candidate = transitions.candidate(state, index, self._category, (rank, len(indices)))
+            decision = self.controller.decide(candidate)
+            if decision.takeover and self._max_takeovers is not None and self._n_takeovers >= self._max_takeovers:
+                decision = replace(decision, takeover=False, forced="cap")
+            self.controller.update(candidate, decision)
+            events += self._follow(state, index, transitions.decide(state, index, decision, events))
+        return events
+
+    def _follow(self, state: ProblemState, index: int, verdict: policy.Verdict) -> list[Event]:
+        """Move a sample on and ask for its next call."""
+        signal, end = verdict
+        sample = state.samples[index]
         sample.state = advance(sample.state, signal)
         if signal is Signal.NEXT_TURN:
             sample.close_turn()
-            return self._go_on(number, work, index)
+            return self._next_turn(state, index)
         if signal is Signal.WRITTEN:
-            self._ask(number, work, index)
-            if policy.looks_ahead(sample.segments, sample.turn, work.parameters):
-                self._guesses.add(self._call(number, work, index, "draft", sample.turn + 1))
+            self._ask(state, index)
+            if policy.looks_ahead(sample.segments, sample.turn, state.parameters):
+                call = transitions.make_call(state, index, next(self._call_ids), "draft", sample.turn + 1)
+                sample.ahead, self._ahead[call.id] = DraftAhead(call), call
             return []
-        self._give_up_guess(work, SampleKey(number, index))
-        if signal is not Signal.FINISH:
-            self._ask(number, work, index)
-            return []
-        events: list[Event] = [work.finish(index, end or SampleEnd.FAILED)]
-        if work.parameters.early_stop and work.is_settled():
-            events += self._stop(number, work, SampleEnd.STOPPED)
-        return events
+        self._drop_ahead(state, sample)
+        if signal is Signal.FINISH:
+            return [state.finish(index, end or SampleEnd.FAILED)]
+        self._ask(state, index)
+        return []
 
-    def _go_on(self, number: int, work: Work, index: int) -> list[Event]:
+    def _next_turn(self, state: ProblemState, index: int) -> list[Event]:
         """Begin a sample's next turn, with what was drafted ahead if anything was."""
-        guess = self._guesses.take(SampleKey(number, index))
-        if guess is None:
-            self._ask(number, work, index)
-            return []
-        if isinstance(guess, Call):
-            work.busy.add(guess.id)
-            if self._guesses.unqueue(guess):
-                self.waiting["draft"].append(guess)
-            return []
-        events: list[Event] = []
-        signal, end = self._books.book(work, work.samples[index], guess, events)
-        return events + self._follow(number, work, index, signal, end)
-
-    def _give_up_guess(self, work: Work, key: SampleKey) -> None:
-        guess = self._guesses.drop(key)
-        if isinstance(guess, Completion):
-            _count_guess(work, guess)
-        elif guess is not None:
-            self._cancel.append(guess.id)
-
-    def _stop(self, number: int, work: Work, end: SampleEnd) -> list[Event]:
-        """End all open samples of a problem and give up their calls."""
-        opened = [index for index, sample in enumerate(work.samples) if sample.end is None]
-        if end is SampleEnd.STOPPED:
-            work.counts["n_stopped"] += len(opened)
-        work.held.clear()
-        for index in opened:
-            self._give_up_guess(work, SampleKey(number, index))
-            work.samples[index].error = work.error
-        for queue in self.waiting.values():
-            kept = [call for call in queue if call.key.problem != number]
-            if len(kept) < len(queue):
-                queue.clear()
-                queue.extend(kept)
-        self._cancel += [call.id for call in self.in_flight.values() if call.key.problem == number]
-        return [work.finish(index, end) for index in opened]
-
-    def _close(self, number: int, work: Work) -> list[Event]:
-        if work.n_open:
-            return []
-        del self._works[number]
-        return [ProblemFinished(work.result())]
-
-    def _ask(self, number: int, work: Work, index: int) -> None:
-        """Queue the call that a sample's state calls for; under a barrier it is held until `_release` lets it go."""
-        sample = work.samples[index]
-        call = self._call(number, work, index, _KIND[sample.state], sample.turn)
-        if work.parameters.admission == "barrier":
-            work.held.append(call)
+        sample = state.samples[index]
+        ahead, sample.ahead = sample.ahead, None
+        if ahead is None:
+            self._ask(state, index)
+        elif ahead.completion is not None:
+            return self._book(state, ahead.completion)
+        elif self._ahead.pop(ahead.call.id, None) is not None:
+            self._queue(state, ahead.call)
         else:
-            self._queue(work, call)
+            state.busy[ahead.call.id] = ahead.call
+        return []
 
-    def _call(self, number: int, work: Work, index: int, kind: CallKind, turn: int) -> Call:
-        parameters = work.parameters
-        return Call(
-            id=next(self._call_ids),
-            kind=kind,
-            key=SampleKey(number, index),
-            turn=turn,
-            problem=work.problem.text,
-            segments=work.samples[index].segments,
-            max_tokens=policy.max_new_tokens(kind, parameters),
-            temperature=parameters.temperature,
-            seed=call_seed(parameters.seed, work.problem.id, index, turn, kind),
-        )
+    def _drop_ahead(self, state: ProblemState, sample: Sample) -> None:
+        """Cancel the draft ahead of a sample that does not go on with it."""
+        ahead, sample.ahead = sample.ahead, None
+        if ahead is None:
+            return
+        if ahead.completion is not None:
+            state.discard(ahead.completion)
+        elif self._ahead.pop(ahead.call.id, None) is None:
+            self._cancel.append(ahead.call.id)
 
-    def _queue(self, work: Work, call: Call) -> None:
-        work.busy.add(call.id)
-        self.waiting[call.role].append(call)
+    def _stop(self, state: ProblemState, end: SampleEnd) -> list[Event]:
+        """End all open samples of a problem and give up their calls."""
+        opened = [index for index, sample in enumerate(state.samples) if sample.end is None]
+        if end is SampleEnd.STOPPED:
+            state.counts["n_stopped"] += len(opened)
+        dropped = [*state.held]
+        for call in state.busy.values():
+            if call.id in self.in_flight:
+                self._cancel.append(call.id)
+            else:
+                dropped.append(self.waiting[call.role].pop(call.id))
+        self._n_takeovers -= sum(call.kind == "takeover" for call in dropped)
+        for waiting in (state.held, state.busy, state.scored):
+            waiting.clear()
+        for index in opened:
+            self._drop_ahead(state, state.samples[index])
+            state.samples[index].error = state.error
+        return [state.finish(index, end) for index in opened]
 
-    def _release(self, work: Work) -> None:
-        for call in policy.released(work.held, len(work.busy)):
-            work.held.remove(call)
-            self._queue(work, call)
+    def _close(self, state: ProblemState) -> list[Event]:
+        if state.n_open:
+            return []
+        del self._problems[state.number]
+        self._n_samples -= len(state.samples)
+        return [ProblemFinished(state.result())]
 
+    def _ask(self, state: ProblemState, index: int) -> None:
+        """Queue the call that a sample's state calls for; under a barrier it is held until `_release` lets it go."""
+        sample = state.samples[index]
+        call = transitions.make_call(state, index, next(self._call_ids), _KIND[sample.state], sample.turn)
+        self._n_takeovers += call.kind == "takeover"
+        if state.has_barrier:
+            state.held.append(call)
+        else:
+            self._queue(state, call)
 
-def _count_guess(work: Work | None, completion: Completion) -> None:
-    """Book the tokens of a guess that nobody wants."""
-    if work is not None and isinstance(completion.outcome, Segment):
-        work.counts["draft_calls"] += 1
-        work.counts["draft_tokens"] += completion.outcome.n_tokens
-        work.counts["discarded_tokens"] += completion.outcome.n_tokens
+    def _queue(self, state: ProblemState, call: Call) -> None:
+        state.busy[call.id] = call
+        self.waiting[call.role][call.id] = call
+
+    def _release(self, state: ProblemState) -> None:
+        for call in state.release():
+            self._queue(state, call)

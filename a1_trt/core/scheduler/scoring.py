@@ -48,7 +48,6 @@ class Scoring:
         return self._outcomes.count(False) / len(self._outcomes) if self._outcomes else 0.0
 
     def add(self, *, scored: bool) -> None:
-        """Count what a score call came to."""
         self._n_in_a_row = self._n_in_a_row + 1 if scored else 0
         if not self.is_available and self._n_in_a_row >= FEWEST:
             self._outcomes.clear()

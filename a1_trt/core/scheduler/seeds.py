@@ -20,8 +20,8 @@ def call_seed(seed: int, problem_id: str, sample: int, turn: int, kind: CallKind
         >>> call_seed(0, "p", 0, 0, "draft") == call_seed(0, "p", 0, 0, "draft") != call_seed(0, "p", 1, 0, "draft")
         True
     """
-    said = f"{seed}\x1f{problem_id}\x1f{sample}\x1f{turn}\x1f{kind}"
-    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), "big") >> (64 - _BITS)
+    name = f"{seed}\x1f{problem_id}\x1f{sample}\x1f{turn}\x1f{kind}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> (64 - _BITS)
 
 
 def uniform(seed: int, problem_id: str, sample: int, turn: int) -> float:

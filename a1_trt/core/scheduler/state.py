@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from a1_trt.core.reasoning.answers import boxed
 from a1_trt.core.reasoning.votes import count_votes, is_settled
+from a1_trt.core.scheduler import policy
+from a1_trt.core.scheduler.speculative import DraftAhead
 from a1_trt.core.scheduler.states import State
 from a1_trt.errors import A1Error
 from a1_trt.types import (
     Call,
+    Completion,
+    Logprobs,
     Parameters,
     Problem,
     Result,
@@ -36,6 +40,7 @@ class Sample:
         opened: Number of segments before the current turn.
         losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
         answer: What the chain answers, once it has ended with an answer.
+        ahead: The next turn's draft, where it was asked for before this turn is decided.
     """
 
     state: State
@@ -52,10 +57,10 @@ class Sample:
     end: SampleEnd | None = None
     answer: str | None = None
     error: A1Error | None = None
+    ahead: DraftAhead | None = None
 
     @property
     def text(self) -> str:
-        """The chain's text."""
         return "".join(segment.text for segment in self.segments)
 
     def finish(self, end: SampleEnd) -> None:
@@ -67,7 +72,6 @@ class Sample:
             self.error = None
 
     def close_turn(self) -> None:
-        """Book the current turn and open the next one."""
         segments = self.segments[self.opened :]
         if segments or self.unscored:
             self.turns.append(Turn(segments, self.score, self.p_value, self.takeover, self.forced, self.unscored))
@@ -78,40 +82,47 @@ class Sample:
         self.forced = self.unscored = None
 
     def trajectory(self, index: int) -> Trajectory:
-        """The finished chain as a value."""
         return Trajectory(index, tuple(self.turns), self.end or SampleEnd.CANCELLED, self.answer, self.error)
 
 
 @dataclass(slots=True)
-class Work:
+class ProblemState:
     """One problem at work.
 
     Args:
-        held: Its calls that a barrier holds back.
-        busy: Ids of its calls that are queued or in flight.
+        number: Its number in the scheduler.
+        held: Calls that a barrier holds back.
+        busy: Calls that are queued or in flight, by id; drafts ahead are not among them.
+        scored: Scores, and the log-probs that they are of, of the samples that are still to be judged.
         has_scores: Whether any of its score calls gave a score.
         n_failed_scores: Its score calls that failed for want of a scorer.
         error: Why it was given up, if it was.
         n_open: Samples that are still at work.
     """
 
+    number: int
     problem: Problem
     parameters: Parameters
     samples: list[Sample]
     held: list[Call] = field(default_factory=list)
-    busy: set[int] = field(default_factory=set)
+    busy: dict[int, Call] = field(default_factory=dict)
+    scored: dict[int, tuple[float, Logprobs]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     has_scores: bool = False
     n_failed_scores: int = 0
     error: A1Error | None = None
     n_open: int = field(init=False)
-    _spent: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _takeovers: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.n_open = len(self.samples)
 
+    @property
+    def has_barrier(self) -> bool:
+        """Whether the samples go through every phase of a turn together."""
+        return self.parameters.admission == "barrier"
+
     def finish(self, index: int, end: SampleEnd) -> SampleFinished:
-        """End a sample."""
         sample = self.samples[index]
         sample.finish(end)
         self.n_open -= 1
@@ -126,17 +137,36 @@ class Work:
         self.counts["discarded_tokens"] += last.n_tokens
         return SegmentUnscored(index, sample.turn, reason, takeover)
 
-    def spent(self, turn: int) -> tuple[int, int]:
-        """Takeovers among the samples that were scored in a turn so far, and the number of those."""
-        return self._spent.get(turn, (0, 0))
+    def takeovers_in(self, turn: int) -> tuple[int, int]:
+        """Takeovers among the samples that were judged in a turn so far, and the number of those."""
+        return self._takeovers.get(turn, (0, 0))
 
-    def spend(self, turn: int, takeover: bool) -> None:
-        """Count one more scored segment of a turn."""
-        used, seen = self.spent(turn)
-        self._spent[turn] = used + takeover, seen + 1
+    def count_decision(self, turn: int, takeover: bool) -> None:
+        """Count one more judged segment of a turn."""
+        used, seen = self.takeovers_in(turn)
+        self._takeovers[turn] = used + takeover, seen + 1
+
+    def release(self) -> list[Call]:
+        """Take the calls that may go now out of those that a barrier holds."""
+        going, self.held = policy.released(self.held)
+        return going
+
+    def keep_ahead(self, completion: Completion) -> None:
+        """Keep what came back of a draft ahead for later, or count its tokens where nobody wants it any more."""
+        ahead = self.samples[completion.call.key.sample].ahead
+        if ahead is not None and ahead.call.id == completion.call.id:
+            ahead.completion = completion
+        else:
+            self.discard(completion)
+
+    def discard(self, completion: Completion) -> None:
+        """Count the tokens of a draft ahead that was made for nothing."""
+        if isinstance(completion.outcome, Segment):
+            self.counts["draft_calls"] += 1
+            self.counts["draft_tokens"] += completion.outcome.n_tokens
+            self.counts["discarded_tokens"] += completion.outcome.n_tokens
 
     def votes(self) -> tuple[tuple[str, int], ...]:
-        """The votes of the samples that have ended."""
         return count_votes(sample.answer for sample in self.samples)
 
     def is_settled(self) -> bool:
@@ -145,7 +175,6 @@ class Work:
         return 2 * self.n_open < len(self.samples) and is_settled(self.votes(), self.n_open)
 
     def result(self) -> Result:
-        """The finished problem as a value."""
         votes = self.votes()
         return Result(
             problem=self.problem,

@@ -9,8 +9,8 @@ While nothing is being prefilled, nothing can change before the next sequence en
 as one *run*. A new request or a cancellation cuts the run at the end of the iteration that is under way. The timeline
 is the same to the bit as that of single iterations.
 
-Nothing here waits or knows a clock: the caller says what time it is and comes back at `due_s`. The engine does so on
-an event loop (clockwork.py), the planner of whole fleets from a heap (`a1_trt.simulate`).
+Nothing here waits or knows a clock: the caller says what time it is and comes back at `due_s`, as `simulate.fleet` does
+from a heap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
-from a1_trt.simulate.engine_model.kv_cache import KvCache
 from a1_trt.simulate.engine_model.sequences import EngineCounters, Sequence
 from a1_trt.simulate.engine_model.shared_device import Processor
 
@@ -30,7 +29,7 @@ _LONGEST_RUN = 64
 
 
 class Cache(Protocol):
-    """What the batch asks of a KV cache; see `KvCache`."""
+    """What the batch asks of a KV cache, such as `ChainCache`."""
 
     @property
     def in_use(self) -> int:
@@ -65,7 +64,7 @@ class Batch:
     Args:
         costs: What an iteration costs.
         limits: How much the engine holds.
-        cache: The KV cache; one of token ids when None.
+        cache: The KV cache.
         processor: What it shares with other engines; nothing when None.
     """
 
@@ -73,12 +72,12 @@ class Batch:
         self,
         costs: EngineCosts,
         limits: EngineLimits,
+        cache: Cache,
         *,
-        cache: Cache | None = None,
         processor: Processor | None = None,
     ) -> None:
         self.counters = EngineCounters()
-        self.cache: Cache = cache or KvCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse)
+        self.cache = cache
         self.waiting: dict[Sequence, None] = {}  # a set that keeps its order
         self.running: dict[Sequence, None] = {}
         self.due_s: float | None = None
@@ -101,16 +100,22 @@ class Batch:
         self.waiting[sequence] = None
         self.cut(now_s)
 
-    def withdraw(self, sequence: Sequence, now_s: float) -> None:
-        """Take out a request that nobody waits for any more, slot and blocks at once; nothing for one that is over."""
+    def withdraw(self, sequence: Sequence, now_s: float) -> int:
+        """Take out a request that nobody waits for any more, slot and blocks at once; nothing for one that is over.
+
+        Returns:
+            Tokens that it has generated.
+        """
+        taken = min(sequence.taken, sequence.n_new)
         if sequence not in self.running and sequence not in self.waiting:
-            return
+            return taken
         if self._run and sequence.taken:
             over = bisect_right(self._run.ends, now_s) - 1
-            taken = min(sequence.taken + min(over, self._cut), sequence.n_new)
-            self.counters.generated_tokens += taken - min(sequence.taken, sequence.n_new)
+            before, taken = taken, min(sequence.taken + min(over, self._cut), sequence.n_new)
+            self.counters.generated_tokens += taken - before
         self._leave(sequence)
         self.cut(now_s)
+        return taken
 
     def clear(self) -> list[Sequence]:
         """Take out every request, and stop."""

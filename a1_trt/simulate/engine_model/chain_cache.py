@@ -1,6 +1,6 @@
 """A KV cache for simulations that know how long texts are, but not what they say.
 
-It gives the same hits and the same occupancy as `KvCache` does for the tokens of such texts: the samples of a problem
+It gives the same hits and the same occupancy as a paged cache of the tokens of such texts: the samples of a problem
 share the full blocks of its prompt, each has its own from there on, blocks go when nobody holds them, least recently
 used first, the tail of a chain before its head. It counts blocks instead of hashing tokens, so that millions of calls
 can be simulated.
@@ -68,7 +68,13 @@ class ChainCache:
         """Ranges of blocks that nobody holds, least recently used first; by prompt or by prompt and sample."""
 
     def acquire(self, chain: Chain, *, reusable_tokens: int, total_tokens: int) -> ChainLease | None:
-        """Take the blocks of a request, or None when there is no room now; see `KvCache.acquire`."""
+        """Take the blocks of a request, or None when there is no room now.
+
+        Args:
+            chain: Its prompt.
+            reusable_tokens: How many leading tokens may come from the cache; the others are computed in any case.
+            total_tokens: Tokens it will have in the end, at most.
+        """
         prompt, own, revived = self._hits(chain) if self._reuse else (0, 0, 0)
         need = -(-total_tokens // self._block_tokens) - prompt - own
         room = self._capacity - self.in_use - self.cached

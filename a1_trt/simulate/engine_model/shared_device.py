@@ -32,12 +32,11 @@ class Processor:
         self._batches: list[Busy] = []
 
     def join(self, batch: Busy) -> None:
-        """Let a batch run here."""
         self._batches.append(batch)
 
     def is_shared(self, batch: object) -> bool:
         """Whether another engine than that of `batch` is busy."""
-        return any(each.is_busy for each in self._batches if each is not batch)
+        return any(other.is_busy for other in self._batches if other is not batch)
 
     def tell(self, batch: object, now_s: float) -> None:
         """A batch became busy or idle: have the others go on at their new speed."""

@@ -12,6 +12,7 @@ from a1_trt.simulate.engine_model.batch import Batch
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.engine_model.shared_device import Processor
 from a1_trt.types import Role
+from tests.doubles.simulated.kv_cache import KvCache
 from tests.doubles.simulated.text import RandomText, SimulatedText
 from tests.doubles.simulated.timer import Clockwork
 
@@ -54,7 +55,8 @@ class SimulatedEngine(Engine):
         self._role = role
         self._text = text or RandomText()
         self._limits = limits or EngineLimits()
-        self._batch = Batch(costs or EngineCosts(), self._limits, processor=processor)
+        cache = KvCache(self._limits.kv_blocks, self._limits.block_tokens, reuse=self._limits.prefix_reuse)
+        self._batch = Batch(costs or EngineCosts(), self._limits, cache, processor=processor)
         self._clockwork = Clockwork(self._batch)
         self._faults = faults
         self._closed = False

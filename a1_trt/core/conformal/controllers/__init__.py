@@ -7,13 +7,23 @@
     pooled.py      growing, mondrian, static, window
     weighted.py    exponential, per-problem
     adaptive.py    aci, two-level
-    baselines.py   published, random, counter
+    baselines.py   published, random, counter; Rank, for barriers alone
     limits.py      debt and budget, around any of them
     lru.py         a dict bounded by eviction of what was used least recently
     registry.py    all of them by name
 """
 
+from a1_trt.core.conformal.controllers.baselines import Rank
 from a1_trt.core.conformal.controllers.candidate import Candidate, Controller, Decision
-from a1_trt.core.conformal.controllers.registry import CONTROLLERS, ControllerSettings, make_controller
+from a1_trt.core.conformal.controllers.registry import CONTROLLERS, FIRST_TURN, ControllerSettings, make_controller
 
-__all__ = ["CONTROLLERS", "Candidate", "Controller", "ControllerSettings", "Decision", "make_controller"]
+__all__ = [
+    "CONTROLLERS",
+    "FIRST_TURN",
+    "Candidate",
+    "Controller",
+    "ControllerSettings",
+    "Decision",
+    "Rank",
+    "make_controller",
+]

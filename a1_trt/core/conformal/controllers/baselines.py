@@ -1,4 +1,4 @@
-"""Controllers to compare with: the published rule, chance, and a counter that never looks at the score."""
+"""Controllers to compare with: the published rule, ranks, chance, and a counter that never looks at the score."""
 
 from __future__ import annotations
 
@@ -63,6 +63,19 @@ class Published:
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
         """The scores are fixed."""
+
+
+class Rank(_Scoreless):
+    """The classical synchronous rule: the strangest round(alpha m) of the m segments that are judged together.
+
+    It needs `admission = "barrier"`, and is no choice for a pair file: a segment that is judged alone is the strangest
+    of one. Guarantee: exactly that many takeovers a phase.
+    """
+
+    def decide(self, candidate: Candidate) -> Decision:
+        """Take over while the rank is within the budget."""
+        rank, n_together = candidate.rank
+        return at_level(rank / n_together, round(candidate.alpha * n_together) / n_together)
 
 
 class Chance(_Scoreless):

@@ -22,6 +22,8 @@ class Candidate:
         u: A uniform draw in (0, 1), for the smoothed p-value.
         quota: Where exactly B takeovers among the m samples of a problem's turn are wanted: how many of
             either are left, this one included, (B - used, m - seen).
+        rank: Its rank among the segments that are judged together with it, from 1 for the strangest, and their number;
+            more than one only under a barrier.
 
     Raises:
         InvalidRequestError: alpha is not in (0, 1), or the quota leaves no sample.
@@ -33,6 +35,7 @@ class Candidate:
     alpha: float
     u: float
     quota: tuple[int, int] | None = None
+    rank: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 1.0:

@@ -1,4 +1,4 @@
-"""A paged KV cache as an accountant sees it: who holds how many blocks, and which prefixes are still there.
+"""Block accounting of a paged KV cache by tokens: who holds how many blocks, and which prefixes are still there.
 
 A full block is known by the hash of its tokens and of all before them, so equal prefixes have equal hashes and share
 blocks. Blocks that nobody holds stay as *cached* until their room is needed; the least recently used goes first, and of
