@@ -121,8 +121,8 @@ def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, a
                 server.wait()  # says why it has ended
             note("stopping")
             return
-        _tell(said, as_json)
         try:
+            _tell(said, as_json)
             server.wait()
         except KeyboardInterrupt:
             note("stopping")

@@ -19,8 +19,9 @@ from a1_trt.benchmarks.evaluation.datasets import (
     shuffled_choices,
 )
 from a1_trt.errors import ConfigError, InvalidRequestError
+from tests.places import SHARED
 
-DATASETS = Path(__file__).resolve().parents[3] / "shared" / "datasets"
+DATASETS = SHARED / "datasets"
 GPQA = {
     "Question": "Which?",
     "Correct Answer": "right",
@@ -144,6 +145,7 @@ def test_every_known_set_is_complete() -> None:
     assert all(known.id.count("/") == 1 and known.split for known in HUB.values())
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets are not here")
 def test_the_real_files() -> None:
     assert len(read_dataset(str(DATASETS / "math500.jsonl"), subset="official").problems) == 100

@@ -20,8 +20,9 @@ from a1_trt.cli import main
 from a1_trt.config import load_pair
 from a1_trt.runtime.calibration import Batch, CalibrationLog, provenance_of, write_log
 from tests.children import INTERRUPTIBLE
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("warm_engines")
 COMMAND = "from a1_trt.cli import main; main(sys.argv[1:])"
 SMALL = ("--samples", "4", "--max-turns", "2", "--seed", "3")
 

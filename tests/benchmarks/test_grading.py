@@ -7,7 +7,6 @@ import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -16,9 +15,10 @@ from a1_trt.benchmarks.grading import all_correct, is_correct, paired_difference
 from a1_trt.benchmarks.grading.workers import WORKERS, Worker
 from a1_trt.core.reasoning import boxed
 from a1_trt.errors import ConfigError
+from tests.places import SHARED
 
 ENDLESS = "9^{9^{9^{9}}}"
-DATASETS = Path(__file__).resolve().parents[3] / "shared" / "datasets"
+DATASETS = SHARED / "datasets"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,7 @@ def test_it_works_beside_a_running_event_loop() -> None:
     assert asyncio.run(main()) == [True] * 4
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets are not here")
 @pytest.mark.parametrize("name", ["math500", "amc23", "aime24", "aime25"])
 def test_the_truth_is_right_also_where_only_algebra_can_tell(name: str) -> None:

@@ -202,6 +202,7 @@ def test_rows_are_found_by_id_where_problems_have_names(tmp_path: Path) -> None:
     assert graded.samples.correct.tolist() == [True, True]
 
 
+@pytest.mark.long
 def test_the_published_trace_shows_no_power_within_problems(published: Path) -> None:
     problems = published.parents[1] / "datasets" / "math500.jsonl"
     if not problems.exists():

@@ -10,7 +10,7 @@ import time
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from a1_trt.core.conformal import Candidate, Decision
 from a1_trt.errors import CalibrationError
@@ -55,6 +55,7 @@ class WriterMachine(RuleBasedStateMachine):
         self.flushed += self.waiting
         self.waiting = []
 
+    @precondition(lambda self: self.waiting)
     @rule()
     def full_disk(self):
         real = os.write
@@ -67,9 +68,8 @@ class WriterMachine(RuleBasedStateMachine):
 
         os.write = write
         try:
-            if self.waiting:
-                with pytest.raises(CalibrationError, match="No space left"):
-                    self.writer.flush()
+            with pytest.raises(CalibrationError, match="No space left"):
+                self.writer.flush()
         finally:
             os.write = real
 
