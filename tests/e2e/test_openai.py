@@ -23,7 +23,7 @@ from tests.places import COMMAND
 
 TRITON = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
 MESSAGES = [{"role": "user", "content": "a = 3, b = a+4, c = b*2. What is c modulo 100?"}]
-# Seconds of work, of which a problem that is stopped does not count as solved.
+# Seconds of work; while it goes on, most of its samples have not even begun.
 LONG = {"n_samples": 1024, "early_stop": False}
 
 
@@ -94,14 +94,14 @@ def test_in_front_of_triton(serve, tmp_path, monkeypatch) -> None:
         assert done.choices[0].message.content == done.model_extra["a1"]["answer"]
         chunks = list(client.chat.completions.create(model="reference", messages=MESSAGES, seed=1, stream=True))
         assert chunks[-1].choices[0].finish_reason == "stop"
-        n_solved = served.metric("a1_problems_total")
+        before = served.metric('a1_segments_total{role="draft"')
         with client.chat.completions.create(
             model="reference", messages=MESSAGES, stream=True, extra_body={"a1": LONG}
         ) as stream:
             next(iter(stream))
             served.wait_until(busy=True)
     served.wait_until(busy=False)
-    assert served.metric("a1_problems_total") == n_solved
+    assert served.metric('a1_segments_total{role="draft"') - before < LONG["n_samples"]
     assert left_behind(served, tmp_path)
     told = served.end(signal.SIGINT)
     assert served.process.returncode == 0

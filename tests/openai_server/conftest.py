@@ -73,9 +73,9 @@ class Endpoint:
             snapshot[kind][role] for kind in ("calls_in_flight", "calls_waiting") for role in ("draft", "target")
         )
 
-    def n_solved(self) -> int:
-        """Problems that were solved, not stopped."""
-        return int(asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop).result()["problems"])
+    def n_drafted(self) -> int:
+        """Segments that the draft has written."""
+        return int(asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop).result()["segments"]["draft"])
 
     def wait_until(self, *, busy: bool, within_s: float = 60.0) -> None:
         """Wait until calls are in flight, or until none is."""

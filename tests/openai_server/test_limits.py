@@ -13,7 +13,7 @@ import pytest
 from a1_trt.errors import ConfigError, EngineOverloaded, EngineUnavailable
 from a1_trt.openai_server.admission import Gate, read_keys
 
-# Seconds of work, of which a problem that is stopped does not count as solved.
+# Seconds of work; while it goes on, most of its samples have not even begun.
 LONG = {"n_samples": 1024, "early_stop": False}
 
 
@@ -32,36 +32,36 @@ def raw_request(url: str, body: dict) -> socket.socket:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_nothing_is_in_flight_after_a_client_has_left(reference, ask, stream: bool) -> None:
-    n_solved = reference.n_solved()
+    before = reference.n_drafted()
     connection = raw_request(reference.url, ask(stream=stream, a1=LONG))
     reference.wait_until(busy=True)
     if stream:
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     connection.close()
     reference.wait_until(busy=False)
-    assert reference.n_solved() == n_solved
+    assert reference.n_drafted() - before < LONG["n_samples"]
     assert reference.openai().chat.completions.create(**ask()).choices
 
 
 def test_all_of_many_clients_that_leave_are_noticed(reference, ask) -> None:
-    n_solved = reference.n_solved()
+    before = reference.n_drafted()
     connections = [raw_request(reference.url, ask(stream=True, a1=LONG)) for _ in range(16)]
     reference.wait_until(busy=True)
     for connection in connections:
         connection.close()
     reference.wait_until(busy=False)
-    assert reference.n_solved() == n_solved
+    assert reference.n_drafted() - before < LONG["n_samples"]
 
 
 def test_a_deadline_stops_the_work(reference, ask) -> None:
-    n_solved = reference.n_solved()
+    before = reference.n_drafted()
     with pytest.raises(openai.APIStatusError) as caught:
         reference.openai(max_retries=2).chat.completions.create(
             model="reference", messages=ask()["messages"], extra_body={"a1": {**LONG, "deadline_s": 0.3}}
         )
     assert caught.value.status_code == 504
     reference.wait_until(busy=False)
-    assert reference.n_solved() == n_solved
+    assert reference.n_drafted() - before < LONG["n_samples"]
 
 
 def test_one_too_many_is_told_when_to_come_back(simulated, ask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -69,6 +70,20 @@ def test_a_server_leaves_nothing_behind(pair, tmp_path):
     assert running.pid is None
     assert left_behind(tmp_path, running) == []
     running.stop()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_no_path_that_a_shell_would_split_reaches_triton(pair, tmp_path, monkeypatch):
+    for name in ("temporary files", "répository here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary files"))
+    render(pair, tmp_path / "répository here" / "models")
+    with TritonServer(pair, repository=tmp_path / "répository here" / "models") as running:
+        words = Path(f"/proc/{running.pid}/cmdline").read_text().split("\0")
+        options = dict(word.removeprefix("--").partition("=")[::2] for word in words)
+        for name in ("model-repository", "backend-directory"):
+            assert shlex.quote(options[name]) == options[name]
+        assert (Path(options["model-repository"]) / "a1" / "config.pbtxt").is_file()
 
 
 def test_a_server_that_does_not_want_to_end_is_killed(pair, tmp_path, stand_in):
