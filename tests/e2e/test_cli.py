@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import subprocess
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,24 @@ def check_demo(said: dict[str, Any], arms: set[str]) -> None:
     assert {"machine", "versions", "seed", "command"} <= said.keys()
 
 
-def test_demo_starts_a_server_and_prints_one_object(words: list[str]) -> None:
-    environment = {**os.environ, "A1_TRT_SERVING__ENGINES": "models"}  # the demo works with the models alone
-    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False, env=environment)
+@pytest.mark.parametrize("third", [set(), {"barrier"}])
+def test_demo_prints_one_object(
+    words: list[str], third: set[str], server: TritonServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the server of all tests, in place of the one that it would start."""
+
+    def start(*arguments: Any, **options: Any) -> AbstractContextManager[TritonServer]:
+        assert signature(TritonServer).bind(*arguments, **options).arguments["pair"].name == "reference"
+        return nullcontext(server)
+
+    monkeypatch.setattr("a1_trt.triton.server.TritonServer", start)
+    done = CliRunner().invoke(main, [*words, *(word for name in third for word in ("--compare", name))])
+    assert done.exit_code == 0, done.output
+    check_demo(json.loads(done.stdout), {"a1", "target_only", *third})
+
+
+@pytest.mark.long
+def test_demo_starts_its_own_server(words: list[str]) -> None:
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     check_demo(json.loads(done.stdout), {"a1", "target_only"})
-
-
-def test_demo_with_a_third_arm(words: list[str], server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a1_trt.triton.server.TritonServer", lambda *_, **__: nullcontext(server))
-    done = CliRunner().invoke(main, [*words, "--compare", "barrier"])
-    assert done.exit_code == 0, done.output
-    check_demo(json.loads(done.stdout), {"a1", "target_only", "barrier"})

@@ -176,7 +176,7 @@ def test_the_whole_stack_solves_and_keeps_samples_on_their_replica(gpu_like, ref
     text = b"a = 3, b = a+4, c = b*2. What is c modulo 100?"
     request.inputs.add(name="problem", datatype="BYTES", shape=(1,))
     request.raw_input_contents.append(len(text).to_bytes(4, "little") + text)
-    for name, value in (("n_samples", 8), ("draft_tokens", 12), ("target_tokens", 12)):
+    for name, value in (("n_samples", 8), ("max_turns", 3), ("draft_tokens", 12), ("target_tokens", 12)):
         request.inputs.add(name=name, datatype="INT32", shape=(1,))
         request.raw_input_contents.append(value.to_bytes(4, "little"))
     # Hot, so that hardly two samples write the same.
