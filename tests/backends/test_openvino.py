@@ -140,6 +140,34 @@ def test_a_cancelled_call_is_out_of_the_engine_within_a_few_steps():
     asyncio.run(asyncio.wait_for(_as_coroutine(scenario), 60))
 
 
+def test_a_request_that_is_cancelled_before_its_prompt_is_computed_leaves_nothing_wrong_in_the_cache(engine):
+    prompt = engine.tokenizer.encode("given up " + TEXT)[:31]
+
+    async def scenario():
+        batcher = Batcher.load(Setup(MODEL, "target", max_in_flight=4, n_blocks=64))
+        add = batcher._add
+
+        def add_and_give_up(request):
+            handle = add(request)
+            request.cancelled = True
+            return handle
+
+        batcher._add = add_and_give_up
+        task = asyncio.ensure_future(batcher.run(prompt, Wish(50)))
+        await asyncio.sleep(0)
+        while batcher.in_flight:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        batcher._add = add
+        written = await batcher.run(prompt, Wish(8))
+        await asyncio.to_thread(batcher.close)
+        return tuple(written.token_ids), await engine.generate(prompt, max_tokens=8, temperature=0.0, seed=0)
+
+    written, expected = asyncio.run(scenario())
+    assert len(expected.token_ids) > 3
+    assert written[: len(expected.token_ids)] == expected.token_ids
+
+
 async def _as_coroutine(scenario):
     engine = await asyncio.to_thread(OpenVinoEngine.load, MODEL, role="target", max_in_flight=4)
     try:
