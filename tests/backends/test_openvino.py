@@ -140,25 +140,35 @@ def test_a_cancelled_call_is_out_of_the_engine_within_a_few_steps():
     asyncio.run(asyncio.wait_for(_as_coroutine(scenario), 60))
 
 
-def test_a_request_that_is_cancelled_before_its_prompt_is_computed_leaves_nothing_wrong_in_the_cache(engine):
+class Abandoned:
+    """A pipeline all of whose requests are cancelled after each of its steps."""
+
+    def __init__(self, batcher):
+        self._batcher = batcher
+        self._native = batcher._pipeline
+
+    def __getattr__(self, name):
+        return getattr(self._native, name)
+
+    def step(self):
+        self._native.step()
+        for request in self._batcher._running:
+            request.cancelled = True
+
+
+def test_a_request_that_is_cancelled_within_its_prompt_leaves_nothing_wrong_in_the_cache(engine):
+    """A prompt takes several steps when it is long, or when there are many."""
     prompt = engine.tokenizer.encode("given up " + TEXT)[:31]
 
     async def scenario():
-        batcher = Batcher.load(Setup(MODEL, "target", max_in_flight=4, n_blocks=64))
-        add = batcher._add
-
-        def add_and_give_up(request):
-            handle = add(request)
-            request.cancelled = True
-            return handle
-
-        batcher._add = add_and_give_up
+        batcher = Batcher.load(Setup(MODEL, "target", max_in_flight=4, n_blocks=64, max_batched_tokens=10))
+        native, batcher._pipeline = batcher._pipeline, Abandoned(batcher)
         task = asyncio.ensure_future(batcher.run(prompt, Wish(50)))
         await asyncio.sleep(0)
         while batcher.in_flight:
             await asyncio.sleep(0.001)
         task.cancel()
-        batcher._add = add
+        batcher._pipeline = native
         written = await batcher.run(prompt, Wish(8))
         await asyncio.to_thread(batcher.close)
         return tuple(written.token_ids), await engine.generate(prompt, max_tokens=8, temperature=0.0, seed=0)
