@@ -120,8 +120,8 @@ def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, a
                 server.wait()  # says why it has ended
             note("stopping")
             return
-        _tell(addresses, as_json)
         try:
+            _tell(addresses, as_json)
             server.wait()
         except KeyboardInterrupt:
             note("stopping")

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -106,11 +107,13 @@ class TritonServer:
             raise DeployError("the server was started already", remedy="make another TritonServer")
         binary = find_binary()
         ports = choose_ports(self._host, self._wanted)
-        self._directory = Path(tempfile.mkdtemp(prefix="a1_trt_"))
+        self._directory = Path(tempfile.mkdtemp(prefix="a1_trt_", dir=_shell_safe_directory()))
         atexit.register(self.stop)
-        repository = self._repository or self._directory / "models"
+        repository = self._directory / "models"
         if self._repository is None:
             render(self._pair, repository)
+        else:
+            repository.symlink_to(self._repository.resolve(), target_is_directory=True)
         binary.make_backends(self._directory / "backends")
         if self.log_path is None:
             handle, name = tempfile.mkstemp(prefix="a1_trt_", suffix=".log")
@@ -236,6 +239,12 @@ class TritonServer:
         if not self._keep_log and self.log_path is not None:
             self.log_path.unlink(missing_ok=True)
             self.log_path = None
+
+
+def _shell_safe_directory() -> str:
+    """Where a server's directory is made: Triton hands the paths of backends and models to a shell without quotes."""
+    usual = tempfile.gettempdir()
+    return usual if shlex.quote(usual) == usual else "/tmp"  # noqa: S108  the directory in it has a name of its own
 
 
 def _has_ended(pid: int) -> bool:

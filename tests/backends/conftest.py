@@ -1,6 +1,7 @@
 """The engines that the contract is tested on.
 
-To add one: write a context manager that yields a `Subject`, and name it in `SUBJECTS`.
+To add one: write a context manager that yields a `Subject`, and name it in `SUBJECTS`. Triton's server is the one of
+the end-to-end tests.
 """
 
 from __future__ import annotations
@@ -21,14 +22,12 @@ from a1_trt.backends.openvino import OpenVinoEngine, OpenVinoTokenizer, context_
 from a1_trt.backends.replicated import Replicated
 from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
 from a1_trt.backends.triton import TritonEngine
-from a1_trt.config import load_pair
 from a1_trt.engine import Engine
 from a1_trt.runtime.virtual_time import VirtualTimeLoop
 from a1_trt.triton.server import TritonServer
 from tests.doubles import installed
 from tests.doubles.simulated import SimulatedEngine
-
-REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
+from tests.places import REFERENCE
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def openvino() -> Iterator[Subject]:
 
 
 @contextmanager
-def triton() -> Iterator[Subject]:
+def triton(server: TritonServer) -> Iterator[Subject]:
     tokenizer = OpenVinoTokenizer.load(REFERENCE / "target")
     limit = context_length(REFERENCE / "target")
 
@@ -80,7 +79,7 @@ def triton() -> Iterator[Subject]:
         found = re.search(r'a1_engine_requests\{.*role="target".*\} (\d+)', httpx.get(server.metrics_url).text)
         return int(found[1])
 
-    with TritonServer(load_pair(REFERENCE)) as server, asyncio.Runner() as runner:
+    with asyncio.Runner() as runner:
         engine = connect()
         yield Subject(engine, runner.run, open_another, in_flight)
         runner.run(engine.aclose())
@@ -141,11 +140,11 @@ SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
     "simulated": simulated,
     "tensorrt_llm": lambda: tensorrt_llm("additional_output"),
     "tensorrt_llm, context logits": lambda: tensorrt_llm("context_logits"),
-    "triton": triton,
 }
 
 
-@pytest.fixture(scope="session", params=list(SUBJECTS))
+@pytest.fixture(scope="session", params=[*SUBJECTS, "triton"])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    with SUBJECTS[request.param]() as opened:
+    is_served = request.param == "triton"
+    with triton(request.getfixturevalue("server")) if is_served else SUBJECTS[request.param]() as opened:
         yield opened

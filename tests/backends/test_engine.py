@@ -10,6 +10,7 @@ import pytest
 from a1_trt.engine import Generation
 from a1_trt.errors import A1Error, ContextLengthError, EngineError
 
+pytestmark = pytest.mark.contract
 TEXT = "12 + 30 = 42\n7 * 6 = 42\n100 - 58 = 42\n" * 4
 TOLERANCE = 1e-3
 
@@ -27,7 +28,7 @@ def test_a_score_has_one_log_prob_for_each_token(subject, tokens):
 
 
 def test_a_score_does_not_depend_on_what_was_asked_before(subject):
-    tokens = subject.encode("90 - 3 * 2\n" + TEXT)[:100]
+    tokens = subject.encode("90 - 3 * 2\n" + TEXT)[:70]
 
     async def scenario():
         engine = await subject.open()
@@ -57,7 +58,7 @@ def test_a_score_does_not_depend_on_what_else_is_in_flight(subject, tokens):
 
     async def beside_writing():
         writing = [
-            asyncio.create_task(subject.engine.generate(tokens[:9], max_tokens=90, temperature=1.5, seed=seed))
+            asyncio.create_task(subject.engine.generate(tokens[:9], max_tokens=60, temperature=1.5, seed=seed))
             for seed in range(8)
         ]
         scores = []
@@ -109,29 +110,17 @@ def test_a_returned_score_may_be_changed(subject, tokens):
     subject.run(scenario())
 
 
-def test_the_probabilities_of_all_next_tokens_sum_to_one(subject, tokens):
-    if subject.vocabulary is None:
-        pytest.skip("not a language model")
-
-    async def scenario():
-        for prompt in (tokens[:7], tokens[:32]):
-            scores = await asyncio.gather(*(subject.engine.score(prompt, [t]) for t in range(subject.vocabulary)))
-            assert sum(math.exp(value) for (value,) in scores) == pytest.approx(1.0, abs=1e-3)
-
-    subject.run(scenario())
-
-
-def test_greedy_takes_the_most_probable_token(subject, tokens):
+def test_all_next_tokens_have_a_probability_and_greedy_takes_the_largest(subject, tokens):
     if subject.vocabulary is None:
         pytest.skip("not a language model")
 
     async def scenario():
         prompt = tokens[:24]
-        written = await subject.engine.generate(prompt, max_tokens=2, temperature=0.0, seed=0)
-        for i, token in enumerate(written.token_ids):
-            before = prompt + list(written.token_ids[:i])
-            scores = await asyncio.gather(*(subject.engine.score(before, [t]) for t in range(subject.vocabulary)))
-            assert scores[token][0] == pytest.approx(max(value for (value,) in scores), abs=TOLERANCE)
+        written = await subject.engine.generate(prompt, max_tokens=1, temperature=0.0, seed=0)
+        scores = await asyncio.gather(*(subject.engine.score(prompt, [t]) for t in range(subject.vocabulary)))
+        (token,) = written.token_ids
+        assert scores[token][0] == pytest.approx(max(value for (value,) in scores), abs=TOLERANCE)
+        assert sum(math.exp(value) for (value,) in scores) == pytest.approx(1.0, abs=1e-3)
 
     subject.run(scenario())
 
@@ -168,7 +157,7 @@ def _generate(subject, tokens, *seeds, temperature=1.0, max_tokens=24) -> list[G
 
 
 def test_the_same_seed_writes_the_same_alone_and_in_a_batch(subject, tokens):
-    seeds = [3, 2**32 + 3, 2**62 + 1, *range(10, 30)]
+    seeds = [3, 2**32 + 3, 2**62 + 1, *range(10, 18)]
     alone = [_generate(subject, tokens, seed)[0] for seed in seeds]
     assert _generate(subject, tokens, *seeds) == alone
 
@@ -190,12 +179,9 @@ def test_no_more_than_max_tokens_are_written(subject, tokens):
 
 
 def test_a_text_that_ends_does_so_wherever_the_limit_is(subject, tokens):
-    for long in _generate(subject, tokens, *range(12), max_tokens=60):
-        if not long.ended:
-            continue
-        room = len(long.token_ids) + 1
-        seeds = [seed for seed in range(12) if _generate(subject, tokens, seed, max_tokens=room)[0] == long]
-        assert seeds
+    for seed, long in enumerate(_generate(subject, tokens, *range(12), max_tokens=60)):
+        if long.ended:
+            assert _generate(subject, tokens, seed, max_tokens=len(long.token_ids) + 1) == [long]
 
 
 @pytest.mark.parametrize("verb", ["generate", "score"])
@@ -246,11 +232,11 @@ def test_many_calls_at_once_all_complete(subject, tokens):
     async def scenario():
         writing = [
             subject.engine.generate(tokens[: 5 + i % 40], max_tokens=1 + i % 30, temperature=0.9, seed=i)
-            for i in range(80)
+            for i in range(40)
         ]
-        scoring = [subject.engine.score(tokens[: 1 + i], tokens[1 + i : 12 + 2 * i]) for i in range(40)]
+        scoring = [subject.engine.score(tokens[: 1 + i], tokens[1 + i : 12 + 2 * i]) for i in range(20)]
         outcomes = await asyncio.gather(*writing, *scoring)
-        assert [len(outcome) for outcome in outcomes[80:]] == [11 + i for i in range(40)]
+        assert [len(outcome) for outcome in outcomes[40:]] == [11 + i for i in range(20)]
 
     subject.run(scenario())
 
@@ -270,11 +256,9 @@ def test_cancelling_frees_the_slots(subject, tokens):
         await asyncio.gather(*calls, return_exceptions=True)
         written = await subject.engine.generate(tokens[:12], max_tokens=3, temperature=0.0, seed=0)
         assert written.ended or len(written.token_ids) == 3
-        for _ in range(1000):
-            if not subject.in_flight():
-                break
-            await asyncio.sleep(0.001)
-        assert subject.in_flight() == 0
+        async with asyncio.timeout(60):
+            while subject.in_flight():
+                await asyncio.sleep(0.001)
         return sum(call.cancelled() for call in calls)
 
     assert subject.run(scenario()) > 0
@@ -325,10 +309,11 @@ def test_closing_fails_what_is_in_flight_rather_than_hanging(subject, tokens):
             asyncio.ensure_future(engine.generate(tokens[:12], max_tokens=400, temperature=1.0, seed=seed))
             for seed in range(40)
         ]
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0)  # they begin; nobody can have an answer before this task waits again
         await engine.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(outcome, Generation | EngineError) for outcome in outcomes)
+        assert any(isinstance(outcome, EngineError) for outcome in outcomes)
 
     subject.run(scenario())
 

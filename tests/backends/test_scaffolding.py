@@ -25,6 +25,7 @@ from a1_trt.runtime.opening import ledgers_of
 from a1_trt.runtime.session import Session
 from a1_trt.types import Logprobs, Parameters, Problem, SampleEnd, Segment
 from tests.doubles import installed
+from tests.places import ROOT
 
 PARAMETERS = Parameters(n_samples=4, max_turns=3, draft_tokens=9, target_tokens=7, seed=5)
 
@@ -238,7 +239,7 @@ def test_the_example_of_the_page_runs(
     tokenizer.end_ids = frozenset([0])
     monkeypatch.setattr(TransformersTokenizer, "load", lambda _: tokenizer)
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
     (example,) = [found for found in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ScaffoldingLlm" in found]
     exec(compile(example, "example", "exec"), {"__name__": "example"})  # noqa: S102  our own page
     assert capsys.readouterr().out.strip()

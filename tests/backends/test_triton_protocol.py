@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,9 @@ from a1_trt.backends.triton.connection import DTYPES, make_request, read_respons
 from a1_trt.backends.triton.protocol import TOKENS_PER_BLOCK, Dialect
 from a1_trt.errors import EngineError, ScoreShapeError
 from a1_trt.triton.tensors import ENGINE_INPUTS, ENGINE_OUTPUTS
+from tests.places import CONTRACTS
 
-CONTRACT = json.loads((Path(__file__).parents[1] / "contracts" / "triton_tensorrt_llm_model.json").read_text())
+CONTRACT = json.loads((CONTRACTS / "triton_tensorrt_llm_model.json").read_text())
 INPUTS = {tensor["name"]: tensor for tensor in CONTRACT["inputs"]}
 OUTPUTS = {tensor["name"]: tensor for tensor in CONTRACT["outputs"]}
 THEIRS = (frozenset(INPUTS), frozenset(OUTPUTS))

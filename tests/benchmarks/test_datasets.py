@@ -19,8 +19,9 @@ from a1_trt.benchmarks.evaluation.datasets import (
     shuffled_choices,
 )
 from a1_trt.errors import ConfigError, InvalidRequestError
+from tests.places import SHARED
 
-DATASETS = Path(__file__).resolve().parents[3] / "shared" / "datasets"
+DATASETS = SHARED / "datasets"
 GPQA = {
     "Question": "Which?",
     "Correct Answer": "right",

@@ -20,9 +20,15 @@ from a1_trt.cli import main
 from a1_trt.config import load_pair
 from a1_trt.runtime.calibration import Batch, CalibrationLog, provenance_of, write_log
 from tests.children import INTERRUPTIBLE
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("warm_engines")
 COMMAND = "from a1_trt.cli import main; main(sys.argv[1:])"
+SIMULATED = (
+    "from a1_trt.backends.openvino import OpenVinoEngine; from tests.doubles.simulated import SimulatedEngine; "
+    "OpenVinoEngine.for_pair = lambda pair, role: SimulatedEngine(role); "
+)
+"""What a command says first whose engines take no processor time: what matters are its files."""
 SMALL = ("--samples", "4", "--max-turns", "2", "--seed", "3")
 
 
@@ -55,9 +61,11 @@ def check_whole(output: Path, data: Path, n: int | None = None) -> None:
     assert summary["accuracy"]["n_correct"] == sum(line["correct"] for line in problems)
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def started(*arguments: str, real: bool = False) -> subprocess.Popen[str]:
+    program = f"{INTERRUPTIBLE}; import sys; {'' if real else SIMULATED}{COMMAND}"
     return subprocess.Popen(
-        [sys.executable, "-c", f"{INTERRUPTIBLE}; import sys; {COMMAND}", "eval", *arguments],
+        [sys.executable, "-c", program, "eval", *arguments],
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -104,15 +112,17 @@ def test_a_run_keeps_everything(data: Path, tmp_path: Path) -> None:
     assert f"parameters.alpha was {load_pair('reference').conformal.alpha}, is 0.1" in other.stderr
 
 
-def kill_until_done(data: Path, output: Path, n_kills: int, chance: random.Random, size: int) -> int:
+def kill_until_done(
+    data: Path, output: Path, n_kills: int, chance: random.Random, size: int, *, real: bool = False
+) -> int:
     """Kill at random moments, then let it end; returns how many starts had something to go on with."""
     arguments = ("reference", "--data", str(data), "--output", str(output), *SMALL, "--concurrency", "3")
     resumed, before = 0, 0
     for _ in range(n_kills):
-        stop_when(started(*arguments), output, before + chance.randrange(1, size), signal.SIGKILL)
+        stop_when(started(*arguments, real=real), output, before + chance.randrange(1, size), signal.SIGKILL)
         before = (output / "records.jsonl").stat().st_size
         resumed += before > 0
-    last = started(*arguments)
+    last = started(*arguments, real=real)
     _, said = last.communicate()
     assert last.returncode == 0, said
     return resumed
@@ -133,7 +143,7 @@ def test_killed_at_random_moments_it_goes_on_and_loses_only_what_was_in_flight(d
 
 @pytest.mark.long
 def test_killed_again_and_again(data: Path, tmp_path: Path) -> None:
-    kill_until_done(data, tmp_path / "out", 12, random.Random(), 3_000)  # noqa: S311 - moments, no secret
+    kill_until_done(data, tmp_path / "out", 12, random.Random(), 3_000, real=True)  # noqa: S311 - moments, no secret
     check_whole(tmp_path / "out", data)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,10 @@ from a1_trt.benchmarks.grading import all_correct, is_correct, workers
 from a1_trt.benchmarks.grading.workers import WORKERS, Worker
 from a1_trt.core.reasoning import boxed
 from a1_trt.errors import ConfigError
+from tests.places import SHARED
 
 ENDLESS = "9^{9^{9^{9}}}"
-DATASETS = Path(__file__).resolve().parents[3] / "shared" / "datasets"
+DATASETS = SHARED / "datasets"
 
 
 @pytest.mark.parametrize(

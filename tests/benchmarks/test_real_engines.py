@@ -16,6 +16,7 @@ from a1_trt.runtime.opening import open_engines
 from a1_trt.types import Role
 from tests.doubles.simulated import SimulatedEngine
 
+pytestmark = pytest.mark.usefixtures("warm_engines")
 PAIR = load_pair("reference")
 EASY = read_problems(PAIR.path.parent / "problems.jsonl", level="easy", with_answers=True)[:2]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from a1_trt.build.manifest import installed_version
 from a1_trt.build.plan import make_plan
 from a1_trt.build.run import run
 from a1_trt.config import load_pair
+from tests.places import DOUBLES, ROOT
 
-ROOT = Path(__file__).parents[2]
-DOUBLES = ROOT / "tests" / "doubles"
 CONFIG = {
     "architectures": ["Qwen2ForCausalLM"],
     "num_hidden_layers": 2,
@@ -91,7 +91,9 @@ class Machine:
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(DOUBLES)!r})\n"
+            # sh runs the second line, as a path with a space cannot stand in the first; to Python it is a string.
+            f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\n"
+            f"import sys\nsys.path.insert(0, {str(DOUBLES)!r})\n"
             f"from build_tools import main\nsys.exit(main({name!r}, sys.argv[1:]))\n"
         )
         file.chmod(0o755)

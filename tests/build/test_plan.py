@@ -74,7 +74,7 @@ DRAFT_MODELS = st.sampled_from(sorted(known_models()))
 SPECS = st.builds(GpuSpec, st.sampled_from(sorted(known_gpus().values(), key=str)), st.sampled_from([1, 2, 3, 4, 8]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     DRAFT_MODELS,
     DRAFT_MODELS,

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from a1_trt.cli import main
 from tests.benchmarks.test_comparison import measured
 
+pytestmark = pytest.mark.usefixtures("warm_engines")
+
 
 def bench(*words: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(main, ["bench", *map(str, words)])

@@ -17,6 +17,7 @@ from a1_trt.cli import main
 from a1_trt.cli.solve import _warn
 from tests.children import INTERRUPTIBLE
 
+pytestmark = pytest.mark.usefixtures("warm_engines")
 PROBLEM = "a = 3, b = a+4. What is b modulo 100?"
 
 
@@ -35,7 +36,7 @@ def fail(status: int, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calibration(tmp_path_factory: pytest.TempPathFactory, warm_engines: None) -> Path:
     """A calibration made of two small problems."""
     folder = tmp_path_factory.mktemp("calibration")
     problems = [{"id": f"p{n}", "problem": PROBLEM.replace("3", str(n))} for n in range(2)]

@@ -2,7 +2,7 @@
 
 It has every tensor of the recorded contract and refuses a request that the real model would refuse, or would answer
 in a way that nobody wants silently: a missing or misshapen tensor, a parameter left as a placeholder. A small real
-model behind it writes and scores. Faults are switched by the environment variable A1_TRT_DOUBLE, such as "target:trim":
+model behind it writes and scores. The file `fault` in the model's directory, as long as it is there, names a fault:
 
 trim      generation logits end with the first draft token that is not the likeliest
 discard   draft tokens beyond eight are dropped, as in a full batch
@@ -11,7 +11,6 @@ discard   draft tokens beyond eight are dropped, as in a full batch
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ TYPES = {
     "TYPE_BOOL": np.bool_,
     "TYPE_STRING": np.object_,
 }
-FAULTS = set(os.environ.get("A1_TRT_DOUBLE", "").split(","))
 UNDERSTOOD = {
     "input_ids", "input_lengths", "request_output_len", "draft_input_ids", "end_id", "pad_id", "stop_words_list",
     "temperature", "runtime_top_k", "runtime_top_p", "seed", "return_context_logits", "return_generation_logits",
@@ -51,7 +49,6 @@ class TritonPythonModel:
         left = [key for key, value in parameters.items() if "${" in value]
         if left or len(parameters) != 45:
             raise pb_utils.TritonModelException(f"{len(parameters)} parameters, placeholders in {left}")
-        self.name = args["model_name"]
         self.inputs = {tensor["name"]: tensor for tensor in config["input"]}
         self.reuses = parameters["enable_kv_cache_reuse"] == "true"
         self.excludes = parameters["exclude_input_in_output"] == "true"
@@ -63,6 +60,7 @@ class TritonPythonModel:
         self.seen: list[tuple[int, ...]] = []
         # Where a test can read what was asked.
         self.record = Path(args["model_repository"]) / "asked.jsonl"
+        self.switch = Path(args["model_repository"]) / "fault"
         self.loop = RequestLoop(pb_utils, self.answer, poll_s=0.05, on_poll=lambda: self.engine.in_flight == 0)
 
     async def execute(self, requests: list[Any]) -> None:
@@ -152,10 +150,11 @@ class TritonPythonModel:
 
     async def verified(self, prompt: tuple[int, ...], draft: list[int], said: dict[str, Any]) -> dict[str, Any]:
         """One row for the last prompt token and for each draft token."""
-        if f"{self.name}:discard" in FAULTS:
+        fault = self.switch.read_text() if self.switch.exists() else ""
+        if fault == "discard":
             draft = draft[:8]
         rows = await self.rows(prompt, [*draft, said["end_id"]])
-        if f"{self.name}:trim" in FAULTS:
+        if fault == "trim":
             accepted = [index for index, token in enumerate(draft) if rows[index].argmax() != token]
             rows = rows[: accepted[0] + 1] if accepted else rows
         logits = {"generation_logits": rows[None, None]} if said.get("return_generation_logits") else {}

@@ -3,11 +3,11 @@
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
+
 PAGES = ["README.md", "docs/triton.md"]
 
 
@@ -25,6 +25,7 @@ def here(text, server):
     return text.replace("localhost:8001", server.grpc_url).replace("localhost:8000", http)
 
 
+@pytest.mark.usefixtures("warm_engines")
 @pytest.mark.parametrize("example", [*blocks("python")])
 def test_python_examples_run(example, server, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)

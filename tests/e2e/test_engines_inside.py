@@ -14,9 +14,7 @@ from a1_trt.runtime.session import open_session
 from a1_trt.triton.probe import probe
 from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
-from tests.e2e.conftest import ROOT
 from tests.e2e.test_a1_model import (  # noqa: F401 - tests that are collected here, too
-    ENDLESS,
     PROBLEM,
     in_flight,
     metrics,
@@ -30,6 +28,7 @@ from tests.e2e.test_a1_model import (  # noqa: F401 - tests that are collected h
     test_the_metrics_count_what_the_results_say,
     until,
 )
+from tests.places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +47,11 @@ def test_its_engines_are_its_own_and_draft_and_target_stay_at_rest(server):
     told = metrics(server)
     assert told['a1_tokens_total,kind="generated",role="draft"'] > 0
     assert not any(value for name, value in told.items() if name.startswith("a1_engine_requests"))
-    (stub,) = (pid for pid in children(server.pid) if "/a1/" in command(pid))
-    assert sum("openvino.worker" in command(pid) for pid in children(stub)) >= 2
+    (stub,) = (pid for pid in children(server.pid) if any(word.endswith("/a1/1/model.py") for word in command(pid)))
+    assert sum("a1_trt.backends.openvino.worker" in command(pid) for pid in children(stub)) >= 2
 
 
+@pytest.mark.usefixtures("warm_engines")
 def test_the_draft_draws_what_it_draws_in_this_process(server, reference):
     said = {"n_samples": 4, "seed": 5, "strategy": "draft_only", "early_stop": False}
 
@@ -68,15 +68,20 @@ def test_the_draft_draws_what_it_draws_in_this_process(server, reference):
 
 
 def test_a_client_that_leaves_stops_the_work(server):
+    solve(server, n_samples=1)
+    n_segments = metrics(server)['a1_segments_total,role="draft"']
+    many = {"n_samples": 1024, "early_stop": False}
+
     async def scenario():
-        asked = asyncio.ensure_future(over_grpc(server, {"problem": PROBLEM, **ENDLESS}))
-        await until(lambda: in_flight(server) > 32, timeout_s=10)
+        asked = asyncio.ensure_future(over_grpc(server, {"problem": PROBLEM, **many}))
+        await until(lambda: in_flight(server) > 32, timeout_s=60)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-        await until(lambda: in_flight(server) == 0, timeout_s=5)
+        await until(lambda: in_flight(server) == 0, timeout_s=60)
 
     asyncio.run(scenario())
     before = metrics(server)
+    assert before['a1_segments_total,role="draft"'] - n_segments < many["n_samples"]
     time.sleep(0.5)
     assert metrics(server) == before
 
@@ -87,6 +92,6 @@ def children(process: int) -> list[int]:
     return [int(child) for line in said for child in line.split()]
 
 
-def command(process: int) -> str:
-    """The command line of a process."""
-    return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+def command(process: int) -> list[str]:
+    """The words of a process's command line."""
+    return Path(f"/proc/{process}/cmdline").read_text().split("\0")

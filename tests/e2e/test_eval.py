@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from a1_trt.cli import main
 from a1_trt.triton.server import TritonServer
-
-PROBLEMS = Path(__file__).parents[2] / "engines" / "reference" / "problems.jsonl"
+from tests.places import PROBLEMS
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])

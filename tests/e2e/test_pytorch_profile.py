@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,8 +17,8 @@ from a1_trt.triton.render import render
 from a1_trt.triton.role_placement import RolePlacement
 from a1_trt.triton.server import TritonServer
 from tests.doubles import installed
+from tests.places import DOUBLES
 
-DOUBLES = Path(__file__).parents[1] / "doubles"
 PAIR = """
 name = "characters"
 [draft]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -23,8 +22,9 @@ from a1_trt.triton.render import render
 from a1_trt.triton.role_placement import RolePlacement
 from a1_trt.triton.server import TritonServer
 from a1_trt.types import Problem
+from tests.places import DOUBLES
 
-DOUBLE = Path(__file__).parents[1] / "doubles" / "triton_tensorrt_llm.py"
+DOUBLE = DOUBLES / "triton_tensorrt_llm.py"
 ROLES = ("draft", "target")
 LONG = "a = 3, b = a+4. What is b modulo 100?\n" * 4
 
@@ -51,14 +51,10 @@ def repository(pair, directory, *, n_targets=1):
     return directory
 
 
-def serving(pair, directory):
-    return TritonServer(pair, repository=directory, log_path=directory.parent / "server.log")
-
-
 @pytest.fixture(scope="module")
 def gpu_like(reference, tmp_path_factory):
     directory = repository(reference, tmp_path_factory.mktemp("tensorrt") / "models", n_targets=2)
-    with serving(reference, directory) as running:
+    with TritonServer(reference, repository=directory, log_path=directory.parent / "server.log") as running:
         running.directory = directory
         yield running
 
@@ -81,11 +77,11 @@ def asked(running, model="target"):
 
 
 @pytest.mark.parametrize("context_logits", [False, True])
-def test_scores_are_those_of_the_model_itself(gpu_like, reference, context_logits):
+def test_scores_are_those_of_the_model_itself(gpu_like, reference, warm_pipelines, context_logits):
     async def scenario():
         engine = engine_of(gpu_like, reference, "target", context_logits=context_logits)
         ids = engine.tokenizer.encode(("b" if context_logits else "c") + LONG, special=True)
-        own = OpenVinoEngine.load(reference.model_path("target"), role="target")
+        own = OpenVinoEngine.load(reference.model_path("target"), role="target", start=warm_pipelines.start)
         for start, stop in ((1, 2), (5, 40), (40, 70), (70, 71)):
             got = await engine.score(ids[:start], ids[start:stop])
             assert got == pytest.approx(await own.score(ids[:start], ids[start:stop]), abs=1e-3)
@@ -108,12 +104,12 @@ def test_context_logits_that_the_cache_holds_back_are_an_error_not_a_score(gpu_l
     asyncio.run(scenario())
 
 
-def test_generation_is_that_of_the_model_itself(gpu_like, reference):
+def test_generation_is_that_of_the_model_itself(gpu_like, reference, warm_pipelines):
     """Which it is only if temperature and top_p, the end's token and the prompt's exclusion are said."""
 
     async def scenario():
         engine = engine_of(gpu_like, reference, "draft")
-        own = OpenVinoEngine.load(reference.model_path("draft"), role="draft")
+        own = OpenVinoEngine.load(reference.model_path("draft"), role="draft", start=warm_pipelines.start)
         prompt = engine.tokenizer.encode("a = 3, b = a+4. What is b modulo 100?\n", special=True)
         for temperature, max_tokens in ((0.0, 60), (1.5, 12), (0.8, 90)):
             for seed in range(4):
@@ -166,7 +162,7 @@ def test_the_stop_request_ends_the_request_of_its_id(gpu_like, reference):
         for each in work:
             each.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-        await asyncio.wait_for(engine.aclose(), 20)
+        await asyncio.wait_for(engine.aclose(), 60)
 
     asyncio.run(scenario())
     stops = [each for each in asked(gpu_like) if each.get("stop")]
@@ -180,7 +176,7 @@ def test_the_whole_stack_solves_and_keeps_samples_on_their_replica(gpu_like, ref
     text = b"a = 3, b = a+4, c = b*2. What is c modulo 100?"
     request.inputs.add(name="problem", datatype="BYTES", shape=(1,))
     request.raw_input_contents.append(len(text).to_bytes(4, "little") + text)
-    for name, value in (("n_samples", 8), ("draft_tokens", 12), ("target_tokens", 12)):
+    for name, value in (("n_samples", 8), ("max_turns", 3), ("draft_tokens", 12), ("target_tokens", 12)):
         request.inputs.add(name=name, datatype="INT32", shape=(1,))
         request.raw_input_contents.append(value.to_bytes(4, "little"))
     # Hot, so that hardly two samples write the same.
@@ -232,20 +228,23 @@ def test_a_live_check_does_real_work(gpu_like, tmp_path):
     assert all(0 <= each < 0.1 for each in differences[2:])
 
 
-def test_missing_rows_are_an_error_never_a_score(reference, tmp_path, monkeypatch):
-    monkeypatch.setenv("A1_TRT_DOUBLE", "target:trim,target_2:discard")
-    with serving(reference, repository(reference, tmp_path / "models", n_targets=2)) as running:
+@pytest.mark.parametrize("fault", ["trim", "discard"])
+def test_missing_rows_are_an_error_never_a_score(gpu_like, reference, fault):
+    switch = gpu_like.directory / "target" / "fault"
 
-        async def scenario(model):
-            engine = engine_of(running, reference, "target", model=model)
-            ids = engine.tokenizer.encode("zq;7 " + LONG, special=True)
-            with pytest.raises(ScoreShapeError, match="rows") as caught:
-                await engine.score(ids[:5], ids[5:40])
-            assert caught.value.field == "generation_logits"
-            assert caught.value.remedy
-            await engine.aclose()
-            with pytest.raises(EngineUnavailable):
-                await engine.score(ids[:5], ids[5:40])
+    async def scenario():
+        engine = engine_of(gpu_like, reference, "target")
+        ids = engine.tokenizer.encode("zq;7 " + LONG, special=True)
+        with pytest.raises(ScoreShapeError, match="rows") as caught:
+            await engine.score(ids[:5], ids[5:40])
+        assert caught.value.field == "generation_logits"
+        assert caught.value.remedy
+        await engine.aclose()
+        with pytest.raises(EngineUnavailable):
+            await engine.score(ids[:5], ids[5:40])
 
-        for model in ("target", "target_2"):
-            asyncio.run(scenario(model))
+    switch.write_text(fault)
+    try:
+        asyncio.run(scenario())
+    finally:
+        switch.unlink()

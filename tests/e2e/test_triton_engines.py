@@ -81,7 +81,7 @@ def n_cancelled(server, role):
     return metric(server, "a1_engine_cancelled", role)
 
 
-def until(condition, timeout_s=5.0):
+def until(condition, timeout_s=60.0):
     async def poll():
         async with asyncio.timeout(timeout_s):
             while not condition():
@@ -298,7 +298,7 @@ def test_calls_complete_while_others_are_cancelled_and_refused(server, reference
     async def scenario():
         engine = engine_of(server, reference, role, max_context_tokens=10**9)
         expected = await engine.generate(prompt, max_tokens=12, temperature=0.0, seed=0)
-        for _ in range(20):
+        for _ in range(8):
             good = [
                 asyncio.ensure_future(engine.generate(prompt, max_tokens=12, temperature=0.0, seed=i)) for i in range(8)
             ]

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "traces" / "math.npz"
+from tests.places import SHARED
+
+PUBLISHED = SHARED / "traces" / "math.npz"
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,7 @@ def test_buckets_are_named_in_order_of_turns() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2, 0.4, 0.6])
 @pytest.mark.parametrize(("order", "turns", "window"), [("served", 0.02, 0.07), ("shuffled", 0.015, 0.05)])
+@pytest.mark.long
 def test_the_default_holds_on_the_published_trace(
     published: Path, alpha: float, order: Any, turns: float, window: float
 ) -> None:
@@ -245,6 +246,7 @@ def test_the_default_holds_on_the_published_trace(
 
 @pytest.mark.long
 @pytest.mark.parametrize(("order", "overall", "local"), [("served", 0.87, 0.95), ("shuffled", 0.95, 0.955)])
+@pytest.mark.long
 def test_the_default_selects_on_the_published_trace(published: Path, order: Any, overall: float, local: float) -> None:
     found = report(replay(read_recording(published), "two-level", 0.4, order=order), intervals=False)
     assert found["selectivity"] >= overall

@@ -8,21 +8,23 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from openai import OpenAI
 
+from a1_trt.backends.openvino import OpenVinoEngine
 from a1_trt.config import Pair, load_pair, make_pair
 from a1_trt.openai_server.admission import Gate
 from a1_trt.openai_server.backend import LocalBackend
 from a1_trt.openai_server.serving import Server
-from a1_trt.runtime.session import Session, open_session
+from a1_trt.runtime.session import Session
+from a1_trt.types import Role
 from tests.doubles.simulated import Fault, RandomText, SimulatedEngine
+from tests.places import REFERENCE
+from tests.warm_pipelines import WarmPipelines
 
-ROOT = Path(__file__).parents[2]
 SIMULATED = {
     "name": "simulated",
     "draft": {"model": "none", "sampling": {"segment_tokens": 40}},
@@ -71,7 +73,11 @@ class Endpoint:
             snapshot[kind][role] for kind in ("calls_in_flight", "calls_waiting") for role in ("draft", "target")
         )
 
-    def wait_until(self, *, busy: bool, within_s: float = 10.0) -> None:
+    def n_drafted(self) -> int:
+        """Segments that the draft has written."""
+        return int(asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop).result()["segments"]["draft"])
+
+    def wait_until(self, *, busy: bool, within_s: float = 60.0) -> None:
         """Wait until calls are in flight, or until none is."""
         end_s = time.monotonic() + within_s
         while (self.n_calls() > 0) != busy:
@@ -107,7 +113,7 @@ def running(pair: Pair, make_session: Callable[[], Any], gate: Gate) -> Iterator
 
     def stop() -> None:
         found["server"].should_exit = True
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive(), "the endpoint did not stop"
 
     endpoint = Endpoint(url, found["session"], found["loop"], stop)
@@ -117,11 +123,17 @@ def running(pair: Pair, make_session: Callable[[], Any], gate: Gate) -> Iterator
         endpoint.close()
 
 
-@pytest.fixture(scope="session")
-def reference() -> Iterator[Endpoint]:
+@pytest.fixture(scope="package")
+def reference(warm_pipelines: WarmPipelines) -> Iterator[Endpoint]:
     """The reference pair, on its real engines."""
-    pair = load_pair(ROOT / "engines" / "reference")
-    with running(pair, lambda: open_session(pair), Gate(64)) as endpoint:
+    pair = load_pair(REFERENCE)
+
+    async def session() -> Session:
+        start = warm_pipelines.start
+        roles: tuple[Role, ...] = ("draft", "target")
+        return Session(pair, {role: OpenVinoEngine.for_pair(pair, role, start=start) for role in roles})
+
+    with running(pair, session, Gate(64)) as endpoint:
         yield endpoint
 
 

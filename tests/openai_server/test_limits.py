@@ -13,7 +13,7 @@ import pytest
 from a1_trt.errors import ConfigError, EngineOverloaded, EngineUnavailable
 from a1_trt.openai_server.admission import Gate, read_keys
 
-# Many seconds of work, so that idleness soon after means that it was stopped.
+# Seconds of work; while it goes on, most of its samples have not even begun.
 LONG = {"n_samples": 1024, "early_stop": False}
 
 
@@ -32,30 +32,36 @@ def raw_request(url: str, body: dict) -> socket.socket:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_nothing_is_in_flight_after_a_client_has_left(reference, ask, stream: bool) -> None:
+    before = reference.n_drafted()
     connection = raw_request(reference.url, ask(stream=stream, a1=LONG))
     reference.wait_until(busy=True)
     if stream:
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     connection.close()
     reference.wait_until(busy=False)
+    assert reference.n_drafted() - before < LONG["n_samples"]
     assert reference.openai().chat.completions.create(**ask()).choices
 
 
 def test_all_of_many_clients_that_leave_are_noticed(reference, ask) -> None:
+    before = reference.n_drafted()
     connections = [raw_request(reference.url, ask(stream=True, a1=LONG)) for _ in range(16)]
     reference.wait_until(busy=True)
     for connection in connections:
         connection.close()
     reference.wait_until(busy=False)
+    assert reference.n_drafted() - before < LONG["n_samples"]
 
 
 def test_a_deadline_stops_the_work(reference, ask) -> None:
+    before = reference.n_drafted()
     with pytest.raises(openai.APIStatusError) as caught:
         reference.openai(max_retries=2).chat.completions.create(
             model="reference", messages=ask()["messages"], extra_body={"a1": {**LONG, "deadline_s": 0.3}}
         )
     assert caught.value.status_code == 504
     reference.wait_until(busy=False)
+    assert reference.n_drafted() - before < LONG["n_samples"]
 
 
 def test_one_too_many_is_told_when_to_come_back(simulated, ask) -> None:
@@ -150,22 +156,21 @@ def test_a_file_of_keys_that_is_none(tmp_path, content: bytes | None) -> None:
 def test_who_is_at_work_when_it_stops_is_told(simulated, ask) -> None:
     """Not left waiting: stopping takes seconds, the work of this request would take minutes."""
     endpoint = simulated(faults=lambda number, verb: "hang")
-    answers: list[Exception | httpx.Response] = []
+    answers: list[httpx.Response] = []
 
     def wait() -> None:
-        try:
-            answers.append(
-                httpx.post(f"{endpoint.url}/v1/chat/completions", json={**ask(), "model": "simulated"}, timeout=60)
-            )
-        except httpx.HTTPError as error:
-            answers.append(error)
+        answers.append(
+            httpx.post(f"{endpoint.url}/v1/chat/completions", json={**ask(), "model": "simulated"}, timeout=60)
+        )
 
     waiting = threading.Thread(target=wait)
     waiting.start()
     endpoint.wait_until(busy=True)
     endpoint.stop()
-    waiting.join(30)
-    assert answers
+    waiting.join(60)
+    (answer,) = answers
+    assert answer.status_code == 503
+    assert "is stopping" in answer.json()["error"]["message"]
 
 
 def test_the_loop_goes_on_while_a_problem_is_solved(reference, ask) -> None:

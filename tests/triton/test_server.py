@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,13 +19,20 @@ from a1_trt.triton import binary, server
 from a1_trt.triton.ports import choose_ports
 from a1_trt.triton.render import render
 from a1_trt.triton.server import TritonServer
-
-REFERENCE = Path(__file__).parents[2] / "engines" / "reference"
+from tests.doubles import tritonserver
+from tests.places import REFERENCE
 
 
 @pytest.fixture
 def pair():
     return load_pair(REFERENCE)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Servers are stand-ins; call it to choose how they behave."""
+    monkeypatch.setenv(binary.VARIABLE, str(tritonserver.install(tmp_path / "stand_in")))
+    return lambda behaviour: monkeypatch.setenv(tritonserver.BEHAVIOUR, behaviour)
 
 
 @pytest.fixture(autouse=True)
@@ -39,27 +48,54 @@ def left_behind(tmp_path, running):
 
 
 def processes_of(tmp_path):
-    found = []
+    found, wanted = [], f"TMPDIR={tmp_path / 'tmp'}".encode()
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if f"TMPDIR={tmp_path}".encode() in entry.read_bytes() and int(entry.parent.name) != os.getpid():
+            if wanted in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
                 found.append(entry.parent)
         except (OSError, ValueError):
             continue
     return found
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_a_server_leaves_nothing_behind(pair, tmp_path):
+    """That the real one does not either is seen in e2e/test_openai.py."""
     said = []
     with TritonServer(pair, progress=said.append) as running:
         assert running.pid
-        assert len(left_behind(tmp_path, running)) > 5
+        # The directory, the log, shared memory, the server and the process beside it.
+        assert len(left_behind(tmp_path, running)) == 5
         assert said[-1] == "ready"
     assert running.pid is None
     assert left_behind(tmp_path, running) == []
     running.stop()
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_no_path_that_a_shell_would_split_reaches_triton(pair, tmp_path, monkeypatch):
+    for name in ("temporary files", "répository here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary files"))
+    render(pair, tmp_path / "répository here" / "models")
+    with TritonServer(pair, repository=tmp_path / "répository here" / "models") as running:
+        words = Path(f"/proc/{running.pid}/cmdline").read_text().split("\0")
+        options = dict(word.removeprefix("--").partition("=")[::2] for word in words)
+        for name in ("model-repository", "backend-directory"):
+            assert shlex.quote(options[name]) == options[name]
+        assert (Path(options["model-repository"]) / "a1" / "config.pbtxt").is_file()
+
+
+def test_a_server_that_does_not_want_to_end_is_killed(pair, tmp_path, stand_in):
+    stand_in(tritonserver.STUBBORN)
+    running = TritonServer(pair)
+    running.start()
+    running.wait_ready()
+    running.stop(grace_s=0.2)
+    assert left_behind(tmp_path, running) == []
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_a_server_that_is_killed_leaves_nothing_behind(pair, tmp_path):
     with TritonServer(pair) as running:
         os.kill(running.pid, signal.SIGKILL)
@@ -68,15 +104,16 @@ def test_a_server_that_is_killed_leaves_nothing_behind(pair, tmp_path):
     assert [path for path in left_behind(tmp_path, running) if path.suffix != ".log"] == []
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_ctrl_c_stops_the_server(tmp_path):
     program = (
         "import signal, time\nfrom a1_trt.config import load_pair\nfrom a1_trt.triton.server import TritonServer\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
-        f"with TritonServer(load_pair({str(REFERENCE)!r})):\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        f"with TritonServer(load_pair({str(REFERENCE)!r})):\n    print('ready', flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
-        assert len(processes_of(tmp_path)) > 3
+        assert len(processes_of(tmp_path)) == 3
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert processes_of(tmp_path) == []
@@ -109,19 +146,22 @@ def test_one_port_cannot_serve_twice():
         choose_ports("127.0.0.1", {"grpc_port": port, "http_port": port})
 
 
-def broken(pair, tmp_path, role, break_it):
-    """A repository of the pair whose file for one model is changed."""
-    render(pair, tmp_path / "repository")
-    break_it(tmp_path / "repository" / role)
-    return TritonServer(pair, repository=tmp_path / "repository")
+def alone(pair, role, repository):
+    """A repository of one of the pair's models."""
+    render(pair, repository)
+    for model in {"a1", "draft", "target"} - {role}:
+        shutil.rmtree(repository / model)
+    return repository
 
 
-def test_a_model_that_cannot_load_says_why(pair, tmp_path):
+def test_a_model_that_cannot_load_says_why(tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     file = folder / "pair.toml"
     file.write_text(f'name = "p"\n[draft]\nmodel = "nowhere"\n[target]\nmodel = "{REFERENCE}/target"\n')
-    with pytest.raises(DeployError) as caught, TritonServer(load_pair(file)):
+    broken = load_pair(file)
+    repository = alone(broken, "draft", tmp_path / "repository")
+    with pytest.raises(DeployError) as caught, TritonServer(broken, repository=repository):
         pass
     assert caught.value.model == "draft"
     assert caught.value.field == "draft.model"
@@ -131,10 +171,9 @@ def test_a_model_that_cannot_load_says_why(pair, tmp_path):
 
 
 def test_a_dying_model_is_told_with_the_end_of_the_log(pair, tmp_path):
-    def die(folder):
-        (folder / "1" / "model.py").write_text("import os\nos._exit(3)\n")
-
-    running = broken(pair, tmp_path, "target", die)
+    repository = alone(pair, "target", tmp_path / "repository")
+    (repository / "target" / "1" / "model.py").write_text("import os\nos._exit(3)\n")
+    running = TritonServer(pair, repository=repository)
     with pytest.raises(DeployError, match="log ends") as caught, running:
         pass
     assert running.log_path.is_file()
@@ -142,12 +181,9 @@ def test_a_dying_model_is_told_with_the_end_of_the_log(pair, tmp_path):
     assert [path for path in left_behind(tmp_path, running) if path.suffix != ".log"] == []
 
 
-def test_a_model_that_never_loads_is_given_up(pair, tmp_path):
-    def hang(folder):
-        (folder / "1" / "model.py").write_text("import time\ntime.sleep(600)\n")
-
-    running = broken(pair, tmp_path, "a1", hang)
-    running._timeout_s = 1.0
+def test_a_server_that_is_never_ready_is_given_up(pair, tmp_path, stand_in):
+    stand_in(tritonserver.HANGS)
+    running = TritonServer(pair, timeout_s=1.0)
     with pytest.raises(DeployError, match="not ready after 1 s"), running:
         pass
     assert [path for path in left_behind(tmp_path, running) if path.suffix != ".log"] == []
@@ -206,6 +242,7 @@ def test_an_unsupported_machine_is_told_what_is_missing(monkeypatch, tmp_path, t
     assert caught.value.remedy
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_a_server_is_started_once(pair):
     with TritonServer(pair) as running, pytest.raises(DeployError, match="already"):
         running.start()

@@ -145,8 +145,14 @@ class Batcher:
     def _step(self, arrived: list[_Request]) -> None:
         """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
         for request in arrived:
-            request.handle = self._add(request)
-        dropped = {request for request in self._running if request.cancelled or request.handle is None}
+            request.handle = None if request.cancelled else self._add(request)
+        # A request that is cancelled before its prompt is computed leaves blocks in the prefix cache that nothing was
+        # written into, and the next one with that prompt takes them for its own (2026.4). So it gets its first token.
+        dropped = {
+            request
+            for request in self._running
+            if request.handle is None or (request.cancelled and request.handle.can_read())
+        }
         for request in dropped:
             if request.handle is not None:
                 request.handle.cancel()

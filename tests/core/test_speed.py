@@ -1,4 +1,4 @@
-"""Micro-benchmarks of the core; `pytest -m long tests/long/test_speed.py` prints them. No time is asserted."""
+"""Micro-benchmarks of the core; `pytest -m long tests/core/test_speed.py` prints them. No time is asserted."""
 
 from itertools import cycle
 

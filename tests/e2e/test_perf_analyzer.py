@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,10 +11,10 @@ from a1_trt.cli import main
 from a1_trt.config import load_pair
 from a1_trt.errors import ConfigError
 from a1_trt.triton.server import TritonServer
+from tests.places import ROOT, SHARED
 
 pytestmark = pytest.mark.long
-ROOT = Path(__file__).parents[2]
-INSTALLER = ROOT.parent / "shared" / "tools" / "install-perf-analyzer"
+INSTALLER = SHARED / "tools" / "install-perf-analyzer"
 
 
 @pytest.fixture(scope="module")
