@@ -111,11 +111,7 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
             "percentile": goal.percentile,
             "alpha": list(goal.alphas),
         },
-        "workload": {
-            "strategy": request.strategy,
-            "problems": request.n_problems,
-            **shown.document["workload"],
-        },
+        "workload": {"strategy": request.strategy, "problems": request.n_problems, **shown.document["workload"]},
         "n_layouts": len(offers),
         "n_tried": len(trials),
         "best": shown.row(goal) if good else None,
@@ -128,10 +124,7 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
 
 
 def _trials(
-    request: Request,
-    goal: Goal,
-    offers: Sequence[tuple[Layout, float]],
-    on_layout: Callable[[int, int], object] | None,
+    request: Request, goal: Goal, offers: Sequence[tuple[Layout, float]], on_layout: Callable[[int, int], object] | None
 ) -> list[LayoutTrial]:
     """Simulate layouts until more than the runners-up meet the goal, and all of the same cost have had their turn."""
     trials: list[LayoutTrial] = []

@@ -74,10 +74,7 @@ def varied(request: Request, point: Mapping[str, Any]) -> Request:
 
 
 def sweep(
-    request: Request,
-    axes: Mapping[str, Sequence[Any]],
-    *,
-    on_point: Callable[[int, int], object] | None = None,
+    request: Request, axes: Mapping[str, Sequence[Any]], *, on_point: Callable[[int, int], object] | None = None
 ) -> dict[str, Any]:
     """Simulate every combination.
 
