@@ -28,13 +28,7 @@ _HASHED_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of a check.
-
-    Args:
-        manifest: The directory's record.
-        problems: What is wrong; nothing when the engines may be used.
-        not_compared: What could not be looked at here, such as the GPU of a machine that has none.
-    """
+    """What came of a check: the directory's record, what is wrong, and what could not be looked at here."""
 
     manifest: dict[str, Any]
     problems: list[BuildError] = field(default_factory=list)
@@ -42,16 +36,11 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
         return not self.problems
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The record of a finished build.
-
-    Raises:
-        BuildError: The directory is missing, foreign, damaged, or its build has not ended.
-    """
+    """The record of a finished build; BuildError where it is missing, foreign, damaged or not finished."""
     manifest = read_json(directory / MANIFEST)
     if manifest is None:
         if (directory / IDENTITY).is_file():
@@ -72,16 +61,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:
-    """Compare a built directory with its record, with a pair, and with this machine.
-
-    Args:
-        directory: What `a1-trt engine build` made.
-        pair: The pair that is to run on it; compared where it is given.
-        gpu: GPUs to compare with; those of this machine when None.
-
-    Raises:
-        BuildError: There is no finished build.
-    """
+    """Compare a built directory with its record, with a pair, where one is given, and with `gpu` or this machine's GPUs."""
     manifest = read_manifest(directory)
     result = Checked(manifest)
     result.problems.extend(_files(directory, manifest))
@@ -99,13 +79,9 @@ def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None)
     if version is None:
         result.not_compared.append("version")
     elif version != manifest["tensorrt_llm"]:
-        result.problems.append(
-            BuildError(
-                f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed",
-                field="version",
-                remedy="use the container that it was built in, or build again",
-            )
-        )
+        message = f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed"
+        remedy = "use the container that it was built in, or build again"
+        result.problems.append(BuildError(message, field="version", remedy=remedy))
     return result
 
 

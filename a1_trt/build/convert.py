@@ -1,14 +1,11 @@
-"""A Hugging Face checkpoint becomes a model directory for the CPU engine.
+"""A Hugging Face checkpoint becomes a model directory for the CPU engine, which appears when it is complete.
 
-Only this step needs torch and optimum-intel; a built directory runs without them. The directory appears under its name
-when it is complete, never before.
+Only this step needs torch and optimum-intel; a built directory runs without them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -21,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
+from a1_trt.build.manifest import installed_version, sha256
 from a1_trt.errors import A1Error, BuildError, ConfigError
 
 WeightFormat = Literal["f32", "f16", "int8"]
@@ -52,10 +50,6 @@ def build_openvino(
     Raises:
         ConfigError: `source` is no checkpoint, or `output` exists.
         BuildError: A tool is missing, or failed.
-
-    Example:
-        >>> build_openvino(Path("checkpoint"), Path("engines/mine/target"))["weight_format"]  # doctest: +SKIP
-        'f16'
     """
     _check(source, output, weight_format, force)
     optimum, transformers, tokenizers = _toolchain(weight_format)
@@ -172,26 +166,17 @@ def _compile_tokenizer(source: Path, directory: Path, transformers: Any, tokeniz
 def _manifest(source: Path, directory: Path, weight_format: str, started: datetime, seconds: float) -> dict[str, Any]:
     return {
         "schema": 1,
-        "source": {"name": source.resolve().name, "sha256": _hashes(source)},
+        "source": {
+            "name": source.resolve().name,
+            "sha256": {path.name: sha256(path) for path in _files(source) if not path.name.startswith(".")},
+        },
         "weight_format": weight_format,
-        "tools": {tool: _version(tool) for tool in _TOOLS},
+        "tools": {tool: installed_version(tool) for tool in _TOOLS},
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "bytes": {file.name: file.stat().st_size for file in sorted(directory.iterdir()) if file.is_file()},
+        "bytes": {path.name: path.stat().st_size for path in _files(directory)},
     }
 
 
-def _hashes(directory: Path) -> dict[str, str]:
-    hashes = {}
-    for file in sorted(directory.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            with file.open("rb") as stream:
-                hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashes
-
-
-def _version(tool: str) -> str | None:
-    try:
-        return importlib.metadata.version(tool)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_file())

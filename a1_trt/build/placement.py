@@ -17,19 +17,13 @@ WIDTHS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True)
 class RolePlacement:
-    """The GPUs of one role.
-
-    Args:
-        split: How a copy is spread.
-        replicas: The GPUs of each copy, by index.
-    """
+    """How a copy of a role's model is spread, and the GPUs of each copy, by index."""
 
     split: Split
     replicas: tuple[tuple[int, ...], ...]
 
     @property
     def gpus(self) -> frozenset[int]:
-        """All GPUs of the role."""
         return frozenset(gpu for replica in self.replicas for gpu in replica)
 
 
@@ -49,9 +43,6 @@ def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> 
 
     Roles on GPUs of their own come before roles that share GPUs: they neither wait for each other's kernels nor divide
     the memory. Within these, the draft takes as few GPUs and the target as many as it can.
-
-    Raises:
-        ConfigError: What the pair says needs more GPUs than there are, or does not divide the model.
     """
     drafts = splits(pair, "draft", models["draft"], n_gpus)
     targets = splits(pair, "target", models["target"], n_gpus)[::-1]
@@ -65,11 +56,7 @@ def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> 
 
 
 def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[Split]:
-    """Ways to spread one copy of a role over at most `n_gpus`, the smallest first.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """Ways to spread one copy of a role over at most `n_gpus`, the smallest first; ConfigError where there is none."""
     options = pair.role(role).gpu
     if options.pipeline_parallel > model.n_layers:
         raise _does_not_divide(

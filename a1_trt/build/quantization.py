@@ -17,26 +17,16 @@ Quantization = Literal["none", "fp8", "nvfp4", "int4_awq"]
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """How the weights of the layers are stored. Embedding and head stay in 16 bits.
+    """How the weights of the layers are stored. Embedding and head stay in 16 bits."""
 
-    Args:
-        weight_bytes: Bytes of a weight, with its share of the scales.
-        arithmetic: Type in which tensor cores multiply them; a key of `Gpu.tflops`.
-        lowest_sm: Lowest compute capability x 10 that TensorRT-LLM has kernels for.
-        highest_sm: Highest one.
-        needs: The same in words.
-        modelopt: What ModelOpt calls it in a checkpoint's hf_quant_config.json.
-    """
-
-    weight_bytes: float
-    arithmetic: str
-    lowest_sm: int = 0
+    weight_bytes: float  # bytes of a weight, with its share of the scales
+    arithmetic: str  # type in which tensor cores multiply them; a key of `Gpu.tflops`
+    lowest_sm: int = 0  # compute capability x 10 that TensorRT-LLM has kernels for
     highest_sm: int = 1000
-    needs: str = "any GPU"
-    modelopt: str | None = None
+    needs: str = "any GPU"  # the same in words
+    modelopt: str | None = None  # what ModelOpt calls it in a checkpoint's hf_quant_config.json
 
     def runs_on(self, gpu: Gpu) -> bool:
-        """Whether TensorRT-LLM has kernels of the format for this GPU."""
         return self.lowest_sm <= gpu.sm <= self.highest_sm
 
 
@@ -54,11 +44,7 @@ FORMATS: dict[Quantization, WeightFormat] = {
 
 
 def combinations(pair: Pair, gpu: Gpu, models: dict[Role, ModelDimensions]) -> Iterator[dict[Role, Quantization]]:
-    """What "auto" may stand for, 16 bits first; the target is the first to be quantised, as it is larger.
-
-    Raises:
-        ConfigError: The GPU has no kernels for a format, or the checkpoint is quantised to another one.
-    """
+    """What "auto" may stand for, 16 bits first; the target is the first to be quantised, as it is larger."""
     drafts, targets = (_choices(pair, role, gpu, models[role]) for role in ("draft", "target"))
     indices = product(range(len(drafts)), range(len(targets)))
     for draft, target in sorted(indices, key=lambda index: (max(index), sum(index))):

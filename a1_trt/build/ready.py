@@ -16,14 +16,7 @@ _MEMORY_SLACK_GIB = 1.0
 
 
 def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
-    """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for.
-
-    Returns:
-        The version.
-
-    Raises:
-        BuildError: One of them is not so.
-    """
+    """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for; returns its version."""
     if not plan.fits:
         raise BuildError(
             f"{plan.pair} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing on the fullest GPU",
@@ -68,11 +61,7 @@ def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
 
 
 def check_sources(plan: BuildPlan) -> None:
-    """Whether every checkpoint that is not fetched is there.
-
-    Raises:
-        ConfigError: One is not.
-    """
+    """Whether every checkpoint that is not fetched is there."""
     outputs = {step.output for step in plan.steps}
     for step in plan.steps:
         for path in step.inputs:
@@ -86,11 +75,7 @@ def check_sources(plan: BuildPlan) -> None:
 
 
 def check_directory(output: Path, who: dict[str, Any]) -> None:
-    """Whether a directory is empty, or holds an earlier try of the same build.
-
-    Raises:
-        BuildError: It holds something else.
-    """
+    """Whether a directory is empty, or holds an earlier try of the same build."""
     if output.exists() and not output.is_dir():
         raise BuildError(f"{output} is not a directory", field="output", remedy="choose another --output")
     known = read_json(output / IDENTITY)

@@ -34,15 +34,7 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a build is.
-
-    Args:
-        n_done: Steps that are done.
-        n_steps: All steps.
-        step: The step that this is about.
-        state: Whether it begins, was done before, or is done now.
-        log: Its log file.
-    """
+    """How many steps are done; whether `step` begins, was done before, or is done now; and its log file."""
 
     n_done: int
     n_steps: int

@@ -21,38 +21,22 @@ _MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One kind of GPU; figures of its data sheet, from gpus.toml.
-
-    Args:
-        name: Short name, such as "h100-80g".
-        memory_gib: What the driver reports as total, GiB.
-        sm: Compute capability times 10.
-        bandwidth_gb_s: Memory bandwidth, GB/s; None where only the driver was asked.
-        link_gb_s: To the neighbouring GPU, both directions together, GB/s; None likewise.
-        tflops: Dense tensor peak by type, TFLOP/s.
-        title: Full name.
-        source: Where the figures are from.
-        used_gib: What was in use when the driver was asked, GiB.
-    """
+    """One kind of GPU, such as "h100-80g"; figures of its data sheet, from gpus.toml."""
 
     name: str
-    memory_gib: float
-    sm: int
-    bandwidth_gb_s: float | None = None
-    link_gb_s: float | None = None
-    tflops: dict[str, float] = field(default_factory=dict, hash=False)
+    memory_gib: float  # what the driver reports as total
+    sm: int  # compute capability x 10
+    bandwidth_gb_s: float | None = None  # of the memory; None where only the driver was asked
+    link_gb_s: float | None = None  # to the neighbouring GPU, both directions together; None likewise
+    tflops: dict[str, float] = field(default_factory=dict, hash=False)  # dense tensor peak by type
     title: str = ""
-    source: str = ""
-    used_gib: float = field(default=0.0, compare=False)
+    source: str = ""  # where the figures are from
+    used_gib: float = field(default=0.0, compare=False)  # when the driver was asked
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSpec:
     """Some GPUs of one kind.
-
-    Args:
-        gpu: The kind.
-        count: How many.
 
     Example:
         >>> str(GpuSpec.parse("2 x h100-80g")), GpuSpec.parse("h100-80gx2").count, GpuSpec.parse("l4-24g").gpu.sm
@@ -67,20 +51,11 @@ class GpuSpec:
 
     @property
     def memory_gib(self) -> float:
-        """Memory of all of them, GiB."""
         return self.gpu.memory_gib * self.count
 
     @classmethod
     def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
-        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share.
-
-        Args:
-            text: What somebody wrote.
-            most: Largest number of GPUs that is taken.
-
-        Raises:
-            ConfigError: There is no such GPU, or no such number of them.
-        """
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share."""
         plain = re.sub(r"\s+", "", text[: 4 * _LONGEST_NAME]).lower()
         known = known_gpus()
         if plain in known:  # a name may end like a number of them
@@ -107,11 +82,7 @@ class GpuSpec:
 
     @classmethod
     def detect(cls) -> GpuSpec:
-        """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says.
-
-        Raises:
-            ConfigError: nvidia-ml-py is missing, there is no GPU or no driver, or the GPUs are of several kinds.
-        """
+        """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says."""
         gpus = _ask_driver()
         if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:
             raise ConfigError(
@@ -124,12 +95,7 @@ class GpuSpec:
 
 
 def find_gpu(name: str) -> Gpu | None:
-    """A GPU by its name, or the largest one of a name that several share; None where there is none.
-
-    Example:
-        >>> find_gpu("H100").name
-        'h100-80g'
-    """
+    """A GPU by its name, or the largest one of a name that several share."""
     fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name.lower())}(-\d+g)?", known)]
     return max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
 

@@ -25,30 +25,14 @@ _Size = Annotated[int, Field(ge=1, lt=2**31)]
 class ModelDimensions:
     """The shape of a decoder-only transformer with a gated feed-forward block (Llama, Qwen2).
 
-    Args:
-        name: Hugging Face id or directory.
-        architecture: The class that config.json names.
-        n_layers: Layers.
-        hidden: Width.
-        n_heads: Heads that ask.
-        n_kv_heads: Heads of keys and values.
-        head_dim: Width of a head.
-        intermediate: Width of the feed-forward block.
-        vocabulary: Number of token ids.
-        max_context_tokens: Longest sequence.
-        tied: The head shares its weights with the embedding.
-        tokenizer: Models that give text the same ids share this name; None when unknown.
-        quantization: What a checkpoint is quantised to already; None for 16 bits.
-        source: Where the figures are from.
-
     Example:
         >>> qwq = model_dimensions("Qwen/QwQ-32B")
         >>> round(qwq.n_parameters / 1e9, 1), qwq.kv_bytes_per_token(2.0)
         (32.8, 262144.0)
     """
 
-    name: str
-    architecture: str
+    name: str  # Hugging Face id or directory
+    architecture: str  # the class that config.json names
     n_layers: int
     hidden: int
     n_heads: int
@@ -56,11 +40,11 @@ class ModelDimensions:
     head_dim: int
     intermediate: int
     vocabulary: int
-    max_context_tokens: int
-    tied: bool = False
-    tokenizer: str | None = None
-    quantization: str | None = None
-    source: str = ""
+    max_context_tokens: int  # longest sequence
+    tied: bool = False  # the head shares its weights with the embedding
+    tokenizer: str | None = None  # models that give text the same ids share this name; None when unknown
+    quantization: str | None = None  # what a checkpoint is quantised to already; None for 16 bits
+    source: str = ""  # where the figures are from
 
     @property
     def n_layer_parameters(self) -> int:
@@ -91,15 +75,7 @@ def known_models() -> dict[str, ModelDimensions]:
 
 
 def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensions:
-    """The shape of a model.
-
-    Args:
-        model: Hugging Face id, or a directory with config.json.
-        directory: Where the checkpoint is, when that is known.
-
-    Raises:
-        ConfigError: There is neither a readable config.json nor an entry in models.toml.
-    """
+    """The shape of a model: of the config.json in `directory` or in the directory `model`, or as models.toml has it."""
     place = directory or Path(model)
     if (place / "config.json").is_file():
         return _from_checkpoint(model, place)
@@ -146,7 +122,7 @@ def _tokenizer(directory: Path) -> str | None:
 
 
 def _quantization(directory: Path, document: dict[str, Any]) -> str | None:
-    """What a checkpoint is quantised to: as ModelOpt writes it down, or as transformers does."""
+    """As ModelOpt writes it down, or as transformers does."""
     path = directory / "hf_quant_config.json"
     if path.is_file():
         return str(_json(path)["quantization"]["quant_algo"])
@@ -155,8 +131,6 @@ def _quantization(directory: Path, document: dict[str, Any]) -> str | None:
 
 
 class _HuggingFaceConfig(BaseModel):
-    """The keys of config.json that say how large a model is."""
-
     model_config = ConfigDict(strict=True)
 
     architectures: list[str] = Field(min_length=1)
