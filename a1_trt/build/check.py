@@ -44,24 +44,19 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     manifest = read_json(directory / MANIFEST)
     if manifest is None:
         if (directory / IDENTITY).is_file():
-            raise BuildError(
-                f"the build in {directory} has not ended: it has no {MANIFEST}",
-                field="manifest",
-                remedy="run the same 'a1-trt engine build' again; it goes on where it stopped",
-            )
+            message = f"the build in {directory} has not ended: it has no {MANIFEST}"
+            remedy = "run the same 'a1-trt engine build' again; it goes on where it stopped"
+            raise BuildError(message, field="manifest", remedy=remedy)
         what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
         raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
     if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
-        raise BuildError(
-            f"{directory / MANIFEST} is not a record of GPU engines of this version",
-            field="manifest",
-            remedy="build the pair's engines again",
-        )
+        message = f"{directory / MANIFEST} is not a record of GPU engines of this version"
+        raise BuildError(message, field="manifest", remedy="build the pair's engines again")
     return manifest
 
 
 def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:
-    """Compare a built directory with its record, with a pair, where one is given, and with `gpu` or this machine's GPUs."""
+    """Compare a built directory with its record, a pair where one is given, and `gpu` or the GPUs of this machine."""
     manifest = read_manifest(directory)
     result = Checked(manifest)
     result.problems.extend(_files(directory, manifest))
@@ -111,29 +106,20 @@ def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[Bui
     plan = make_plan(pair, manifest["profile"], GpuSpec(gpu, built["count"]), output=directory)
     differing = differences(manifest, identity(plan, manifest["tensorrt_llm"]))
     for key in differing:
-        yield BuildError(
-            f"built for {key} {manifest.get(key)!r}, which is not that of {pair.path or pair.name}",
-            field=key,
-            remedy="build this pair's engines, or name the pair that these are for",
-        )
+        message = f"built for {key} {manifest.get(key)!r}, which is not that of {pair.path or pair.name}"
+        yield BuildError(message, field=key, remedy="build this pair's engines, or name the pair that these are for")
     if differing:
         return
     for role, settings in plan.settings.items():
         built = manifest["settings"].get(role, {})
         changed = [key for key in settings if key != "model" and settings[key] != built.get(key)]
         if changed:
-            yield BuildError(
-                f"the pair file has changed since: {role} {', '.join(changed)} would be different now",
-                field=f"{role}.{changed[0]}",
-                remedy="build again, or undo the change",
-            )
+            message = f"the pair file has changed since: {role} {', '.join(changed)} would be different now"
+            yield BuildError(message, field=f"{role}.{changed[0]}", remedy="build again, or undo the change")
 
 
 def _gpu(manifest: dict[str, Any], here: GpuSpec) -> Iterator[BuildError]:
     built = manifest["gpu"]
     if (built["name"], built["sm"]) != (here.gpu.name, here.gpu.sm) or here.count < built["count"]:
-        yield BuildError(
-            f"built for {built['count']} x {built['name']}, this machine has {here}",
-            field="gpu",
-            remedy="run it on the GPUs that it was built for, or build again here",
-        )
+        message = f"built for {built['count']} x {built['name']}, this machine has {here}"
+        yield BuildError(message, field="gpu", remedy="run it on the GPUs that it was built for, or build again here")

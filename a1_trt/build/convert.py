@@ -79,29 +79,20 @@ def build_openvino(
 
 def _check(source: Path, output: Path, weight_format: str, force: bool) -> None:
     if weight_format not in get_args(WeightFormat):
-        raise ConfigError(
-            f"weight_format is {weight_format!r}",
-            field="weight_format",
-            remedy=f"choose one of {', '.join(get_args(WeightFormat))}",
-        )
+        message = f"weight_format is {weight_format!r}"
+        raise ConfigError(message, field="weight_format", remedy=f"choose one of {', '.join(get_args(WeightFormat))}")
     if source.suffix == ".gguf" or (source / "openvino_model.xml").is_file():
         raise ConfigError(
             f"{source} needs no build", path=str(source), field="source", remedy="name it in the pair file as it is"
         )
     if not (source / "config.json").is_file():
-        raise ConfigError(
-            f"{source} is not a Hugging Face checkpoint: it has no config.json",
-            path=str(source),
-            field="source",
-            remedy="give the directory that holds config.json, the weights and the tokenizer",
-        )
+        message = f"{source} is not a Hugging Face checkpoint: it has no config.json"
+        remedy = "give the directory that holds config.json, the weights and the tokenizer"
+        raise ConfigError(message, path=str(source), field="source", remedy=remedy)
     if output.exists() and not force:
-        raise ConfigError(
-            f"{output} exists already",
-            path=str(output),
-            field="output",
-            remedy="choose another directory, or allow it to be replaced with --force",
-        )
+        message = f"{output} exists already"
+        remedy = "choose another directory, or allow it to be replaced with --force"
+        raise ConfigError(message, path=str(output), field="output", remedy=remedy)
 
 
 def _toolchain(weight_format: str) -> tuple[ModuleType, ModuleType, ModuleType]:

@@ -70,12 +70,9 @@ def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[
     fitting = [split for split in dividing if split.n_gpus * options.replicas <= n_gpus]
     if not fitting:
         smallest, copies = dividing[0], f", {options.replicas} replicas" if options.replicas > 1 else ""
-        raise ConfigError(
-            f"the {role} needs {smallest.n_gpus * options.replicas} GPUs ({smallest}{copies}), there are {n_gpus}",
-            path=str(pair.path),
-            field=f"{role}.gpu",
-            remedy="give more GPUs, or lower tensor_parallel, pipeline_parallel or replicas",
-        )
+        message = f"the {role} needs {smallest.n_gpus * options.replicas} GPUs ({smallest}{copies}), there are {n_gpus}"
+        remedy = "give more GPUs, or lower tensor_parallel, pipeline_parallel or replicas"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu", remedy=remedy)
     return fitting
 
 
@@ -85,9 +82,6 @@ def _divides(width: int, model: ModelDimensions) -> bool:
 
 
 def _does_not_divide(pair: Pair, field: str, value: int, what: str) -> ConfigError:
-    return ConfigError(
-        f"{field} is {value}, which does not divide a model with {what}",
-        path=str(pair.path),
-        field=field,
-        remedy="choose a number that divides them, or leave the key out",
-    )
+    message = f"{field} is {value}, which does not divide a model with {what}"
+    remedy = "choose a number that divides them, or leave the key out"
+    return ConfigError(message, path=str(pair.path), field=field, remedy=remedy)

@@ -59,13 +59,12 @@ def _choices(pair: Pair, role: Role, gpu: Gpu, model: ModelDimensions) -> list[Q
     if wanted == "auto":
         return able
     if wanted not in able:
-        raise ConfigError(
+        message = (
             f"{role}.gpu.quantization is {wanted!r}, which needs {FORMATS[wanted].needs};"
-            f" {gpu.name} has {gpu.sm / 10:.1f}",
-            path=str(pair.path),
-            field=f"{role}.gpu.quantization",
-            remedy=f"choose one of auto, {', '.join(able)}, or another GPU",
+            f" {gpu.name} has {gpu.sm / 10:.1f}"
         )
+        remedy = f"choose one of auto, {', '.join(able)}, or another GPU"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu.quantization", remedy=remedy)
     return [wanted]
 
 
@@ -74,10 +73,7 @@ def _format_of_checkpoint(pair: Pair, role: Role, model: ModelDimensions) -> Qua
     name = next((name for name, weight_format in FORMATS.items() if weight_format.modelopt == stored), None)
     if name is None or wanted not in ("auto", "none", name):
         known = ", ".join(weight_format.modelopt for weight_format in FORMATS.values() if weight_format.modelopt)
-        raise ConfigError(
-            f"{model.name} is quantised already, to {model.quantization}; {role}.gpu.quantization is {wanted!r}",
-            path=str(pair.path),
-            field=f"{role}.gpu.quantization",
-            remedy=f"give the 16-bit checkpoint, or one of ModelOpt ({known}) and quantization = 'none'",
-        )
+        message = f"{model.name} is quantised already, to {model.quantization}; {role}.gpu.quantization is {wanted!r}"
+        remedy = f"give the 16-bit checkpoint, or one of ModelOpt ({known}) and quantization = 'none'"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu.quantization", remedy=remedy)
     return name

@@ -30,11 +30,8 @@ def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
             remedy="build on the GPUs that will run the engines, or plan for those that are here (leave --gpu out)",
         )
     if here.gpu.memory_gib < plan.gpu.gpu.memory_gib - _MEMORY_SLACK_GIB:
-        raise BuildError(
-            f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}",
-            field="gpu",
-            remedy="plan for the GPUs that are here: leave --gpu out",
-        )
+        message = f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}"
+        raise BuildError(message, field="gpu", remedy="plan for the GPUs that are here: leave --gpu out")
     if here.gpu.used_gib > RESERVE * here.gpu.memory_gib:
         raise BuildError(
             f"something else holds {here.gpu.used_gib} GiB of a GPU, which the plan counts on",
@@ -66,12 +63,9 @@ def check_sources(plan: BuildPlan) -> None:
     for step in plan.steps:
         for path in step.inputs:
             if path not in outputs and not (path / "config.json").is_file():
-                raise ConfigError(
-                    f"there is no checkpoint of the {step.role} at {path}",
-                    path=str(path),
-                    field=f"{step.role}.model",
-                    remedy="give the directory of a Hugging Face checkpoint, or its id (OWNER/NAME) to have it fetched",
-                )
+                message = f"there is no checkpoint of the {step.role} at {path}"
+                remedy = "give the directory of a Hugging Face checkpoint, or its id (OWNER/NAME) to have it fetched"
+                raise ConfigError(message, path=str(path), field=f"{step.role}.model", remedy=remedy)
 
 
 def check_directory(output: Path, who: dict[str, Any]) -> None:
@@ -89,8 +83,6 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
     differing = differences(known, who)
     if differing:
         changes = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
-        raise BuildError(
-            f"{output} was built for {changes}",
-            field=differing[0],
-            remedy="choose another --output, or delete the directory: engines are never mixed",
-        )
+        message = f"{output} was built for {changes}"
+        remedy = "choose another --output, or delete the directory: engines are never mixed"
+        raise BuildError(message, field=differing[0], remedy=remedy)

@@ -70,11 +70,9 @@ def run(
         with _locked(plan.output):
             return _run(plan, version, who, listen)
     except OSError as error:
-        raise BuildError(
-            f"{error.filename or plan.output} cannot be written ({error.strerror})",
-            field="output",
-            remedy="choose an --output that you may write to, with room for the checkpoints",
-        ) from None
+        message = f"{error.filename or plan.output} cannot be written ({error.strerror})"
+        remedy = "choose an --output that you may write to, with room for the checkpoints"
+        raise BuildError(message, field="output", remedy=remedy) from None
 
 
 def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
@@ -148,26 +146,18 @@ def _command(plan: BuildPlan, step: Step, partial: Path, log: Path) -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        raise BuildError(
-            f"{step.title}: {argv[0]} cannot be started ({error.strerror})",
-            command=step.line,
-            log=str(log),
-            field="tools",
-            remedy="build in NVIDIA's container, which has it (docs/gpu.md)",
-        ) from None
+        message = f"{step.title}: {argv[0]} cannot be started ({error.strerror})"
+        remedy = "build in NVIDIA's container, which has it (docs/gpu.md)"
+        raise BuildError(message, command=step.line, log=str(log), field="tools", remedy=remedy) from None
     try:
         status = process.wait()
     except BaseException:
         _end(process)
         raise
     if status != 0:
-        raise BuildError(
-            f"{step.title} failed with status {status}: {_last_line(log)}",
-            command=step.line,
-            log=str(log),
-            field=step.title,
-            remedy=f"read {log}; the next 'a1-trt engine build' goes on from this step",
-        )
+        message = f"{step.title} failed with status {status}: {_last_line(log)}"
+        remedy = f"read {log}; the next 'a1-trt engine build' goes on from this step"
+        raise BuildError(message, command=step.line, log=str(log), field=step.title, remedy=remedy)
 
 
 def _environment(step: Step) -> dict[str, str]:
@@ -197,13 +187,8 @@ def _check_output(step: Step, partial: Path, log: Path) -> None:
         missing = "config.json" if "config.json" not in files else ""
         missing = missing or ("an engine" if not any(name.endswith(".engine") for name in files) else "")
     if missing:
-        raise BuildError(
-            f"{step.title} ended well without making {missing}",
-            command=step.line,
-            log=str(log),
-            field=step.title,
-            remedy=f"read {log}",
-        )
+        message = f"{step.title} ended well without making {missing}"
+        raise BuildError(message, command=step.line, log=str(log), field=step.title, remedy=f"read {log}")
 
 
 def _last_line(log: Path) -> str:
@@ -219,9 +204,6 @@ def _locked(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BuildError(
-                f"another build is running in {output}",
-                field="output",
-                remedy="wait for it, or choose another --output",
-            ) from None
+            message = f"another build is running in {output}"
+            raise BuildError(message, field="output", remedy="wait for it, or choose another --output") from None
         yield

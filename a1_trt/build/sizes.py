@@ -75,12 +75,9 @@ def _max_seq_len(pair: Pair, role: Role, model: ModelDimensions, factor: float) 
     chosen = pair.role(role).max_context_tokens
     if chosen is not None:
         if chosen > limit:
-            raise ConfigError(
-                f"{role}.max_context_tokens is {chosen}, {model.name} was made for {limit}",
-                path=str(pair.path),
-                field=f"{role}.max_context_tokens",
-                remedy=f"choose at most {limit}, or leave the key out",
-            )
+            message = f"{role}.max_context_tokens is {chosen}, {model.name} was made for {limit}"
+            remedy = f"choose at most {limit}, or leave the key out"
+            raise ConfigError(message, path=str(pair.path), field=f"{role}.max_context_tokens", remedy=remedy)
         return chosen, f"{role}.max_context_tokens"
     turn = max(pair.draft.sampling.segment_tokens, pair.target.sampling.segment_tokens)
     wanted = _rounded(PROMPT_TOKENS + pair.scheduler.max_turns * turn * factor, 256)
@@ -90,12 +87,9 @@ def _max_seq_len(pair: Pair, role: Role, model: ModelDimensions, factor: float) 
     if wanted <= limit:
         return wanted, why
     if limit <= 2 * turn:
-        raise ConfigError(
-            f"{model.name} reads {limit} tokens, too few for a prompt and turns of {turn}",
-            path=str(pair.path),
-            field=f"{role}.model",
-            remedy="choose another model, or a smaller segment_tokens",
-        )
+        message = f"{model.name} reads {limit} tokens, too few for a prompt and turns of {turn}"
+        remedy = "choose another model, or a smaller segment_tokens"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
     return limit, f"{why} would be {wanted}, but the model was made for {limit}"
 
 
@@ -104,12 +98,9 @@ def _scoring(pair: Pair, profile: Profile) -> Scoring:
     if scoring == "auto":
         return SCORINGS[profile][0]
     if scoring not in SCORINGS[profile]:
-        raise ConfigError(
-            f"target.gpu.scoring is {scoring!r}, which the profile {profile} does not have",
-            path=str(pair.path),
-            field="target.gpu.scoring",
-            remedy=f"choose one of auto, {', '.join(SCORINGS[profile])}",
-        )
+        message = f"target.gpu.scoring is {scoring!r}, which the profile {profile} does not have"
+        remedy = f"choose one of auto, {', '.join(SCORINGS[profile])}"
+        raise ConfigError(message, path=str(pair.path), field="target.gpu.scoring", remedy=remedy)
     return scoring
 
 

@@ -85,23 +85,17 @@ def _conversion(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, source
     split, quantization = fit.placement[role].split, fit.quantization[role]
     kv_cache_dtype = pair.role(role).gpu.kv_cache_dtype
     if model.quantization is not None:
-        raise ConfigError(
-            f"{model.name} is quantised already ({model.quantization}); compiled engines start from 16 bits",
-            path=str(pair.path),
-            field=f"{role}.model",
-            remedy="give the 16-bit checkpoint and quantization = 'auto', or take the profile pytorch",
-        )
+        message = f"{model.name} is quantised already ({model.quantization}); compiled engines start from 16 bits"
+        remedy = "give the 16-bit checkpoint and quantization = 'auto', or take the profile pytorch"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
     layout = ("--dtype", "bfloat16", "--tp_size", str(split.tensor), "--pp_size", str(split.pipeline))
     place = ("--model_dir", str(source), "--output_dir", str(output))
     if quantization == "none" and kv_cache_dtype == "auto":
         converter = _CONVERTERS.get(model.architecture)
         if converter is None:
-            raise ConfigError(
-                f"{model.name} is a {model.architecture}, for which there is no converter here",
-                path=str(pair.path),
-                field=f"{role}.model",
-                remedy=f"choose a {' or '.join(_CONVERTERS)}, or take the profile pytorch",
-            )
+            message = f"{model.name} is a {model.architecture}, for which there is no converter here"
+            remedy = f"choose a {' or '.join(_CONVERTERS)}, or take the profile pytorch"
+            raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
         script = f"{examples()}/models/core/{converter}/convert_checkpoint.py"
         argv = ("python3", script, *place, *layout, "--workers", str(split.n_gpus))
         return Step("convert", role, output, argv, (source,), explanation="weights in TensorRT-LLM's own layout")

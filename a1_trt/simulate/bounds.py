@@ -31,12 +31,7 @@ class _Sums:
 
 @dataclass(slots=True)
 class LowerBound:
-    """Adds up the calls of a run.
-
-    Args:
-        plans: The engines.
-        arrivals: When each problem came, seconds.
-    """
+    """Adds up the calls of a run; problems come at `arrivals`, seconds."""
 
     plans: Mapping[Role, EnginePlan]
     arrivals: Mapping[int, float] = field(default_factory=dict)
@@ -83,5 +78,4 @@ class LowerBound:
         return max(ends, default=0.0)
 
     def value_s(self) -> float:
-        """The bound."""
         return max(self.chain_s(), *(self.role_s(role) for role in self.plans))

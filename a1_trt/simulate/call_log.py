@@ -56,21 +56,13 @@ _CALLS = TypeAdapter(list[_Call])
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One run of one strategy.
-
-    Args:
-        strategy: Its name.
-        repeat: Number of the run among those of its strategy, from 0.
-        calls: Its calls, by start.
-        slots: Most calls in flight by role, where that was written down.
-        is_open: Problems came by chance, whoever was still at work.
-    """
+    """One run of one strategy, by start of its calls."""
 
     strategy: str
-    repeat: int
+    repeat: int  # number of the run among those of its strategy, from 0
     calls: tuple[CallRecord, ...]
-    slots: Mapping[str, int] = field(default_factory=dict)
-    is_open: bool = False
+    slots: Mapping[str, int] = field(default_factory=dict)  # most calls in flight by role, where that was written down
+    is_open: bool = False  # problems came by chance, whoever was still at work
 
     @property
     def makespan_s(self) -> float:
@@ -121,11 +113,7 @@ def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
 
 
 def read_runs(path: Path) -> list[RecordedRun]:
-    """Every run in a file.
-
-    Raises:
-        InvalidRequestError: There is none, or a call is not as it should be.
-    """
+    """Every run in a file; InvalidRequestError where there is none, or a call is not as it should be."""
     runs: list[RecordedRun] = []
     for above, calls in _timelines(read_document(path, "run"), {}):
         recorded = _calls(path, calls, above.get("call_fields"))

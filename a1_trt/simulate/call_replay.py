@@ -18,13 +18,7 @@ _PHASE = {"draft": 0, "score": 1, "takeover": 2}
 
 
 class Replay:
-    """Carries out recorded calls on a fleet.
-
-    Args:
-        run: What was recorded.
-        plans: The engines.
-        coupling: "shared": the engines of both roles share one processor.
-    """
+    """Carries out recorded calls on a fleet; "shared": the engines of both roles share one processor."""
 
     def __init__(
         self, run: RecordedRun, plans: Mapping[Role, EnginePlan], coupling: Literal["none", "shared"] = "none"

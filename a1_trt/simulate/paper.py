@@ -25,19 +25,12 @@ MOST = {"speedup": 56.7, "throughput": 4.14}
 
 
 def paper_settings() -> dict[str, Any]:
-    """The stated settings and workloads, with where they are from.
-
-    Example:
-        >>> [dataset["name"] for dataset in paper_settings()["datasets"]]
-        ['MATH100', 'AMC23', 'AIME24', 'AIME25']
-    """
+    """The stated settings and workloads, with where they are from."""
     return tomllib.loads(resources.files(__package__).joinpath("paper.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way of running the table's problems."""
-
     strategy: str
     in_flight: Mapping[Role, int]
     concurrency: int | None
@@ -63,16 +56,13 @@ def paper_table(
     most_problems: int | None = None,
     on_run: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Simulate every dataset every way.
+    """Simulate every dataset every way, with one GPU for the draft and two for the target.
 
     Args:
-        gpu: Kind of GPU; one for the draft and two for the target.
+        gpu: Kind of GPU.
         seed: Seed of the workloads.
         most_problems: Of each dataset, for a first look; all of them when None.
         on_run: Told how many simulations are done, and how many there are.
-
-    Raises:
-        ConfigError: There is no such GPU, or the models do not fit it.
     """
     document = paper_settings()
     settings, datasets = document["settings"], document["datasets"]

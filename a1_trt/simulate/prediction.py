@@ -21,21 +21,13 @@ _KINDS = ("draft", "score", "takeover")
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What is free of one role.
+    """What is free of one role."""
 
-    Args:
-        overhead_s: Of an iteration.
-        decode_s: Of a generated token.
-        prefill_s: Of a prefilled token.
-        call_s: Of a call, beside the iterations.
-        slowdown: Factor while the other engine is busy, at least 1.
-    """
-
-    overhead_s: float
-    decode_s: float
-    prefill_s: float
-    call_s: float = 0.0
-    slowdown: float = 1.0
+    overhead_s: float  # of an iteration
+    decode_s: float  # of a generated token
+    prefill_s: float  # of a prefilled token
+    call_s: float = 0.0  # of a call, beside the iterations
+    slowdown: float = 1.0  # factor while the other engine is busy, at least 1
 
     def costs(self) -> EngineCosts:
         """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
@@ -74,7 +66,6 @@ class Prediction:
         return weighted + [math.log(simulated / recorded) for recorded, simulated in self.durations_s.values()]
 
     def document(self, held_out: bool) -> dict[str, Any]:
-        """The run with its errors, relative to what was recorded."""
         return {
             "strategy": self.run.strategy,
             "repeat": self.run.repeat,
@@ -99,14 +90,7 @@ def predict(
     *,
     parity: int | None = None,
 ) -> Prediction:
-    """Replay a run with these constants.
-
-    Args:
-        run: What was recorded.
-        constants: Of each role.
-        coupling: "shared": the engines of both roles share one processor.
-        parity: Look at the calls of problems with even (0) or odd (1) numbers alone; at all when None.
-    """
+    """Replay a run with these constants; look only at calls of even (`parity` 0) or odd (1) problems."""
     in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
     replay = Replay(run, plans_of(constants, in_flight), coupling)
     makespan_s = replay.makespan_s()

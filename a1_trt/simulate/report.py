@@ -19,21 +19,12 @@ Rows = Sequence[Sequence[str]]
 
 
 def write_page(document: Mapping[str, Any], path: Path) -> None:
-    """Write the page of what `sweep` or `make_plan` returned.
-
-    Raises:
-        ConfigError: jinja2 or matplotlib is not installed.
-        InvalidRequestError: The file cannot be written.
-    """
+    """Write the page of what `sweep` or `make_plan` returned."""
     write_text(path, page(document))
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page as HTML.
-
-    Raises:
-        ConfigError: jinja2 or matplotlib is not installed.
-    """
+    """The page as HTML."""
     try:
         import jinja2
     except ImportError:

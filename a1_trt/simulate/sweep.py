@@ -16,11 +16,7 @@ MAX_POINTS = 10_000
 
 
 def split_layout(text: str, request: Request) -> Layout:
-    """The layout with so many GPUs for the draft and the target: "2:6".
-
-    Raises:
-        InvalidRequestError: It is not a split, or the models do not fit it.
-    """
+    """The layout with so many GPUs for the draft and the target: "2:6"."""
     n_draft, n_target = _two(text, "split")
     gpus = parse_gpus(request.gpu)
     if n_draft + n_target > gpus.count:
@@ -38,11 +34,6 @@ def _two(text: str, field: str) -> tuple[int, int]:
 
 
 def replicated(layout: Layout, n: int) -> Layout:
-    """The layout n times over.
-
-    Raises:
-        InvalidRequestError: `n` is below 1.
-    """
     if not 1 <= n <= 100_000:
         raise InvalidRequestError(f"replicas is {n}", field="replicas", remedy="choose at least 1")
     draft, target = (replace(role, n_engines=n * role.n_engines) for role in (layout.draft, layout.target))
@@ -50,7 +41,6 @@ def replicated(layout: Layout, n: int) -> Layout:
 
 
 def varied(request: Request, point: Mapping[str, Any]) -> Request:
-    """The request with one combination laid over it."""
     parameters = dict(request.parameters)
     if "turns" in point:
         parameters["max_turns"] = point["turns"]
@@ -86,9 +76,6 @@ def sweep(
     Returns:
         ``axes`` and ``points``, each with its values and figures; where strategies are varied, also ``speedup`` over
         "target-only" with the same other values.
-
-    Raises:
-        InvalidRequestError: There is nothing to vary, or too much.
     """
     names = [name for name in AXES if axes.get(name)]
     combinations = list(itertools.product(*(axes[name] for name in names)))

@@ -66,18 +66,12 @@ class GpuSpec:
         if match is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(
-                f"there is no GPU {text[:_LONGEST_NAME]!r}",
-                field="gpu",
-                remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
-            )
+            message = f"there is no GPU {text[:_LONGEST_NAME]!r}"
+            raise ConfigError(message, field="gpu", remedy=f"{hint}choose from {', '.join(known)}, with xN for several")
         counts = [int(number) for number in (match["before"], match["after"]) if number]
         if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
-            raise ConfigError(
-                f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs",
-                field="gpu",
-                remedy=f"write one number from 1 to {most}, such as {name}x2",
-            )
+            message = f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs"
+            raise ConfigError(message, field="gpu", remedy=f"write one number from 1 to {most}, such as {name}x2")
         return cls(gpu, *counts)
 
     @classmethod
@@ -85,11 +79,9 @@ class GpuSpec:
         """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says."""
         gpus = _ask_driver()
         if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:
-            raise ConfigError(
-                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}",
-                field="gpu",
-                remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
-            )
+            message = f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}"
+            remedy = "name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES"
+            raise ConfigError(message, field="gpu", remedy=remedy)
         least = min(gpus, key=lambda gpu: gpu.memory_gib)
         return cls(replace(least, used_gib=max(gpu.used_gib for gpu in gpus)), len(gpus))
 
@@ -120,11 +112,9 @@ def _ask_driver() -> list[Gpu]:
     try:
         import pynvml
     except ImportError:
-        raise ConfigError(
-            "reading the GPUs of this machine needs nvidia-ml-py, which is not installed",
-            field="gpu",
-            remedy="pip install 'a1_trt[gpu]', or name them with --gpu NAME[xN]",
-        ) from None
+        message = "reading the GPUs of this machine needs nvidia-ml-py, which is not installed"
+        remedy = "pip install 'a1_trt[gpu]', or name them with --gpu NAME[xN]"
+        raise ConfigError(message, field="gpu", remedy=remedy) from None
     try:
         pynvml.nvmlInit()
         try:
@@ -132,11 +122,9 @@ def _ask_driver() -> list[Gpu]:
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
-        raise ConfigError(
-            f"no NVIDIA driver answers on this machine ({error})",
-            field="gpu",
-            remedy="run this where the GPUs are, or name them with --gpu NAME[xN]",
-        ) from None
+        message = f"no NVIDIA driver answers on this machine ({error})"
+        remedy = "run this where the GPUs are, or name them with --gpu NAME[xN]"
+        raise ConfigError(message, field="gpu", remedy=remedy) from None
     if not gpus:
         raise ConfigError(
             "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
@@ -151,11 +139,8 @@ def _visible(count: int) -> list[int]:
         return list(range(count))
     indices = [part.strip() for part in visible.split(",") if part.strip()]
     if not all(part.isdigit() and int(part) < count for part in indices):
-        raise ConfigError(
-            f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs",
-            field="CUDA_VISIBLE_DEVICES",
-            remedy="write their numbers, such as 0,1, or unset it",
-        )
+        message = f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs"
+        raise ConfigError(message, field="CUDA_VISIBLE_DEVICES", remedy="write their numbers, such as 0,1, or unset it")
     return [int(part) for part in indices]
 
 

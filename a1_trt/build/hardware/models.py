@@ -81,12 +81,9 @@ def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensio
         return _from_checkpoint(model, place)
     known = known_models().get(model)
     if known is None:
-        raise ConfigError(
-            f"the size of the model {model!r} is not known: it is not a directory with a config.json",
-            path=str(place),
-            field="model",
-            remedy=f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}",
-        )
+        message = f"the size of the model {model!r} is not known: it is not a directory with a config.json"
+        remedy = f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}"
+        raise ConfigError(message, path=str(place), field="model", remedy=remedy)
     return known
 
 
@@ -99,12 +96,9 @@ def _from_checkpoint(model: str, directory: Path) -> ModelDimensions:
         return _HuggingFaceConfig.model_validate({**document, **facts}).dimensions(model, str(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = first_mistake(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"{path} is not the configuration of a language model ({reason})",
-            path=str(path),
-            field="model",
-            remedy="give the directory of a Hugging Face checkpoint of a Llama or Qwen2 model",
-        ) from None
+        message = f"{path} is not the configuration of a language model ({reason})"
+        remedy = "give the directory of a Hugging Face checkpoint of a Llama or Qwen2 model"
+        raise ConfigError(message, path=str(path), field="model", remedy=remedy) from None
 
 
 def _json(path: Path) -> Any:

@@ -30,24 +30,19 @@ _LONGEST_RUN = 64
 
 
 class Cache(Protocol):
-    """What the batch asks of a KV cache; see `KvCache`."""
+    """What the batch asks of a KV cache; see `KvCache` and `ChainCache`."""
 
     @property
-    def in_use(self) -> int:
-        """Blocks that requests hold."""
+    def in_use(self) -> int: ...
 
     @property
-    def cached(self) -> int:
-        """Blocks that nobody holds but whose tokens are still there."""
+    def cached(self) -> int: ...
 
-    def acquire(self, tokens: Any, *, reusable_tokens: int, total_tokens: int) -> Any:
-        """Take the blocks of a request: a lease with `reused_tokens`, or None when there is no room now."""
+    def acquire(self, tokens: Any, *, reusable_tokens: int, total_tokens: int) -> Any: ...
 
-    def publish(self, lease: Any, tokens: Any) -> None:
-        """Let others share what the lease has computed."""
+    def publish(self, lease: Any, tokens: Any) -> None: ...
 
-    def release(self, lease: Any) -> None:
-        """Give a lease's blocks back."""
+    def release(self, lease: Any) -> None: ...
 
 
 @dataclass(slots=True)
@@ -60,14 +55,7 @@ class _Run:
 
 
 class Batch:
-    """The running sequences, the waiting ones, their KV cache and the run that is under way.
-
-    Args:
-        costs: What an iteration costs.
-        limits: How much the engine holds.
-        cache: The KV cache; one of token ids when None.
-        processor: What it shares with other engines; nothing when None.
-    """
+    """The running sequences, the waiting ones, their KV cache (of token ids if None) and the run that is under way."""
 
     def __init__(
         self,

@@ -50,15 +50,7 @@ class Assumptions:
 
     @classmethod
     def stated(cls, changes: Mapping[str, float] | None = None) -> Assumptions:
-        """The ones of the package, with changes.
-
-        Raises:
-            InvalidRequestError: There is no such assumption, or it is not above 0.
-
-        Example:
-            >>> Assumptions.stated({"overhead_s": 1e-3}).overhead_s
-            0.001
-        """
+        """The ones of the package, with changes."""
         values = dict(_table()["engine"])
         known = {field.name: field.type for field in fields(cls)}
         for name, value in (changes or {}).items():
@@ -80,19 +72,11 @@ def _table() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PlacedModel:
-    """A model on GPUs.
-
-    Args:
-        model: Its dimensions.
-        gpu: The kind of GPU.
-        tensor_parallel: GPUs that share each layer.
-        quantization: Of the weights, as in a pair file.
-        kv_cache_dtype: Of keys and values, likewise.
-    """
+    """A model on GPUs."""
 
     model: ModelDimensions
     gpu: Gpu
-    tensor_parallel: int = 1
+    tensor_parallel: int = 1  # GPUs that share each layer
     quantization: Quantization = "none"
     kv_cache_dtype: str = "auto"
 
@@ -108,13 +92,6 @@ class PlacedModel:
 
 def engine_costs(placed: PlacedModel, assumed: Assumptions) -> EngineCosts:
     """What an iteration costs; the formulas are in this module's docstring.
-
-    Args:
-        placed: The model and its GPUs.
-        assumed: What the data sheet does not say.
-
-    Raises:
-        ConfigError: The data sheet of the GPU is not known.
 
     Example:
         >>> from a1_trt.build.hardware import known_gpus, model_dimensions

@@ -9,11 +9,9 @@ class Busy(Protocol):
     """An engine's batch, as the processor sees it."""
 
     @property
-    def is_busy(self) -> bool:
-        """Whether iterations are under way."""
+    def is_busy(self) -> bool: ...
 
-    def cut(self, now_s: float) -> None:
-        """Have the next boundary at the end of the iteration that is under way."""
+    def cut(self, now_s: float) -> None: ...
 
 
 class Processor:
@@ -22,17 +20,12 @@ class Processor:
     An iteration keeps the speed with which it starts; when another engine becomes busy or idle, the next one has
     another speed: processor sharing in steps of one iteration. With two equal engines that could each use the whole
     machine the slowdown is 2, with as many cores as threads and bandwidth enough it is 1.
-
-    Example:
-        >>> Processor().is_shared(None)
-        False
     """
 
     def __init__(self) -> None:
         self._batches: list[Busy] = []
 
     def join(self, batch: Busy) -> None:
-        """Let a batch run here."""
         self._batches.append(batch)
 
     def is_shared(self, batch: object) -> bool:
