@@ -85,14 +85,14 @@ def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[P
         log = plan.output / LOGS / f"{step.title}.log"
         wanted = stamps.key(step, who)
         stamp = stamps.done(plan.output, step, wanted)
-        if stamp is None:
+        if stamp is not None:
+            listen(Progress(index + 1, len(plan.steps), step, "skipped", log))
+        else:
             (plan.output / MANIFEST).unlink(missing_ok=True)
             complete = None
             listen(Progress(index, len(plan.steps), step, "started", log))
             stamp = _do(plan, step, log, wanted)
             listen(Progress(index + 1, len(plan.steps), step, "done", log))
-        else:
-            listen(Progress(index + 1, len(plan.steps), step, "skipped", log))
         keys.append({"step": step.title, "argv": list(step.argv), **{k: stamp[k] for k in ("started", "seconds")}})
     if complete is not None:
         return complete
@@ -182,12 +182,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _check_output(step: Step, partial: Path, log: Path) -> None:
     """A command may end well and leave nothing, or half an engine."""
     files = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
-    missing = "anything" if not files else ""
-    if step.name == "build" and files:
-        missing = "config.json" if "config.json" not in files else ""
-        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in files) else "")
+    present = {"anything": bool(files)}
+    if step.name == "build":
+        present |= {"config.json": "config.json" in files, "an engine": any(name.endswith(".engine") for name in files)}
+    missing = [name for name, is_there in present.items() if not is_there]
     if missing:
-        message = f"{step.title} ended well without making {missing}"
+        message = f"{step.title} ended well without making {missing[0]}"
         raise BuildError(message, command=step.line, log=str(log), field=step.title, remedy=f"read {log}")
 
 

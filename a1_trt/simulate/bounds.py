@@ -69,8 +69,8 @@ class LowerBound:
         plan, sums = self.plans[role], self._sums[role]
         batch = min(plan.limits.max_sequences * plan.n_engines, plan.max_in_flight) / plan.n_engines
         steps = sums.steps / max(batch, 1e-9)
-        each_s = steps * (plan.costs.overhead_s + plan.costs.sync_s) + sums.sync_s
-        return (each_s + max(sums.arithmetic_s, steps * plan.costs.weights_s + sums.reading_s)) / plan.n_engines
+        fixed_s = steps * (plan.costs.overhead_s + plan.costs.sync_s) + sums.sync_s
+        return (fixed_s + max(sums.arithmetic_s, steps * plan.costs.weights_s + sums.reading_s)) / plan.n_engines
 
     def chain_s(self) -> float:
         """The longest chain alone, after its arrival, seconds."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -105,11 +106,7 @@ def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
         2
     """
     edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return max(1, most)
+    return max([1, *accumulate(step for _, step in edges)])
 
 
 def read_runs(path: Path) -> list[RecordedRun]:

@@ -27,7 +27,7 @@ from a1_trt.simulate.call_log import RecordedRun
 from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.least_squares import Vector, minimum, most_evaluations
-from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
+from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, compared, plans_of, predict
 from a1_trt.types import Role
 
 MAX_TRAINING_CALLS = 8_000
@@ -215,19 +215,14 @@ def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> 
         chosen = [item for item in chosen if item["held_out"]] or chosen
         sums = [sum(item["makespan_s"][key] for item in chosen) / len(chosen) for key in ("recorded", "simulated")]
         means[name] = (sums[0], sums[1])
-    ratios = []
-    for one, other in combinations(means, 2):
-        recorded, simulated = means[one][0] / means[other][0], means[one][1] / means[other][1]
-        ratios.append(
-            {
-                "strategies": [one, other],
-                "recorded": recorded,
-                "simulated": simulated,
-                "error": simulated / recorded - 1,
-                "held_out": one in held_out or other in held_out,
-            }
-        )
-    return ratios
+    return [
+        {
+            "strategies": [one, other],
+            **compared(means[one][0] / means[other][0], means[one][1] / means[other][1]),
+            "held_out": one in held_out or other in held_out,
+        }
+        for one, other in combinations(means, 2)
+    ]
 
 
 def _spread(runs: Sequence[RecordedRun]) -> dict[str, float]:

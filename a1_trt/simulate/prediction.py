@@ -52,6 +52,10 @@ def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int])
     return plans
 
 
+def compared(recorded: float, simulated: float) -> dict[str, float]:
+    return {"recorded": recorded, "simulated": simulated, "error": simulated / recorded - 1}
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A recorded run and what the simulator says of it: its makespan, and mean durations of calls."""
@@ -71,15 +75,8 @@ class Prediction:
             "repeat": self.run.repeat,
             "held_out": held_out,
             "n_calls": len(self.run.calls),
-            "makespan_s": {
-                "recorded": self.run.makespan_s,
-                "simulated": self.makespan_s,
-                "error": self.makespan_s / self.run.makespan_s - 1,
-            },
-            "call_s": {
-                kind: {"recorded": recorded, "simulated": simulated, "error": simulated / recorded - 1}
-                for kind, (recorded, simulated) in self.durations_s.items()
-            },
+            "makespan_s": compared(self.run.makespan_s, self.makespan_s),
+            "call_s": {kind: compared(*seconds) for kind, seconds in self.durations_s.items()},
         }
 
 

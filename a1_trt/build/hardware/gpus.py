@@ -150,18 +150,10 @@ def _described(pynvml: Any, index: int) -> Gpu:
     title = title.decode() if isinstance(title, bytes) else str(title)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    known = known_gpus().get(_name_of(title) or "")
-    return Gpu(
-        name=known.name if known else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
-        memory_gib=round(memory.total / 2**30, 2),
-        sm=10 * major + minor,
-        bandwidth_gb_s=known.bandwidth_gb_s if known else None,
-        link_gb_s=known.link_gb_s if known else None,
-        tflops=known.tflops if known else {},
-        title=title,
-        source="driver" if known is None else known.source,
-        used_gib=round(memory.used / 2**30, 2),
-    )
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    known = known_gpus().get(_name_of(title) or "") or Gpu(name, 0.0, 0, source="driver")
+    total_gib, used_gib = (round(n_bytes / 2**30, 2) for n_bytes in (memory.total, memory.used))
+    return replace(known, memory_gib=total_gib, sm=10 * major + minor, title=title, used_gib=used_gib)
 
 
 def _name_of(title: str) -> str | None:

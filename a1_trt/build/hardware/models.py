@@ -128,32 +128,20 @@ class _HuggingFaceConfig(BaseModel):
     model_config = ConfigDict(strict=True)
 
     architectures: list[str] = Field(min_length=1)
-    num_hidden_layers: _Size
-    hidden_size: _Size
-    num_attention_heads: _Size
-    num_key_value_heads: _Size | None = None
+    n_layers: _Size = Field(alias="num_hidden_layers")
+    hidden: _Size = Field(alias="hidden_size")
+    n_heads: _Size = Field(alias="num_attention_heads")
+    n_kv_heads: _Size | None = Field(None, alias="num_key_value_heads")
     head_dim: _Size | None = None
-    intermediate_size: _Size
-    vocab_size: _Size
-    max_position_embeddings: _Size
-    tie_word_embeddings: bool = False
+    intermediate: _Size = Field(alias="intermediate_size")
+    vocabulary: _Size = Field(alias="vocab_size")
+    max_context_tokens: _Size = Field(alias="max_position_embeddings")
+    tied: bool = Field(False, alias="tie_word_embeddings")
     tokenizer: str | None = None
     quantization: str | None = None
 
     def dimensions(self, name: str, source: str) -> ModelDimensions:
-        return ModelDimensions(
-            name=name,
-            architecture=self.architectures[0],
-            n_layers=self.num_hidden_layers,
-            hidden=self.hidden_size,
-            n_heads=self.num_attention_heads,
-            n_kv_heads=self.num_key_value_heads or self.num_attention_heads,
-            head_dim=self.head_dim or self.hidden_size // self.num_attention_heads,
-            intermediate=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            max_context_tokens=self.max_position_embeddings,
-            tied=self.tie_word_embeddings,
-            tokenizer=self.tokenizer,
-            quantization=self.quantization,
-            source=source,
-        )
+        values = self.model_dump(exclude={"architectures"})
+        values["n_kv_heads"] = self.n_kv_heads or self.n_heads
+        values["head_dim"] = self.head_dim or self.hidden // self.n_heads
+        return ModelDimensions(name=name, architecture=self.architectures[0], source=source, **values)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class Busy(Protocol):
-    """An engine's batch, as the processor sees it."""
-
-    @property
-    def is_busy(self) -> bool: ...
-
-    def cut(self, now_s: float) -> None: ...
+if TYPE_CHECKING:
+    from a1_trt.simulate.engine_model.batch import Batch
 
 
 class Processor:
@@ -23,14 +17,14 @@ class Processor:
     """
 
     def __init__(self) -> None:
-        self._batches: list[Busy] = []
+        self._batches: list[Batch] = []
 
-    def join(self, batch: Busy) -> None:
+    def join(self, batch: Batch) -> None:
         self._batches.append(batch)
 
     def is_shared(self, batch: object) -> bool:
         """Whether another engine than that of `batch` is busy."""
-        return any(each.is_busy for each in self._batches if each is not batch)
+        return any(other.is_busy for other in self._batches if other is not batch)
 
     def tell(self, batch: object, now_s: float) -> None:
         """A batch became busy or idle: have the others go on at their new speed."""
