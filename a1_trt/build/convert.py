@@ -100,9 +100,8 @@ def _toolchain(weight_format: str) -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
         modules = [importlib.import_module(name) for name in needed]
     except ImportError as error:
-        raise BuildError(
-            f"compiling a checkpoint needs tools that are not installed ({error})", field="tools", remedy=TOOLCHAIN
-        ) from None
+        message = f"compiling a checkpoint needs tools that are not installed ({error})"
+        raise BuildError(message, field="tools", remedy=TOOLCHAIN) from None
     return modules[1], modules[2], modules[3]
 
 

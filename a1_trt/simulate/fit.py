@@ -159,9 +159,8 @@ def _divided(runs: Sequence[RecordedRun], holdout: Sequence[str]) -> tuple[list[
     known = {run.strategy for run in runs}
     for name in holdout:
         if name not in known:
-            raise InvalidRequestError(
-                f"no run of {name!r} was recorded", field="holdout", remedy=f"choose from {', '.join(sorted(known))}"
-            )
+            message = f"no run of {name!r} was recorded"
+            raise InvalidRequestError(message, field="holdout", remedy=f"choose from {', '.join(sorted(known))}")
     unseen = [run for run in runs if (run.strategy in holdout if holdout else run.repeat % 2)]
     seen = [run for run in runs if run not in unseen]
     if not seen:

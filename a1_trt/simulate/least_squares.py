@@ -39,9 +39,8 @@ def minimum(start: Vector, residuals: Residuals) -> tuple[float, Vector]:
     try:
         from scipy.optimize import least_squares
     except ImportError:
-        raise ConfigError(
-            "scipy, which fits the constants, is not installed", field="fit", remedy="pip install 'a1_trt[simulate]'"
-        ) from None
+        message = "scipy, which fits the constants, is not installed"
+        raise ConfigError(message, field="fit", remedy="pip install 'a1_trt[simulate]'") from None
     loss = float("inf")
     for width, n_steps in _SEARCHES:
         result = least_squares(

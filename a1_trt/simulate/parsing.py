@@ -75,6 +75,5 @@ def _refuse(word: str, field: str) -> NoReturn:
 
 def _check_name(name: str, known: Sequence[str], field: str) -> None:
     if name not in known:
-        raise InvalidRequestError(
-            f"{name[:60]!r} is not a valid name in --{field}", field=field, remedy=f"choose from {', '.join(known)}"
-        )
+        message = f"{name[:60]!r} is not a valid name in --{field}"
+        raise InvalidRequestError(message, field=field, remedy=f"choose from {', '.join(known)}")

@@ -142,9 +142,8 @@ def _layouts(request: Request, goal: Goal, pair: Pair) -> list[Layout]:
             if len(layouts) == MAX_LAYOUTS:
                 return layouts
     if not layouts:
-        raise ConfigError(
-            f"the models of {pair.name} do not fit {request.gpu}", field="gpu", remedy="take more or larger GPUs"
-        )
+        message = f"the models of {pair.name} do not fit {request.gpu}"
+        raise ConfigError(message, field="gpu", remedy="take more or larger GPUs")
     return layouts
 
 

@@ -20,9 +20,8 @@ def split_layout(text: str, request: Request) -> Layout:
     n_draft, n_target = _two(text, "split")
     gpus = parse_gpus(request.gpu)
     if n_draft + n_target > gpus.count:
-        raise InvalidRequestError(
-            f"the split {text} takes more than {gpus.count} GPUs", field="split", remedy="name more with --gpu"
-        )
+        message = f"the split {text} takes more than {gpus.count} GPUs"
+        raise InvalidRequestError(message, field="split", remedy="name more with --gpu")
     return divided_layout(requested_pair(request), gpus.gpu, n_draft, n_target)
 
 
@@ -80,9 +79,8 @@ def sweep(
     names = [name for name in AXES if axes.get(name)]
     combinations = list(itertools.product(*(axes[name] for name in names)))
     if not names or len(combinations) > MAX_POINTS:
-        raise InvalidRequestError(
-            f"{len(combinations) if names else 0} combinations", field="axes", remedy=f"vary 1 to {MAX_POINTS} of them"
-        )
+        message = f"{len(combinations) if names else 0} combinations"
+        raise InvalidRequestError(message, field="axes", remedy=f"vary 1 to {MAX_POINTS} of them")
     points = []
     for done, values in enumerate(combinations, start=1):
         point = dict(zip(names, values, strict=True))

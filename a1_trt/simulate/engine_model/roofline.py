@@ -55,9 +55,8 @@ class Assumptions:
         known = {field.name: field.type for field in fields(cls)}
         for name, value in (changes or {}).items():
             if name not in known:
-                raise InvalidRequestError(
-                    f"there is no assumption {name!r}", field="set", remedy=f"choose from {', '.join(known)}"
-                )
+                message = f"there is no assumption {name!r}"
+                raise InvalidRequestError(message, field="set", remedy=f"choose from {', '.join(known)}")
             if not 0 < value < 1e9:
                 raise InvalidRequestError(f"{name} is {value}", field="set", remedy="choose more than 0")
             values[name] = max(1, int(value)) if known[name] == "int" else float(value)
@@ -102,9 +101,8 @@ def engine_costs(placed: PlacedModel, assumed: Assumptions) -> EngineCosts:
     """
     shape, gpu, t = placed.model, placed.gpu, placed.tensor_parallel
     if not gpu.bandwidth_gb_s or (t > 1 and not gpu.link_gb_s):
-        raise ConfigError(
-            f"the data sheet of {gpu.name} is not known", field="gpu", remedy="name one of gpus.toml with --gpu"
-        )
+        message = f"the data sheet of {gpu.name} is not known"
+        raise ConfigError(message, field="gpu", remedy="name one of gpus.toml with --gpu")
     flops = t * placed.tflops * 1e12 * assumed.arithmetic_efficiency
     bandwidth = gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth_efficiency
     head = 2.0 * shape.n_embedding_parameters
