@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.build.hardware import Gpu, GpuSpec
-from a1_trt.build.manifest import (
-    IDENTITY,
-    MANIFEST,
-    SCHEMA,
-    differences,
-    identity,
-    installed_version,
-    read_json,
-    sha256,
-)
+from a1_trt.build.manifest import differences, identity, installed_version, read_manifest, sha256
 from a1_trt.build.plan import make_plan
 from a1_trt.config import Pair
 from a1_trt.errors import A1Error, BuildError
@@ -37,22 +28,6 @@ class Checked:
     @property
     def ok(self) -> bool:
         return not self.problems
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The record of a finished build; BuildError where it is missing, foreign, damaged or not finished."""
-    manifest = read_json(directory / MANIFEST)
-    if manifest is None:
-        if (directory / IDENTITY).is_file():
-            message = f"the build in {directory} has not ended: it has no {MANIFEST}"
-            remedy = "run the same 'a1-trt engine build' again; it goes on where it stopped"
-            raise BuildError(message, field="manifest", remedy=remedy)
-        what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
-        raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
-    if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
-        message = f"{directory / MANIFEST} is not a record of GPU engines of this version"
-        raise BuildError(message, field="manifest", remedy="build the pair's engines again")
-    return manifest
 
 
 def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:

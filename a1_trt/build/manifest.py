@@ -20,6 +20,7 @@ IDENTITY = ".build.json"
 """Written when a build begins: what the directory is for, so that nothing else is ever mixed into it."""
 SCHEMA = 1
 _MAX_BYTES = 16 * 2**20
+_AGAIN = "build again into an empty directory"
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -43,7 +44,20 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return document
 
 
-_AGAIN = "build again into an empty directory"
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The record of a finished build; BuildError where it is missing, foreign, damaged or not finished."""
+    manifest = read_json(directory / MANIFEST)
+    if manifest is None:
+        if (directory / IDENTITY).is_file():
+            message = f"the build in {directory} has not ended: it has no {MANIFEST}"
+            remedy = "run the same 'a1-trt engine build' again; it goes on where it stopped"
+            raise BuildError(message, field="manifest", remedy=remedy)
+        what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
+        raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
+    if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
+        message = f"{directory / MANIFEST} is not a record of GPU engines of this version"
+        raise BuildError(message, field="manifest", remedy="build the pair's engines again")
+    return manifest
 
 
 def installed_version(package: str = "tensorrt_llm") -> str | None:

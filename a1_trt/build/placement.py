@@ -32,10 +32,8 @@ Placement = dict[Role, RolePlacement]
 
 def place(split: Split, start: int = 0, n_replicas: int = 1) -> RolePlacement:
     """Copies on consecutive GPUs, from `start`."""
-    size = split.n_gpus
-    return RolePlacement(
-        split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas))
-    )
+    starts = range(start, start + n_replicas * split.n_gpus, split.n_gpus)
+    return RolePlacement(split, tuple(tuple(range(first, first + split.n_gpus)) for first in starts))
 
 
 def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> Iterator[Placement]:

@@ -81,15 +81,14 @@ def fit_runs(
     *,
     holdout: Sequence[str] = (),
     shared: bool | None = None,
-    on_step: Callable[[int, int], object] | None = None,
+    on_step: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Fit the constants to some runs and predict the others.
 
     Args:
         runs: Recorded runs.
-        holdout: Strategies to hold out. When none is named, every other run of each is held out, so that a machine
-            which slows down or speeds up meanwhile bends neither half; where each has one alone, the calls of every
-            other problem are.
+        holdout: Strategies to hold out. When none is named: every other run of each, so that a machine which slows
+            down or speeds up meanwhile bends neither half; where each has one alone, the calls of every other problem.
         shared: Whether the engines share one processor; the better one of both when None.
         on_step: Told how many simulations are done, and how many there will be at most.
 
@@ -97,9 +96,6 @@ def fit_runs(
         ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, the largest errors
         on runs that were and were not seen, how far the recorded runs of a strategy lie apart, and ``calls``, where
         calls were held out.
-
-    Raises:
-        InvalidRequestError: There is nothing to fit, or a strategy that is held out was not recorded.
     """
     seen, unseen = _divided(runs, holdout)
     training = _trimmed(seen)
@@ -109,13 +105,10 @@ def fit_runs(
     numbers = count(1)
 
     def step() -> None:
-        n_done = next(numbers)
-        if on_step:
-            on_step(n_done, n_most)
+        on_step(next(numbers), n_most)
 
     fits = [_fit(training, model, step, parity=None if unseen else 0) for model in models]
-    if on_step:
-        on_step(n_most, n_most)
+    on_step(n_most, n_most)
     return _document(min(fits, key=lambda fitted: fitted.loss), seen, unseen, sum(len(run.calls) for run in training))
 
 

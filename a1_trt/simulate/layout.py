@@ -76,9 +76,9 @@ def open_pair(text: str) -> Pair:
     draft, plus, target = text.partition("+")
     if not plus or not {draft, target} <= known_models().keys():
         return load_pair(text)
-    roles = {
+    roles: dict[str, Any] = {
         role: {"model": model, "engine": "tensorrt_llm", "prompt": "chat"}
-        for role, model in (("draft", draft), ("target", target))
+        for role, model in zip(ROLES, (draft, target), strict=True)
     }
     return make_pair({"name": f"{draft.split('/')[-1]}-{target.split('/')[-1]}", **roles})
 
@@ -181,21 +181,14 @@ class Deployment:
         return {role: self._plan(role) for role in ROLES}
 
     def _plan(self, role: Role) -> EnginePlan:
-        config, role_layout = self.sizing.pair.role(role), self.layout.role(role)
-        placed = PlacedModel(
-            self.sizing.models[role],
-            self.layout.gpu,
-            role_layout.split.tensor,
-            self.fit.quantization[role],
-            config.gpu.kv_cache_dtype,
-        )
+        config, engines = self.sizing.pair.role(role), self.layout.role(role)
+        model, quantization = self.sizing.models[role], self.fit.quantization[role]
+        placed = PlacedModel(model, self.layout.gpu, engines.split.tensor, quantization, config.gpu.kv_cache_dtype)
         costs = engine_costs(placed, self.assumed)
         if self.layout.colocated:
             costs = replace(costs, shared_slowdown=self.assumed.colocated_slowdown)
         in_flight = self.in_flight.get(role, config.max_in_flight)
-        return EnginePlan(
-            costs, self._limits(role, in_flight), role_layout.n_engines, in_flight * role_layout.n_engines
-        )
+        return EnginePlan(costs, self._limits(role, in_flight), engines.n_engines, in_flight * engines.n_engines)
 
     def _limits(self, role: Role, in_flight: int) -> EngineLimits:
         sizes = self.fit.sizes[role]

@@ -54,7 +54,7 @@ def paper_table(
     seed: int = 0,
     *,
     most_problems: int | None = None,
-    on_run: Callable[[int, int], object] | None = None,
+    on_run: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Simulate every dataset every way, with one GPU for the draft and two for the target.
 
@@ -77,8 +77,7 @@ def paper_table(
         for name, way in ways.items():
             prepared = prepare(_request(settings, dataset, way, layout, seed))
             outcomes[name] = prepared.run()
-            if on_run:
-                on_run(next(done), len(datasets) * len(ways))
+            on_run(next(done), len(datasets) * len(ways))
         rows.append(_row(dataset, outcomes))
     return {
         "simulated": True,

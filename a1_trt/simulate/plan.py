@@ -68,7 +68,9 @@ class LayoutTrial:
         }
 
 
-def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], object] | None = None) -> dict[str, Any]:
+def make_plan(
+    request: Request, goal: Goal, *, on_layout: Callable[[int, int], object] = lambda *_: None
+) -> dict[str, Any]:
     """Try layouts by rising cost until enough of them meet the goal.
 
     Args:
@@ -109,7 +111,7 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
 
 
 def _trials(
-    request: Request, goal: Goal, offers: Sequence[tuple[Layout, float]], on_layout: Callable[[int, int], object] | None
+    request: Request, goal: Goal, offers: Sequence[tuple[Layout, float]], on_layout: Callable[[int, int], object]
 ) -> list[LayoutTrial]:
     """Simulate layouts until more than the runners-up meet the goal, and all of the same cost have had their turn."""
     trials: list[LayoutTrial] = []
@@ -119,10 +121,8 @@ def _trials(
             break
         trials.append(_best_alpha(request, layout, cost, goal))
         n_good += trials[-1].meets(goal)
-        if on_layout:
-            on_layout(len(trials), len(offers))
-    if on_layout:
-        on_layout(len(offers), len(offers))
+        on_layout(len(trials), len(offers))
+    on_layout(len(offers), len(offers))
     return trials
 
 

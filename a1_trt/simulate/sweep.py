@@ -40,17 +40,10 @@ def replicated(layout: Layout, n: int) -> Layout:
 
 
 def varied(request: Request, point: Mapping[str, Any]) -> Request:
-    parameters = dict(request.parameters)
-    if "turns" in point:
-        parameters["max_turns"] = point["turns"]
-    if "alpha" in point:
-        parameters["alpha"] = point["alpha"]
-    changed = replace(
-        request,
-        parameters=parameters,
-        strategy=point.get("strategy", request.strategy),
-        n_samples=point.get("samples", request.n_samples),
-    )
+    names = {"max_turns": "turns", "alpha": "alpha"}
+    parameters = {**request.parameters, **{name: point[axis] for name, axis in names.items() if axis in point}}
+    strategy, n_samples = point.get("strategy", request.strategy), point.get("samples", request.n_samples)
+    changed = replace(request, parameters=parameters, strategy=strategy, n_samples=n_samples)
     if "in_flight" in point:
         n_draft, n_target = _two(point["in_flight"], "in_flight")
         changed = replace(changed, in_flight={"draft": n_draft, "target": n_target})
@@ -63,7 +56,7 @@ def varied(request: Request, point: Mapping[str, Any]) -> Request:
 
 
 def sweep(
-    request: Request, axes: Mapping[str, Sequence[Any]], *, on_point: Callable[[int, int], object] | None = None
+    request: Request, axes: Mapping[str, Sequence[Any]], *, on_point: Callable[[int, int], object] = lambda *_: None
 ) -> dict[str, Any]:
     """Simulate every combination.
 
@@ -85,10 +78,8 @@ def sweep(
     for done, values in enumerate(combinations, start=1):
         point = dict(zip(names, values, strict=True))
         prepared = prepare(varied(request, point))
-        document = prepared.document(prepared.run())
-        points.append({"at": point, **document})
-        if on_point:
-            on_point(done, len(combinations))
+        points.append({"at": point, **prepared.document(prepared.run())})
+        on_point(done, len(combinations))
     _speedups(points)
     return {"simulated": True, "axes": {name: list(axes[name]) for name in names}, "points": points}
 

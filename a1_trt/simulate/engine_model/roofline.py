@@ -65,8 +65,7 @@ class Assumptions:
 
 @cache
 def _table() -> dict[str, Any]:
-    text = resources.files("a1_trt.simulate").joinpath("simulation.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(resources.files("a1_trt.simulate").joinpath("simulation.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
