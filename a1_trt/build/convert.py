@@ -63,12 +63,10 @@ def build_openvino(
         except A1Error:
             raise
         except Exception as error:
-            raise BuildError(
-                f"{source} could not be compiled ({type(error).__name__}: {error})",
-                command=f"a1-trt engine build {source} {output}",
-                field="source",
-                remedy="check that it is a decoder-only checkpoint that transformers can load",
-            ) from error
+            message = f"{source} could not be compiled ({type(error).__name__}: {error})"
+            command = f"a1-trt engine build {source} {output}"
+            remedy = "check that it is a decoder-only checkpoint that transformers can load"
+            raise BuildError(message, command=command, field="source", remedy=remedy) from error
         for name in _CARRIED:
             if (source / name).is_file():
                 shutil.copy(source / name, directory / name)
@@ -82,9 +80,8 @@ def _check(source: Path, output: Path, weight_format: str, force: bool) -> None:
         message = f"weight_format is {weight_format!r}"
         raise ConfigError(message, field="weight_format", remedy=f"choose one of {', '.join(get_args(WeightFormat))}")
     if source.suffix == ".gguf" or (source / "openvino_model.xml").is_file():
-        raise ConfigError(
-            f"{source} needs no build", path=str(source), field="source", remedy="name it in the pair file as it is"
-        )
+        remedy = "name it in the pair file as it is"
+        raise ConfigError(f"{source} needs no build", path=str(source), field="source", remedy=remedy)
     if not (source / "config.json").is_file():
         message = f"{source} is not a Hugging Face checkpoint: it has no config.json"
         remedy = "give the directory that holds config.json, the weights and the tokenizer"

@@ -57,9 +57,8 @@ def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[
     """Ways to spread one copy of a role over at most `n_gpus`, the smallest first; ConfigError where there is none."""
     options = pair.role(role).gpu
     if options.pipeline_parallel > model.n_layers:
-        raise _does_not_divide(
-            pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, f"{model.n_layers} layers"
-        )
+        layers = f"{model.n_layers} layers"
+        raise _does_not_divide(pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, layers)
     widths = [options.tensor_parallel] if options.tensor_parallel else WIDTHS
     dividing = [Split(width, options.pipeline_parallel) for width in widths if _divides(width, model)]
     if not dividing:

@@ -101,9 +101,8 @@ def _conversion(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, source
         return Step("convert", role, output, argv, (source,), explanation="weights in TensorRT-LLM's own layout")
     command = ("python3", f"{examples()}/quantization/quantize.py", *place, *layout, *quantize_flags(fit, role))
     cache = ("--kv_cache_dtype", "fp8") if kv_cache_dtype == "fp8" else ()
-    return Step(
-        "quantize", role, output, (*command, *cache), (source,), explanation=f"weights to {quantization}, calibrated"
-    )
+    explanation = f"weights to {quantization}, calibrated"
+    return Step("quantize", role, output, (*command, *cache), (source,), explanation=explanation)
 
 
 def quantize_flags(fit: Fit, role: Role) -> tuple[str, ...]:

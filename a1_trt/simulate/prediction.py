@@ -31,22 +31,17 @@ class Constants:
 
     def costs(self) -> EngineCosts:
         """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
-        return EngineCosts(
-            overhead_s=self.overhead_s,
-            weights_s=0.0,
-            prefill_s_per_token=self.prefill_s,
-            decode_s_per_token_sequence=self.decode_s,
-            kv_s_per_context_token=0.0,
-            shared_slowdown=self.slowdown,
-        )
+        per_token = {"prefill_s_per_token": self.prefill_s, "decode_s_per_token_sequence": self.decode_s}
+        no_memory = {"weights_s": 0.0, "kv_s_per_context_token": 0.0}
+        return EngineCosts(self.overhead_s, **no_memory, **per_token, shared_slowdown=self.slowdown)
 
 
 def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int]) -> dict[Role, EnginePlan]:
     """Engines for the fleet; a role that never ran gets one that is never asked."""
+    limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
     plans = {}
     for role in ROLES:
         costs = constants[role].costs() if role in constants else EngineCosts()
-        limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
         call_s = constants[role].call_s if role in constants else 0.0
         plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16), call_s=call_s)
     return plans

@@ -49,10 +49,6 @@ class GpuSpec:
     def __str__(self) -> str:
         return f"{self.count} x {self.gpu.name}"
 
-    @property
-    def memory_gib(self) -> float:
-        return self.gpu.memory_gib * self.count
-
     @classmethod
     def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
         """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share."""
@@ -62,7 +58,8 @@ class GpuSpec:
             return cls(known[plain])
         match = _MANY.fullmatch(plain)
         name = match["name"] if match else plain
-        gpu = find_gpu(name)
+        fitting = [gpu for known_name, gpu in known.items() if re.fullmatch(rf"{re.escape(name)}(-\d+g)?", known_name)]
+        gpu = max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
         if match is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -84,12 +81,6 @@ class GpuSpec:
             raise ConfigError(message, field="gpu", remedy=remedy)
         least = min(gpus, key=lambda gpu: gpu.memory_gib)
         return cls(replace(least, used_gib=max(gpu.used_gib for gpu in gpus)), len(gpus))
-
-
-def find_gpu(name: str) -> Gpu | None:
-    """A GPU by its name, or the largest one of a name that several share."""
-    fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name.lower())}(-\d+g)?", known)]
-    return max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
 
 
 @cache
@@ -126,9 +117,8 @@ def _ask_driver() -> list[Gpu]:
         remedy = "run this where the GPUs are, or name them with --gpu NAME[xN]"
         raise ConfigError(message, field="gpu", remedy=remedy) from None
     if not gpus:
-        raise ConfigError(
-            "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
-        )
+        remedy = "run this where the GPUs are, or use --gpu NAME[xN]"
+        raise ConfigError("this machine has no NVIDIA GPU", field="gpu", remedy=remedy)
     return gpus
 
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from a1_trt.simulate.engine_model.chain_cache import ChainCache
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.engine_model.kv_cache import KvCache
 from a1_trt.simulate.engine_model.sequences import EngineCounters, Sequence
@@ -27,22 +27,6 @@ from a1_trt.simulate.engine_model.shared_device import Processor
 
 _LONGEST_RUN = 64
 """Iterations planned at once; longer ones are mostly cut and planned in vain."""
-
-
-class Cache(Protocol):
-    """What the batch asks of a KV cache; see `KvCache` and `ChainCache`."""
-
-    @property
-    def in_use(self) -> int: ...
-
-    @property
-    def cached(self) -> int: ...
-
-    def acquire(self, tokens: Any, *, reusable_tokens: int, total_tokens: int) -> Any: ...
-
-    def publish(self, lease: Any, tokens: Any) -> None: ...
-
-    def release(self, lease: Any) -> None: ...
 
 
 @dataclass(slots=True)
@@ -62,11 +46,11 @@ class Batch:
         costs: EngineCosts,
         limits: EngineLimits,
         *,
-        cache: Cache | None = None,
+        cache: KvCache | ChainCache | None = None,
         processor: Processor | None = None,
     ) -> None:
         self.counters = EngineCounters()
-        self.cache: Cache = cache or KvCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse)
+        self.cache = cache or KvCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse)
         self.waiting: dict[Sequence, None] = {}  # a set that keeps its order
         self.running: dict[Sequence, None] = {}
         self.due_s: float | None = None
