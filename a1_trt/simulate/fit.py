@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, count
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.call_log import RecordedRun
+from a1_trt.simulate.call_replay import Coupling
 from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.fleet import ROLES
 from a1_trt.simulate.least_squares import Vector, minimum, most_evaluations
@@ -65,7 +66,7 @@ class _Model:
         return constants
 
     @property
-    def coupling(self) -> Literal["none", "shared"]:
+    def coupling(self) -> Coupling:
         return "shared" if self.shared else "none"
 
 

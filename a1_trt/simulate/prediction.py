@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from a1_trt.simulate.call_log import RecordedRun
-from a1_trt.simulate.call_replay import Replay
+from a1_trt.simulate.call_replay import Coupling, Replay
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import ROLES, EnginePlan
 from a1_trt.types import Role
@@ -76,11 +76,7 @@ class Prediction:
 
 
 def predict(
-    run: RecordedRun,
-    constants: Mapping[Role, Constants],
-    coupling: Literal["none", "shared"] = "none",
-    *,
-    parity: int | None = None,
+    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Coupling = "none", *, parity: int | None = None
 ) -> Prediction:
     """Replay a run with these constants; look only at calls of even (`parity` 0) or odd (1) problems."""
     in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
