@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_trt.build.hardware import Gpu, GpuSpec
-from a1_trt.build.manifest import (
-    IDENTITY,
-    MANIFEST,
-    SCHEMA,
-    differences,
-    identity,
-    installed_version,
-    read_json,
-    sha256,
-)
+from a1_trt.build.manifest import differences, identity, installed_version, read_manifest, sha256
 from a1_trt.build.plan import make_plan
 from a1_trt.config import Pair
 from a1_trt.errors import A1Error, BuildError
@@ -29,13 +20,7 @@ _HASHED_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of a check.
-
-    Args:
-        manifest: The directory's record.
-        problems: What is wrong; nothing when the engines may be used.
-        not_compared: What could not be looked at here, such as the GPU of a machine that has none.
-    """
+    """What came of a check: the directory's record, what is wrong, and what could not be looked at here."""
 
     manifest: dict[str, Any]
     problems: list[BuildError] = field(default_factory=list)
@@ -43,46 +28,11 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
         return not self.problems
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The record of a finished build.
-
-    Raises:
-        BuildError: The directory is missing, foreign, damaged, or its build has not ended.
-    """
-    manifest = read_json(directory / MANIFEST)
-    if manifest is None:
-        if (directory / IDENTITY).is_file():
-            raise BuildError(
-                f"the build in {directory} has not ended: it has no {MANIFEST}",
-                field="manifest",
-                remedy="run the same 'a1-trt engine build' again; it goes on where it stopped",
-            )
-        what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
-        raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
-    if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
-        raise BuildError(
-            f"{directory / MANIFEST} is not a record of GPU engines of this version",
-            field="manifest",
-            remedy="build the pair's engines again",
-        )
-    return manifest
-
-
 def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None) -> Checked:
-    """Compare a built directory with its record, with a pair, and with this machine.
-
-    Args:
-        directory: What `a1-trt engine build` made.
-        pair: The pair that is to run on it; compared where it is given.
-        gpu: GPUs to compare with; those of this machine when None.
-
-    Raises:
-        BuildError: There is no finished build.
-    """
+    """Compare a built directory with its record, a pair where one is given, and `gpu` or the GPUs of this machine."""
     manifest = read_manifest(directory)
     result = Checked(manifest)
     result.problems.extend(_files(directory, manifest))
@@ -100,13 +50,9 @@ def check(directory: Path, pair: Pair | None = None, gpu: GpuSpec | None = None)
     if version is None:
         result.not_compared.append("version")
     elif version != manifest["tensorrt_llm"]:
-        result.problems.append(
-            BuildError(
-                f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed",
-                field="version",
-                remedy="use the container that it was built in, or build again",
-            )
-        )
+        message = f"built with TensorRT-LLM {manifest['tensorrt_llm']}, {version} is installed"
+        remedy = "use the container that it was built in, or build again"
+        result.problems.append(BuildError(message, field="version", remedy=remedy))
     return result
 
 
@@ -136,29 +82,20 @@ def _pair(directory: Path, manifest: dict[str, Any], pair: Pair) -> Iterator[Bui
     plan = make_plan(pair, manifest["profile"], GpuSpec(gpu, built["count"]), output=directory)
     differing = differences(manifest, identity(plan, manifest["tensorrt_llm"]))
     for key in differing:
-        yield BuildError(
-            f"built for {key} {manifest.get(key)!r}, which is not that of {pair.path or pair.name}",
-            field=key,
-            remedy="build this pair's engines, or name the pair that these are for",
-        )
+        message = f"built for {key} {manifest.get(key)!r}, which is not that of {pair.path or pair.name}"
+        yield BuildError(message, field=key, remedy="build this pair's engines, or name the pair that these are for")
     if differing:
         return
     for role, settings in plan.settings.items():
         built = manifest["settings"].get(role, {})
         changed = [key for key in settings if key != "model" and settings[key] != built.get(key)]
         if changed:
-            yield BuildError(
-                f"the pair file has changed since: {role} {', '.join(changed)} would be different now",
-                field=f"{role}.{changed[0]}",
-                remedy="build again, or undo the change",
-            )
+            message = f"the pair file has changed since: {role} {', '.join(changed)} would be different now"
+            yield BuildError(message, field=f"{role}.{changed[0]}", remedy="build again, or undo the change")
 
 
 def _gpu(manifest: dict[str, Any], here: GpuSpec) -> Iterator[BuildError]:
     built = manifest["gpu"]
     if (built["name"], built["sm"]) != (here.gpu.name, here.gpu.sm) or here.count < built["count"]:
-        yield BuildError(
-            f"built for {built['count']} x {built['name']}, this machine has {here}",
-            field="gpu",
-            remedy="run it on the GPUs that it was built for, or build again here",
-        )
+        message = f"built for {built['count']} x {built['name']}, this machine has {here}"
+        yield BuildError(message, field="gpu", remedy="run it on the GPUs that it was built for, or build again here")

@@ -1,14 +1,11 @@
-"""A Hugging Face checkpoint becomes a model directory for the CPU engine.
+"""A Hugging Face checkpoint becomes a model directory for the CPU engine, which appears when it is complete.
 
-Only this step needs torch and optimum-intel; a built directory runs without them. The directory appears under its name
-when it is complete, never before.
+Only this step needs torch and optimum-intel; a built directory runs without them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -21,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
+from a1_trt.build.manifest import installed_version, sha256
 from a1_trt.errors import A1Error, BuildError, ConfigError
 
 WeightFormat = Literal["f32", "f16", "int8"]
@@ -52,10 +50,6 @@ def build_openvino(
     Raises:
         ConfigError: `source` is no checkpoint, or `output` exists.
         BuildError: A tool is missing, or failed.
-
-    Example:
-        >>> build_openvino(Path("checkpoint"), Path("engines/mine/target"))["weight_format"]  # doctest: +SKIP
-        'f16'
     """
     _check(source, output, weight_format, force)
     optimum, transformers, tokenizers = _toolchain(weight_format)
@@ -69,12 +63,10 @@ def build_openvino(
         except A1Error:
             raise
         except Exception as error:
-            raise BuildError(
-                f"{source} could not be compiled ({type(error).__name__}: {error})",
-                command=f"a1-trt engine build {source} {output}",
-                field="source",
-                remedy="check that it is a decoder-only checkpoint that transformers can load",
-            ) from error
+            message = f"{source} could not be compiled ({type(error).__name__}: {error})"
+            command = f"a1-trt engine build {source} {output}"
+            remedy = "check that it is a decoder-only checkpoint that transformers can load"
+            raise BuildError(message, command=command, field="source", remedy=remedy) from error
         for name in _CARRIED:
             if (source / name).is_file():
                 shutil.copy(source / name, directory / name)
@@ -85,29 +77,19 @@ def build_openvino(
 
 def _check(source: Path, output: Path, weight_format: str, force: bool) -> None:
     if weight_format not in get_args(WeightFormat):
-        raise ConfigError(
-            f"weight_format is {weight_format!r}",
-            field="weight_format",
-            remedy=f"choose one of {', '.join(get_args(WeightFormat))}",
-        )
+        message = f"weight_format is {weight_format!r}"
+        raise ConfigError(message, field="weight_format", remedy=f"choose one of {', '.join(get_args(WeightFormat))}")
     if source.suffix == ".gguf" or (source / "openvino_model.xml").is_file():
-        raise ConfigError(
-            f"{source} needs no build", path=str(source), field="source", remedy="name it in the pair file as it is"
-        )
+        remedy = "name it in the pair file as it is"
+        raise ConfigError(f"{source} needs no build", path=str(source), field="source", remedy=remedy)
     if not (source / "config.json").is_file():
-        raise ConfigError(
-            f"{source} is not a Hugging Face checkpoint: it has no config.json",
-            path=str(source),
-            field="source",
-            remedy="give the directory that holds config.json, the weights and the tokenizer",
-        )
+        message = f"{source} is not a Hugging Face checkpoint: it has no config.json"
+        remedy = "give the directory that holds config.json, the weights and the tokenizer"
+        raise ConfigError(message, path=str(source), field="source", remedy=remedy)
     if output.exists() and not force:
-        raise ConfigError(
-            f"{output} exists already",
-            path=str(output),
-            field="output",
-            remedy="choose another directory, or allow it to be replaced with --force",
-        )
+        message = f"{output} exists already"
+        remedy = "choose another directory, or allow it to be replaced with --force"
+        raise ConfigError(message, path=str(output), field="output", remedy=remedy)
 
 
 def _toolchain(weight_format: str) -> tuple[ModuleType, ModuleType, ModuleType]:
@@ -115,9 +97,8 @@ def _toolchain(weight_format: str) -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
         modules = [importlib.import_module(name) for name in needed]
     except ImportError as error:
-        raise BuildError(
-            f"compiling a checkpoint needs tools that are not installed ({error})", field="tools", remedy=TOOLCHAIN
-        ) from None
+        message = f"compiling a checkpoint needs tools that are not installed ({error})"
+        raise BuildError(message, field="tools", remedy=TOOLCHAIN) from None
     return modules[1], modules[2], modules[3]
 
 
@@ -172,26 +153,17 @@ def _compile_tokenizer(source: Path, directory: Path, transformers: Any, tokeniz
 def _manifest(source: Path, directory: Path, weight_format: str, started: datetime, seconds: float) -> dict[str, Any]:
     return {
         "schema": 1,
-        "source": {"name": source.resolve().name, "sha256": _hashes(source)},
+        "source": {
+            "name": source.resolve().name,
+            "sha256": {path.name: sha256(path) for path in _files(source) if not path.name.startswith(".")},
+        },
         "weight_format": weight_format,
-        "tools": {tool: _version(tool) for tool in _TOOLS},
+        "tools": {tool: installed_version(tool) for tool in _TOOLS},
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "bytes": {file.name: file.stat().st_size for file in sorted(directory.iterdir()) if file.is_file()},
+        "bytes": {path.name: path.stat().st_size for path in _files(directory)},
     }
 
 
-def _hashes(directory: Path) -> dict[str, str]:
-    hashes = {}
-    for file in sorted(directory.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            with file.open("rb") as stream:
-                hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashes
-
-
-def _version(tool: str) -> str | None:
-    try:
-        return importlib.metadata.version(tool)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_file())

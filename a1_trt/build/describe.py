@@ -14,7 +14,6 @@ _LIMITS = ("max_seq_len", "max_batch_size", "max_num_tokens", "max_draft_len")
 
 
 def document(plan: BuildPlan) -> dict[str, Any]:
-    """Everything that a plan says, ready for JSON."""
     return {
         "fits": plan.fits,
         "memory_gib": plan.memory_gib(),

@@ -24,18 +24,10 @@ _LARGEST_FRACTION = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What came of a placement.
+    """What came of a placement; `memory` is on each GPU of a role, `kv_tokens` of each copy.
 
-    Args:
-        fits: Every GPU has room for what it has to hold.
-        short_gib: What is missing on the fullest GPU; negative is what is left.
-        placement: Which GPU holds which role.
-        quantization: Role -> weights.
-        sizes: Role -> limits.
-        memory: GiB by role and part, on each GPU of the role.
-        kv_tokens: Role -> tokens that the KV cache of a copy holds.
-        kv_fraction: Role -> share of the free memory that it takes.
-        max_scoring_requests: Most scores at once; what serves the target must not exceed it.
+    `short_gib` is what is missing on the fullest GPU; negative is what is left. `kv_fraction` is the share of the free
+    memory that the KV cache takes. What serves the target must not exceed `max_scoring_requests`.
     """
 
     fits: bool
@@ -50,20 +42,12 @@ class Fit:
 
     @property
     def is_shared(self) -> bool:
-        """Whether a GPU holds both roles."""
         return bool(self.placement["draft"].gpus & self.placement["target"].gpus)
 
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """A pair on one kind of GPU, before it is placed.
-
-    Args:
-        pair: The pair.
-        profile: "tensorrt" or "pytorch".
-        gpu: The kind of GPU.
-        models: Role -> shape of its model.
-        sizes: Role -> limits of its engine.
+    """A pair on one kind of GPU, before it is placed: the shape of each role's model and the limits of its engine.
 
     Example:
         >>> from a1_trt.config import make_pair
@@ -81,20 +65,12 @@ class Sizing:
 
     @classmethod
     def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Sizing:
-        """Look up the models and derive the limits.
-
-        Raises:
-            ConfigError: A model is unknown, its context too short, or the way to score is not the profile's.
-        """
+        """Look up the models and derive the limits."""
         models = {role: _model(pair, role) for role in ROLES}
         return cls(pair, profile, gpu, models, {role: derive(pair, role, profile, models) for role in ROLES})
 
     def best(self, n_gpus: int) -> Fit:
-        """The first placement on `n_gpus` that fits, with the least quantisation; or else the one that lacks least.
-
-        Raises:
-            ConfigError: The GPU cannot do what the pair says, or parallelism does not divide a model.
-        """
+        """The first placement on `n_gpus` that fits, with the least quantisation; or else the one that lacks least."""
         return self.first(list(placements(self.pair, self.models, n_gpus)))
 
     def first(self, candidates: Iterable[Placement]) -> Fit:
@@ -110,9 +86,8 @@ class Sizing:
 
     def fit(self, placement: Placement, quantization: dict[Role, Quantization]) -> Fit:
         """Add up what one placement needs; as many scores at once as fit, at least one."""
-        target = self.sizes["target"]
-        fewer_help = target.scoring == "context_logits" and self.profile == "pytorch"
-        n_scoring = target.max_batch_size
+        n_scoring = self.sizes["target"].max_batch_size
+        fewer_help = self.sizes["target"].scoring == "context_logits" and self.profile == "pytorch"
         fit = self._fit(placement, quantization, n_scoring)
         while fewer_help and not fit.fits and n_scoring > 1:
             n_scoring -= 1
@@ -229,11 +204,9 @@ class _Room:
 
 def _model(pair: Pair, role: Role) -> ModelDimensions:
     model = pair.role(role).model
-    directory = Path(model).expanduser()
-    if pair.path is not None and not directory.is_absolute():
-        directory = pair.path.resolve().parent / directory
+    base = pair.path.resolve().parent if pair.path else Path()
     try:
-        return model_dimensions(model, directory)
+        return model_dimensions(model, base / Path(model).expanduser())
     except ConfigError as error:
         raise ConfigError(error.message, path=str(pair.path), field=f"{role}.model", remedy=error.remedy) from None
 

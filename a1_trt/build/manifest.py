@@ -21,19 +21,15 @@ IDENTITY = ".build.json"
 """Written when a build begins: what the directory is for, so that nothing else is ever mixed into it."""
 SCHEMA = 1
 _MAX_BYTES = 16 * 2**20
+_AGAIN = "build again into an empty directory"
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON file that is whole or not there at all."""
     write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is no file.
-
-    Raises:
-        BuildError: It is damaged.
-    """
+    """A JSON object, or None where there is no file; BuildError where it is damaged."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise BuildError(f"{path} is larger than any that a build writes", field=path.name, remedy=_AGAIN)
@@ -49,13 +45,26 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return document
 
 
-_AGAIN = "build again into an empty directory"
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The record of a finished build; BuildError where it is missing, foreign, damaged or not finished."""
+    manifest = read_json(directory / MANIFEST)
+    if manifest is None:
+        if (directory / IDENTITY).is_file():
+            message = f"the build in {directory} has not ended: it has no {MANIFEST}"
+            remedy = "run the same 'a1-trt engine build' again; it goes on where it stopped"
+            raise BuildError(message, field="manifest", remedy=remedy)
+        what = "does not exist" if not directory.exists() else "was not made by 'a1-trt engine build --profile'"
+        raise BuildError(f"{directory} {what}", field="directory", remedy="build the pair's engines first")
+    if manifest.get("schema") != SCHEMA or not {"pair", "profile", "gpu", "files", "settings"} <= set(manifest):
+        message = f"{directory / MANIFEST} is not a record of GPU engines of this version"
+        raise BuildError(message, field="manifest", remedy="build the pair's engines again")
+    return manifest
 
 
-def installed_version() -> str | None:
-    """The version of TensorRT-LLM in this environment, without importing it."""
+def installed_version(package: str = "tensorrt_llm") -> str | None:
+    """The version of a package in this environment, without importing it."""
     try:
-        return importlib.metadata.version("tensorrt_llm")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
@@ -90,7 +99,6 @@ def identity(plan: BuildPlan, version: str) -> dict[str, Any]:
 
 
 def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Keys in which two identities differ, such as "gpu"."""
     return [key for key in wanted if known.get(key) != wanted[key]]
 
 
@@ -112,19 +120,15 @@ def make_manifest(
         "steps": steps,
         "started": started,
         "seconds": round(seconds, 1),
-        "files": {name: described for role in ROLES for name, described in _files(plan.output, role)},
+        "files": {
+            path.relative_to(plan.output).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for role in ROLES
+            for path in sorted((plan.output / role).rglob("*"))
+            if path.is_file()
+        },
     }
 
 
-def _files(output: Path, role: str) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (path.relative_to(output).as_posix(), {"bytes": path.stat().st_size, "sha256": sha256(path)})
-        for path in sorted((output / role).rglob("*"))
-        if path.is_file()
-    ]
-
-
 def sha256(path: Path) -> str:
-    """Hash of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -25,14 +25,7 @@ SCORED_ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class MemoryRow:
-    """What one part of a role needs on each of its GPUs.
-
-    Args:
-        role: "draft", "target", or "gpu" for what belongs to none of them.
-        part: Such as "weights".
-        gib: GiB on each GPU of the role.
-        explanation: How it came about.
-    """
+    """What one part of a role ("weights") needs on each of its GPUs; role "gpu" is for what belongs to neither."""
 
     role: str
     part: str
@@ -49,7 +42,6 @@ class Split:
 
     @property
     def n_gpus(self) -> int:
-        """GPUs of one copy."""
         return self.tensor * self.pipeline
 
     def __str__(self) -> str:
@@ -57,13 +49,7 @@ class Split:
 
 
 def weights(model: ModelDimensions, split: Split, quantization: Quantization) -> MemoryRow:
-    """Weights on each GPU. Every GPU is counted as holding the embedding, which not all of them do.
-
-    Example:
-        >>> from a1_trt.build.hardware import model_dimensions
-        >>> round(weights(model_dimensions("Qwen/QwQ-32B"), Split(), "none").gib, 1)
-        61.0
-    """
+    """Weights on each GPU. Every GPU is counted as holding the embedding, which not all of them do."""
     weight_bytes = FORMATS[quantization].weight_bytes
     layers = model.n_layer_parameters * weight_bytes / split.n_gpus
     ends = model.n_embedding_parameters * 2.0
@@ -76,7 +62,6 @@ def weights(model: ModelDimensions, split: Split, quantization: Quantization) ->
 
 
 def runtime(profile: Profile, split: Split) -> MemoryRow:
-    """What the process takes before it does anything."""
     shared = NCCL_GIB if split.n_gpus > 1 else 0.0
     text = "allowance: CUDA context, libraries, workspaces"
     text += ", allocator, CUDA graphs" if profile == "pytorch" else ""

@@ -17,19 +17,13 @@ WIDTHS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True)
 class RolePlacement:
-    """The GPUs of one role.
-
-    Args:
-        split: How a copy is spread.
-        replicas: The GPUs of each copy, by index.
-    """
+    """How a copy of a role's model is spread, and the GPUs of each copy, by index."""
 
     split: Split
     replicas: tuple[tuple[int, ...], ...]
 
     @property
     def gpus(self) -> frozenset[int]:
-        """All GPUs of the role."""
         return frozenset(gpu for replica in self.replicas for gpu in replica)
 
 
@@ -38,10 +32,8 @@ Placement = dict[Role, RolePlacement]
 
 def place(split: Split, start: int = 0, n_replicas: int = 1) -> RolePlacement:
     """Copies on consecutive GPUs, from `start`."""
-    size = split.n_gpus
-    return RolePlacement(
-        split, tuple(tuple(range(start + i * size, start + (i + 1) * size)) for i in range(n_replicas))
-    )
+    starts = range(start, start + n_replicas * split.n_gpus, split.n_gpus)
+    return RolePlacement(split, tuple(tuple(range(first, first + split.n_gpus)) for first in starts))
 
 
 def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> Iterator[Placement]:
@@ -49,9 +41,6 @@ def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> 
 
     Roles on GPUs of their own come before roles that share GPUs: they neither wait for each other's kernels nor divide
     the memory. Within these, the draft takes as few GPUs and the target as many as it can.
-
-    Raises:
-        ConfigError: What the pair says needs more GPUs than there are, or does not divide the model.
     """
     drafts = splits(pair, "draft", models["draft"], n_gpus)
     targets = splits(pair, "target", models["target"], n_gpus)[::-1]
@@ -65,16 +54,11 @@ def placements(pair: Pair, models: dict[Role, ModelDimensions], n_gpus: int) -> 
 
 
 def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[Split]:
-    """Ways to spread one copy of a role over at most `n_gpus`, the smallest first.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """Ways to spread one copy of a role over at most `n_gpus`, the smallest first; ConfigError where there is none."""
     options = pair.role(role).gpu
     if options.pipeline_parallel > model.n_layers:
-        raise _does_not_divide(
-            pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, f"{model.n_layers} layers"
-        )
+        layers = f"{model.n_layers} layers"
+        raise _does_not_divide(pair, f"{role}.gpu.pipeline_parallel", options.pipeline_parallel, layers)
     widths = [options.tensor_parallel] if options.tensor_parallel else WIDTHS
     dividing = [Split(width, options.pipeline_parallel) for width in widths if _divides(width, model)]
     if not dividing:
@@ -83,12 +67,9 @@ def splits(pair: Pair, role: Role, model: ModelDimensions, n_gpus: int) -> list[
     fitting = [split for split in dividing if split.n_gpus * options.replicas <= n_gpus]
     if not fitting:
         smallest, copies = dividing[0], f", {options.replicas} replicas" if options.replicas > 1 else ""
-        raise ConfigError(
-            f"the {role} needs {smallest.n_gpus * options.replicas} GPUs ({smallest}{copies}), there are {n_gpus}",
-            path=str(pair.path),
-            field=f"{role}.gpu",
-            remedy="give more GPUs, or lower tensor_parallel, pipeline_parallel or replicas",
-        )
+        message = f"the {role} needs {smallest.n_gpus * options.replicas} GPUs ({smallest}{copies}), there are {n_gpus}"
+        remedy = "give more GPUs, or lower tensor_parallel, pipeline_parallel or replicas"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu", remedy=remedy)
     return fitting
 
 
@@ -98,9 +79,6 @@ def _divides(width: int, model: ModelDimensions) -> bool:
 
 
 def _does_not_divide(pair: Pair, field: str, value: int, what: str) -> ConfigError:
-    return ConfigError(
-        f"{field} is {value}, which does not divide a model with {what}",
-        path=str(pair.path),
-        field=field,
-        remedy="choose a number that divides them, or leave the key out",
-    )
+    message = f"{field} is {value}, which does not divide a model with {what}"
+    remedy = "choose a number that divides them, or leave the key out"
+    return ConfigError(message, path=str(pair.path), field=field, remedy=remedy)

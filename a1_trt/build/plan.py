@@ -1,16 +1,4 @@
-"""A build before it starts: what a pair needs on given GPUs, with settings and commands.
-
-::
-
-    sizes.py         lengths and numbers at once, from the pair
-    quantization.py  formats of weights
-    memory.py        what sizes and formats cost on a GPU
-    placement.py     which GPU holds which role
-    fit.py           does it fit, and what remains for the KV cache; simulations take their sizes here, too
-    steps.py         what a build does, one by one; run.py does it
-    tensorrt.py      settings and commands of compiled engines (TensorRT-LLM <= 1.2.1)
-    pytorch.py       settings and commands of the LLM API
-"""
+"""A build before it starts: what a pair needs on given GPUs (`fit`), with the settings and commands of its profile."""
 
 from __future__ import annotations
 
@@ -33,37 +21,22 @@ __all__ = ["ROLES", "BuildPlan", "GpuSpec", "make_plan"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan(Fit):
-    """Everything about a build, before it starts: how a pair fits, and what makes engines of it.
-
-    Attributes:
-        pair: Name of the pair.
-        fingerprint: The pair's own; it is written into the manifest.
-        profile: "tensorrt" or "pytorch".
-        gpu: The GPUs that it is for.
-        output: Where it is built: output/draft, output/target, output/manifest.json.
-        settings: Role -> keyword arguments of `tensorrt_llm.LLM` ("pytorch"), flags of trtllm-build ("tensorrt").
-        runtime: Role -> parameters of Triton's tensorrt_llm model ("tensorrt"); empty for "pytorch".
-        steps: What a build does, in order.
-        warnings: What to know.
-        remedies: Changes that make it fit, each tried with this same model.
-        versions: What it is made for.
-    """
+    """Everything about a build, before it starts: how a pair fits, and what makes engines of it."""
 
     pair: str
-    fingerprint: str
+    fingerprint: str  # the pair's own; it is written into the manifest
     profile: Profile
     gpu: GpuSpec
-    output: Path
-    settings: dict[Role, dict[str, Any]]
-    runtime: dict[Role, dict[str, str]]
-    steps: tuple[Step, ...]
+    output: Path  # output/draft, output/target, output/manifest.json
+    settings: dict[Role, dict[str, Any]]  # keyword arguments of `tensorrt_llm.LLM` or flags of trtllm-build
+    runtime: dict[Role, dict[str, str]]  # parameters of Triton's tensorrt_llm model; empty for "pytorch"
+    steps: tuple[Step, ...]  # what a build does, in order
     warnings: tuple[str, ...]
-    remedies: tuple[str, ...]
-    versions: dict[str, str]
+    remedies: tuple[str, ...]  # changes that make it fit, each tried with this same model
+    versions: dict[str, str]  # what it is made for
 
     @property
     def commands(self) -> list[list[str]]:
-        """Every command that a build runs, as argument lists."""
         return [list(step.argv) for step in self.steps if step.argv]
 
     def memory_gib(self) -> dict[str, dict[str, float]]:
@@ -92,8 +65,6 @@ def make_plan(pair: Pair, profile: Profile, gpu: GpuSpec, *, output: Path | None
         ...     "target": {"model": "Qwen/QwQ-32B", "max_in_flight": 4}})
         >>> make_plan(pair, "pytorch", GpuSpec.parse("2 x h100-80g")).fits
         True
-        >>> make_plan(pair, "pytorch", GpuSpec.parse("l4-24g")).fits
-        False
     """
     sizing = Sizing.of(pair, profile, gpu.gpu)
     fit, models = sizing.best(gpu.count), sizing.models
@@ -108,7 +79,7 @@ def make_plan(pair: Pair, profile: Profile, gpu: GpuSpec, *, output: Path | None
         gpu=gpu,
         output=directory,
         settings={role: maker.settings(pair, role, models[role], fit, directory) for role in ROLES},
-        runtime={role: maker.runtime(pair, role, fit, directory) for role in ROLES},
+        runtime={role: tensorrt.runtime(role, fit, directory) if profile == "tensorrt" else {} for role in ROLES},
         steps=tuple(step for role in ROLES for step in maker.steps(pair, role, models[role], fit, directory)),
         warnings=tuple(_warnings(sizing, fit, gpu.count)),
         remedies=() if fit.fits else tuple(sizing.remedies(gpu.count)),

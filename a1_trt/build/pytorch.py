@@ -16,11 +16,11 @@ from a1_trt.build.fit import Fit
 from a1_trt.build.hardware import ModelDimensions
 from a1_trt.build.sizes import TOKENS_PER_BLOCK
 from a1_trt.build.steps import Step, checkpoint, examples
-from a1_trt.build.tensorrt import quantize_flags
+from a1_trt.build.tensorrt import CONTAINER, quantize_flags
 from a1_trt.config import Pair
 from a1_trt.types import Role
 
-VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.2.0", "at_most": "1.3", "container_tag": "26.04-trtllm-python-py3"}
+VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.2.0", "at_most": "1.3", "container_tag": CONTAINER}
 """What the settings are held to, and which versions are let through; `at_most` means any release of that line."""
 SETTINGS = "settings.json"
 """Arguments of `LLM`, as the in-process adapter reads them."""
@@ -29,7 +29,6 @@ YAML = "llm.yaml"
 
 
 def settings(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> dict[str, Any]:
-    """Keyword arguments of `tensorrt_llm.LLM`, nested ones as mappings."""
     sizes, split = fit.sizes[role], fit.placement[role].split
     is_target = role == "target"
     return {
@@ -57,14 +56,7 @@ def settings(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: P
     }
 
 
-def runtime(pair: Pair, role: Role, fit: Fit, output: Path) -> dict[str, str]:
-    """Nothing: what serves this profile reads the settings."""
-    del pair, role, fit, output
-    return {}
-
-
 def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> list[Step]:
-    """Fetch, quantise where that is wanted, write the settings, warm up."""
     source, planned = checkpoint(pair, role, output)
     weights = _weights(pair, role, model, fit, output)
     if weights != source:
@@ -77,23 +69,12 @@ def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path
         SETTINGS: json.dumps(arguments, indent=2) + "\n",
         YAML: yaml.safe_dump({key: value for key, value in arguments.items() if key != "model"}, sort_keys=False),
     }
-    planned.append(
-        Step("configure", role, output / role, inputs=(weights,), files=files, explanation="arguments of LLM")
-    )
-    report = output / "warm-up" / role
+    built, report = output / role, output / "warm-up" / role
+    planned.append(Step("configure", role, built, inputs=(weights,), files=files, explanation="arguments of LLM"))
     scoring = ("--scoring", str(fit.sizes[role].scoring)) if role == "target" else ()
-    warm_up = ("python3", "-m", "a1_trt.build.warmup", role, str(output / role / SETTINGS), str(report), *scoring)
-    planned.append(
-        Step(
-            "warm-up",
-            role,
-            report,
-            warm_up,
-            (output / role, weights),
-            gpus=fit.placement[role].replicas[0],
-            explanation="start it once, alone; a target has to pass its canary",
-        )
-    )
+    warm_up = ("python3", "-m", "a1_trt.build.warmup", role, str(built / SETTINGS), str(report), *scoring)
+    gpus, explanation = fit.placement[role].replicas[0], "start it once, alone; a target has to pass its canary"
+    planned.append(Step("warm-up", role, report, warm_up, (built, weights), gpus=gpus, explanation=explanation))
     return planned
 
 

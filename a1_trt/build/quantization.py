@@ -17,26 +17,16 @@ Quantization = Literal["none", "fp8", "nvfp4", "int4_awq"]
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """How the weights of the layers are stored. Embedding and head stay in 16 bits.
+    """How the weights of the layers are stored. Embedding and head stay in 16 bits."""
 
-    Args:
-        weight_bytes: Bytes of a weight, with its share of the scales.
-        arithmetic: Type in which tensor cores multiply them; a key of `Gpu.tflops`.
-        lowest_sm: Lowest compute capability x 10 that TensorRT-LLM has kernels for.
-        highest_sm: Highest one.
-        needs: The same in words.
-        modelopt: What ModelOpt calls it in a checkpoint's hf_quant_config.json.
-    """
-
-    weight_bytes: float
-    arithmetic: str
-    lowest_sm: int = 0
+    weight_bytes: float  # bytes of a weight, with its share of the scales
+    arithmetic: str  # type in which tensor cores multiply them; a key of `Gpu.tflops`
+    lowest_sm: int = 0  # compute capability x 10 that TensorRT-LLM has kernels for
     highest_sm: int = 1000
-    needs: str = "any GPU"
-    modelopt: str | None = None
+    needs: str = "any GPU"  # the same in words
+    modelopt: str | None = None  # what ModelOpt calls it in a checkpoint's hf_quant_config.json
 
     def runs_on(self, gpu: Gpu) -> bool:
-        """Whether TensorRT-LLM has kernels of the format for this GPU."""
         return self.lowest_sm <= gpu.sm <= self.highest_sm
 
 
@@ -54,11 +44,7 @@ FORMATS: dict[Quantization, WeightFormat] = {
 
 
 def combinations(pair: Pair, gpu: Gpu, models: dict[Role, ModelDimensions]) -> Iterator[dict[Role, Quantization]]:
-    """What "auto" may stand for, 16 bits first; the target is the first to be quantised, as it is larger.
-
-    Raises:
-        ConfigError: The GPU has no kernels for a format, or the checkpoint is quantised to another one.
-    """
+    """What "auto" may stand for, 16 bits first; the target is the first to be quantised, as it is larger."""
     drafts, targets = (_choices(pair, role, gpu, models[role]) for role in ROLES)
     indices = product(range(len(drafts)), range(len(targets)))
     for draft, target in sorted(indices, key=lambda index: (max(index), sum(index))):
@@ -73,13 +59,12 @@ def _choices(pair: Pair, role: Role, gpu: Gpu, model: ModelDimensions) -> list[Q
     if wanted == "auto":
         return able
     if wanted not in able:
-        raise ConfigError(
+        message = (
             f"{role}.gpu.quantization is {wanted!r}, which needs {FORMATS[wanted].needs};"
-            f" {gpu.name} has {gpu.sm / 10:.1f}",
-            path=str(pair.path),
-            field=f"{role}.gpu.quantization",
-            remedy=f"choose one of auto, {', '.join(able)}, or another GPU",
+            f" {gpu.name} has {gpu.sm / 10:.1f}"
         )
+        remedy = f"choose one of auto, {', '.join(able)}, or another GPU"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu.quantization", remedy=remedy)
     return [wanted]
 
 
@@ -88,10 +73,7 @@ def _format_of_checkpoint(pair: Pair, role: Role, model: ModelDimensions) -> Qua
     name = next((name for name, weight_format in FORMATS.items() if weight_format.modelopt == stored), None)
     if name is None or wanted not in ("auto", "none", name):
         known = ", ".join(weight_format.modelopt for weight_format in FORMATS.values() if weight_format.modelopt)
-        raise ConfigError(
-            f"{model.name} is quantised already, to {model.quantization}; {role}.gpu.quantization is {wanted!r}",
-            path=str(pair.path),
-            field=f"{role}.gpu.quantization",
-            remedy=f"give the 16-bit checkpoint, or one of ModelOpt ({known}) and quantization = 'none'",
-        )
+        message = f"{model.name} is quantised already, to {model.quantization}; {role}.gpu.quantization is {wanted!r}"
+        remedy = f"give the 16-bit checkpoint, or one of ModelOpt ({known}) and quantization = 'none'"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.gpu.quantization", remedy=remedy)
     return name

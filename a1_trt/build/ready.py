@@ -16,81 +16,48 @@ _MEMORY_SLACK_GIB = 1.0
 
 
 def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
-    """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for.
-
-    Returns:
-        The version.
-
-    Raises:
-        BuildError: One of them is not so.
-    """
+    """Whether the plan fits, these are its GPUs, and TensorRT-LLM is one that it is for; returns its version."""
     if not plan.fits:
-        raise BuildError(
-            f"{plan.pair} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing on the fullest GPU",
-            field="gpu",
-            remedy="; or it ".join(plan.remedies) or "choose smaller models, or more GPUs",
-        )
-    if here.gpu.name != plan.gpu.gpu.name or here.gpu.sm != plan.gpu.gpu.sm or here.count < plan.gpu.count:
-        raise BuildError(
-            f"the plan is for {plan.gpu}, this machine has {here}",
-            field="gpu",
-            remedy="build on the GPUs that will run the engines, or plan for those that are here (leave --gpu out)",
-        )
+        message = f"{plan.pair} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing on the fullest GPU"
+        remedy = "; or it ".join(plan.remedies) or "choose smaller models, or more GPUs"
+        raise BuildError(message, field="gpu", remedy=remedy)
+    if (here.gpu.name, here.gpu.sm) != (plan.gpu.gpu.name, plan.gpu.gpu.sm) or here.count < plan.gpu.count:
+        message = f"the plan is for {plan.gpu}, this machine has {here}"
+        remedy = "build on the GPUs that will run the engines, or plan for those that are here (leave --gpu out)"
+        raise BuildError(message, field="gpu", remedy=remedy)
     if here.gpu.memory_gib < plan.gpu.gpu.memory_gib - _MEMORY_SLACK_GIB:
-        raise BuildError(
-            f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}",
-            field="gpu",
-            remedy="plan for the GPUs that are here: leave --gpu out",
-        )
+        message = f"the plan is for GPUs of {plan.gpu.gpu.memory_gib} GiB, these have {here.gpu.memory_gib}"
+        raise BuildError(message, field="gpu", remedy="plan for the GPUs that are here: leave --gpu out")
     if here.gpu.used_gib > RESERVE * here.gpu.memory_gib:
-        raise BuildError(
-            f"something else holds {here.gpu.used_gib} GiB of a GPU, which the plan counts on",
-            field="gpu",
-            remedy="stop it (nvidia-smi names it), or hide that GPU with CUDA_VISIBLE_DEVICES",
-        )
-    low, high = plan.versions["at_least"], plan.versions["at_most"]
+        message = f"something else holds {here.gpu.used_gib} GiB of a GPU, which the plan counts on"
+        remedy = "stop it (nvidia-smi names it), or hide that GPU with CUDA_VISIBLE_DEVICES"
+        raise BuildError(message, field="gpu", remedy=remedy)
+    low, high, container = (plan.versions[key] for key in ("at_least", "at_most", "container_tag"))
     if version is None:
-        raise BuildError(
-            "TensorRT-LLM is not installed here",
-            field="version",
-            remedy=f"build in NVIDIA's container {plan.versions['container_tag']} (docs/gpu.md)",
-        )
+        remedy = f"build in NVIDIA's container {container} (docs/gpu.md)"
+        raise BuildError("TensorRT-LLM is not installed here", field="version", remedy=remedy)
     if not in_range(version, low, high):
-        remedy = (
+        message = f"TensorRT-LLM {version} is installed; the profile {plan.profile} is for {low} to {high}"
+        change = (
             "take the profile pytorch" if plan.profile == "tensorrt" else f"install {plan.versions['tensorrt_llm']}"
         )
-        raise BuildError(
-            f"TensorRT-LLM {version} is installed; the profile {plan.profile} is for {low} to {high}",
-            field="version",
-            remedy=f"{remedy}, or use the container {plan.versions['container_tag']}",
-        )
+        raise BuildError(message, field="version", remedy=f"{change}, or use the container {container}")
     return version
 
 
 def check_sources(plan: BuildPlan) -> None:
-    """Whether every checkpoint that is not fetched is there.
-
-    Raises:
-        ConfigError: One is not.
-    """
+    """Whether every checkpoint that is not fetched is there."""
     outputs = {step.output for step in plan.steps}
     for step in plan.steps:
         for path in step.inputs:
             if path not in outputs and not (path / "config.json").is_file():
-                raise ConfigError(
-                    f"there is no checkpoint of the {step.role} at {path}",
-                    path=str(path),
-                    field=f"{step.role}.model",
-                    remedy="give the directory of a Hugging Face checkpoint, or its id (OWNER/NAME) to have it fetched",
-                )
+                message = f"there is no checkpoint of the {step.role} at {path}"
+                remedy = "give the directory of a Hugging Face checkpoint, or its id (OWNER/NAME) to have it fetched"
+                raise ConfigError(message, path=str(path), field=f"{step.role}.model", remedy=remedy)
 
 
 def check_directory(output: Path, who: dict[str, Any]) -> None:
-    """Whether a directory is empty, or holds an earlier try of the same build.
-
-    Raises:
-        BuildError: It holds something else.
-    """
+    """Whether a directory is empty, or holds an earlier try of the same build."""
     if output.exists() and not output.is_dir():
         raise BuildError(f"{output} is not a directory", field="output", remedy="choose another --output")
     known = read_json(output / IDENTITY)
@@ -104,8 +71,6 @@ def check_directory(output: Path, who: dict[str, Any]) -> None:
     differing = differences(known, who)
     if differing:
         changes = ", ".join(f"{key} {known.get(key)} and not {who[key]}" for key in differing)
-        raise BuildError(
-            f"{output} was built for {changes}",
-            field=differing[0],
-            remedy="choose another --output, or delete the directory: engines are never mixed",
-        )
+        message = f"{output} was built for {changes}"
+        remedy = "choose another --output, or delete the directory: engines are never mixed"
+        raise BuildError(message, field=differing[0], remedy=remedy)

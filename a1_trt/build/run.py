@@ -34,15 +34,7 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a build is.
-
-    Args:
-        n_done: Steps that are done.
-        n_steps: All steps.
-        step: The step that this is about.
-        state: Whether it begins, was done before, or is done now.
-        log: Its log file.
-    """
+    """How many steps are done; whether `step` begins, was done before, or is done now; and its log file."""
 
     n_done: int
     n_steps: int
@@ -78,11 +70,9 @@ def run(
         with _locked(plan.output):
             return _run(plan, version, who, listen)
     except OSError as error:
-        raise BuildError(
-            f"{error.filename or plan.output} cannot be written ({error.strerror})",
-            field="output",
-            remedy="choose an --output that you may write to, with room for the checkpoints",
-        ) from None
+        message = f"{error.filename or plan.output} cannot be written ({error.strerror})"
+        remedy = "choose an --output that you may write to, with room for the checkpoints"
+        raise BuildError(message, field="output", remedy=remedy) from None
 
 
 def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[Progress], None]) -> dict[str, Any]:
@@ -95,14 +85,14 @@ def _run(plan: BuildPlan, version: str, who: dict[str, Any], listen: Callable[[P
         log = plan.output / LOGS / f"{step.title}.log"
         wanted = stamps.key(step, who)
         stamp = stamps.done(plan.output, step, wanted)
-        if stamp is None:
+        if stamp is not None:
+            listen(Progress(index + 1, len(plan.steps), step, "skipped", log))
+        else:
             (plan.output / MANIFEST).unlink(missing_ok=True)
             complete = None
             listen(Progress(index, len(plan.steps), step, "started", log))
             stamp = _do(plan, step, log, wanted)
             listen(Progress(index + 1, len(plan.steps), step, "done", log))
-        else:
-            listen(Progress(index + 1, len(plan.steps), step, "skipped", log))
         keys.append({"step": step.title, "argv": list(step.argv), **{k: stamp[k] for k in ("started", "seconds")}})
     if complete is not None:
         return complete
@@ -156,26 +146,18 @@ def _command(plan: BuildPlan, step: Step, partial: Path, log: Path) -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        raise BuildError(
-            f"{step.title}: {argv[0]} cannot be started ({error.strerror})",
-            command=step.line,
-            log=str(log),
-            field="tools",
-            remedy="build in NVIDIA's container, which has it (docs/gpu.md)",
-        ) from None
+        message = f"{step.title}: {argv[0]} cannot be started ({error.strerror})"
+        remedy = "build in NVIDIA's container, which has it (docs/gpu.md)"
+        raise BuildError(message, command=step.line, log=str(log), field="tools", remedy=remedy) from None
     try:
         status = process.wait()
     except BaseException:
         _end(process)
         raise
     if status != 0:
-        raise BuildError(
-            f"{step.title} failed with status {status}: {_last_line(log)}",
-            command=step.line,
-            log=str(log),
-            field=step.title,
-            remedy=f"read {log}; the next 'a1-trt engine build' goes on from this step",
-        )
+        message = f"{step.title} failed with status {status}: {_last_line(log)}"
+        remedy = f"read {log}; the next 'a1-trt engine build' goes on from this step"
+        raise BuildError(message, command=step.line, log=str(log), field=step.title, remedy=remedy)
 
 
 def _environment(step: Step) -> dict[str, str]:
@@ -200,18 +182,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _check_output(step: Step, partial: Path, log: Path) -> None:
     """A command may end well and leave nothing, or half an engine."""
     files = {path.name for path in partial.rglob("*") if path.is_file()} if partial.is_dir() else set()
-    missing = "anything" if not files else ""
-    if step.name == "build" and files:
-        missing = "config.json" if "config.json" not in files else ""
-        missing = missing or ("an engine" if not any(name.endswith(".engine") for name in files) else "")
+    present = {"anything": bool(files)}
+    if step.name == "build":
+        present |= {"config.json": "config.json" in files, "an engine": any(name.endswith(".engine") for name in files)}
+    missing = [name for name, is_there in present.items() if not is_there]
     if missing:
-        raise BuildError(
-            f"{step.title} ended well without making {missing}",
-            command=step.line,
-            log=str(log),
-            field=step.title,
-            remedy=f"read {log}",
-        )
+        message = f"{step.title} ended well without making {missing[0]}"
+        raise BuildError(message, command=step.line, log=str(log), field=step.title, remedy=f"read {log}")
 
 
 def _last_line(log: Path) -> str:
@@ -227,9 +204,6 @@ def _locked(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BuildError(
-                f"another build is running in {output}",
-                field="output",
-                remedy="wait for it, or choose another --output",
-            ) from None
+            message = f"another build is running in {output}"
+            raise BuildError(message, field="output", remedy="wait for it, or choose another --output") from None
         yield

@@ -31,25 +31,15 @@ SCORINGS: dict[Profile, tuple[Scoring, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The limits of one role's engine.
+    """The limits of one role's engine."""
 
-    Args:
-        max_seq_len: Longest prompt plus generation, tokens.
-        max_batch_size: Most requests at once.
-        max_num_tokens: Most tokens that go through the model at once.
-        kv_tokens: Tokens that the KV cache has to hold, at least.
-        scoring: How the target scores; None for a draft.
-        max_draft_len: Longest segment that is passed as a draft; 0 where none is.
-        why: Key -> how it came about.
-    """
-
-    max_seq_len: int
-    max_batch_size: int
-    max_num_tokens: int
-    kv_tokens: int
-    scoring: Scoring | None = None
-    max_draft_len: int = 0
-    why: dict[str, str] = field(default_factory=dict)
+    max_seq_len: int  # prompt plus generation, tokens
+    max_batch_size: int  # requests at once
+    max_num_tokens: int  # that go through the model at once
+    kv_tokens: int  # that the KV cache has to hold, at least
+    scoring: Scoring | None = None  # how the target scores; None for a draft
+    max_draft_len: int = 0  # longest segment that is passed as a draft; 0 where none is
+    why: dict[str, str] = field(default_factory=dict)  # limit -> how it came about
 
 
 def is_cross_tokenizer(draft: ModelDimensions, target: ModelDimensions) -> bool:
@@ -58,13 +48,10 @@ def is_cross_tokenizer(draft: ModelDimensions, target: ModelDimensions) -> bool:
 
 
 def derive(pair: Pair, role: Role, profile: Profile, models: dict[Role, ModelDimensions]) -> Sizes:
-    """The limits of a role's engine.
-
-    Raises:
-        ConfigError: The context is too short for one turn, or the way to score does not exist in the profile.
-    """
+    """The limits of a role's engine; ConfigError where the context is too short for one turn."""
     why: dict[str, str] = {}
-    max_seq_len, why["max_seq_len"] = _max_seq_len(pair, role, models)
+    factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
+    max_seq_len, why["max_seq_len"] = _max_seq_len(pair, role, models[role], factor)
     max_batch_size = pair.role(role).max_in_flight
     why["max_batch_size"] = f"{role}.max_in_flight = {max_batch_size}: the scheduler has no more calls in flight"
     if role == "target":
@@ -74,29 +61,25 @@ def derive(pair: Pair, role: Role, profile: Profile, models: dict[Role, ModelDim
             f" (alpha {pair.conformal.alpha:g} of {pair.scheduler.n_samples} samples)"
         )
     scoring = _scoring(pair, profile) if role == "target" else None
-    max_draft_len = _segment(pair, models) if scoring == "external_draft" else 0
+    max_draft_len = _rounded(pair.draft.sampling.segment_tokens * factor, 4) if scoring == "external_draft" else 0
     if max_draft_len:
         why["max_draft_len"] = f"the longest segment of the draft, in tokens of the target: {max_draft_len}"
     max_num_tokens, why["max_num_tokens"] = _max_num_tokens(profile, role, max_seq_len, max_batch_size, max_draft_len)
-    kv_tokens = max_batch_size * _blocks(max_seq_len) * TOKENS_PER_BLOCK
+    kv_tokens = max_batch_size * _rounded(max_seq_len, TOKENS_PER_BLOCK)
     why["kv_tokens"] = f"{max_batch_size} requests x {max_seq_len} tokens, so that none has to be put off"
     return Sizes(max_seq_len, max_batch_size, max_num_tokens, kv_tokens, scoring, max_draft_len, why)
 
 
-def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) -> tuple[int, str]:
-    limit = models[role].max_context_tokens
+def _max_seq_len(pair: Pair, role: Role, model: ModelDimensions, factor: float) -> tuple[int, str]:
+    limit = model.max_context_tokens
     chosen = pair.role(role).max_context_tokens
     if chosen is not None:
         if chosen > limit:
-            raise ConfigError(
-                f"{role}.max_context_tokens is {chosen}, {models[role].name} was made for {limit}",
-                path=str(pair.path),
-                field=f"{role}.max_context_tokens",
-                remedy=f"choose at most {limit}, or leave the key out",
-            )
+            message = f"{role}.max_context_tokens is {chosen}, {model.name} was made for {limit}"
+            remedy = f"choose at most {limit}, or leave the key out"
+            raise ConfigError(message, path=str(pair.path), field=f"{role}.max_context_tokens", remedy=remedy)
         return chosen, f"{role}.max_context_tokens"
     turn = max(pair.draft.sampling.segment_tokens, pair.target.sampling.segment_tokens)
-    factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
     wanted = _rounded(PROMPT_TOKENS + pair.scheduler.max_turns * turn * factor, 256)
     why = f"{PROMPT_TOKENS} of the prompt + {pair.scheduler.max_turns} turns x {turn} tokens"
     if factor > 1:
@@ -104,12 +87,9 @@ def _max_seq_len(pair: Pair, role: Role, models: dict[Role, ModelDimensions]) ->
     if wanted <= limit:
         return wanted, why
     if limit <= 2 * turn:
-        raise ConfigError(
-            f"{models[role].name} reads {limit} tokens, too few for a prompt and turns of {turn}",
-            path=str(pair.path),
-            field=f"{role}.model",
-            remedy="choose another model, or a smaller segment_tokens",
-        )
+        message = f"{model.name} reads {limit} tokens, too few for a prompt and turns of {turn}"
+        remedy = "choose another model, or a smaller segment_tokens"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
     return limit, f"{why} would be {wanted}, but the model was made for {limit}"
 
 
@@ -118,18 +98,10 @@ def _scoring(pair: Pair, profile: Profile) -> Scoring:
     if scoring == "auto":
         return SCORINGS[profile][0]
     if scoring not in SCORINGS[profile]:
-        raise ConfigError(
-            f"target.gpu.scoring is {scoring!r}, which the profile {profile} does not have",
-            path=str(pair.path),
-            field="target.gpu.scoring",
-            remedy=f"choose one of auto, {', '.join(SCORINGS[profile])}",
-        )
+        message = f"target.gpu.scoring is {scoring!r}, which the profile {profile} does not have"
+        remedy = f"choose one of auto, {', '.join(SCORINGS[profile])}"
+        raise ConfigError(message, path=str(pair.path), field="target.gpu.scoring", remedy=remedy)
     return scoring
-
-
-def _segment(pair: Pair, models: dict[Role, ModelDimensions]) -> int:
-    factor = FOREIGN_TEXT if is_cross_tokenizer(models["draft"], models["target"]) else 1.0
-    return _rounded(pair.draft.sampling.segment_tokens * factor, 4)
 
 
 def _max_num_tokens(
@@ -147,10 +119,6 @@ def _max_num_tokens(
         if drafts > tokens:
             return drafts, f"{max_batch_size} requests that score {max_draft_len} tokens each at once"
     return max(tokens, max_batch_size), f"prompts are cut into chunks of at most {CHUNK_TOKENS} tokens"
-
-
-def _blocks(n_tokens: int) -> int:
-    return math.ceil(n_tokens / TOKENS_PER_BLOCK)
 
 
 def _rounded(value: float, step: int) -> int:

@@ -53,14 +53,12 @@ def done(output: Path, step: Step, wanted: str) -> dict[str, Any] | None:
 
 
 def put(output: Path, step: Step, stamp: dict[str, Any]) -> None:
-    """Note that a step is done."""
     path = _path(output, step)
     path.parent.mkdir(exist_ok=True)
     write_json(path, {**stamp, "made": listing(step.output, hashed=False)})
 
 
 def remove(output: Path, step: Step) -> None:
-    """Forget that a step was done."""
     _path(output, step).unlink(missing_ok=True)
 
 

@@ -17,33 +17,21 @@ _EXAMPLES_IN_CONTAINER = "/app/tensorrt_llm/examples"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a build.
+    """One step of a build."""
 
-    Args:
-        name: "fetch", "convert", "quantize", "build", "configure" or "warm-up".
-        role: Whose.
-        output: The directory that it makes; it takes this name when the step has succeeded, never before.
-        argv: The command; empty where only files are written. An argument that equals `output` is where it writes.
-        inputs: Directories that it reads.
-        files: Name in `output` -> text, for a step without a command.
-        gpus: The GPUs that it may use, by their index among those of the plan; all when empty.
-        keeps_partial: What an interrupted command leaves is of use to the next try.
-        explanation: What it is for.
-    """
-
-    name: str
+    name: str  # "fetch", "convert", "quantize", "build", "configure" or "warm-up"
     role: Role
-    output: Path
+    output: Path  # takes this name when the step has succeeded, never before
+    # empty where only files are written; the argument that equals `output` is where it writes
     argv: tuple[str, ...] = ()
-    inputs: tuple[Path, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
-    gpus: tuple[int, ...] = ()
-    keeps_partial: bool = False
+    inputs: tuple[Path, ...] = ()  # directories that it reads
+    files: dict[str, str] = field(default_factory=dict)  # name in `output` -> text, for a step without a command
+    gpus: tuple[int, ...] = ()  # that it may use, by their index among those of the plan; all when empty
+    keeps_partial: bool = False  # what an interrupted command leaves is of use to the next try
     explanation: str = ""
 
     @property
     def title(self) -> str:
-        """Role and name, such as "target-build"."""
         return f"{self.role}-{self.name}"
 
     @property
@@ -63,9 +51,7 @@ def examples() -> str:
 def checkpoint(pair: Pair, role: Role, output: Path) -> tuple[Path, list[Step]]:
     """Where a role's checkpoint is, and the step that fetches it where it is a Hugging Face id."""
     model = pair.role(role).model
-    directory = Path(model).expanduser()
-    if pair.path is not None and not directory.is_absolute():
-        directory = pair.path.resolve().parent / directory
+    directory = (pair.path.resolve().parent if pair.path else Path()) / Path(model).expanduser()
     if directory.is_dir() or "/" not in model or model.startswith((".", "/", "~")):
         return directory, []
     place = output / "checkpoints" / role

@@ -1,7 +1,4 @@
-"""Compiled engines: TensorRT-LLM up to 1.2.1.
-
-Nothing here has been run on a GPU; flags are held to TensorRT-LLM's documentation.
-"""
+"""Compiled engines: TensorRT-LLM up to 1.2.1. Not run on a GPU; flags are held to TensorRT-LLM's documentation."""
 
 from __future__ import annotations
 
@@ -16,13 +13,10 @@ from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
 from a1_trt.types import Role
 
-VERSIONS = {
-    "tensorrt_llm": "1.2.1",
-    "at_least": "1.1.0",
-    "at_most": "1.2.1",
-    "container_tag": "26.04-trtllm-python-py3",
-}
-"""What the flags are held to, which versions are let through, and the tag of the Triton container that carries it."""
+CONTAINER = "26.04-trtllm-python-py3"
+"""Tag of the Triton container that carries the version that flags and settings are held to."""
+VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.1.0", "at_most": "1.2.1", "container_tag": CONTAINER}
+"""What the flags are held to, and which versions are let through."""
 _CONVERTERS = {"Qwen2ForCausalLM": "qwen", "LlamaForCausalLM": "llama"}
 CALIBRATION_SAMPLES = 512
 """Texts that quantisation is calibrated with; the default of TensorRT-LLM's quantize.py."""
@@ -61,9 +55,8 @@ def settings(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: P
     return flags
 
 
-def runtime(pair: Pair, role: Role, fit: Fit, output: Path) -> dict[str, str]:
+def runtime(role: Role, fit: Fit, output: Path) -> dict[str, str]:
     """Parameters of Triton's `tensorrt_llm` model; text, as that model wants them."""
-    del pair
     return {
         "gpt_model_type": "inflight_fused_batching",
         "gpt_model_path": str(output / role),
@@ -78,7 +71,6 @@ def runtime(pair: Pair, role: Role, fit: Fit, output: Path) -> dict[str, str]:
 
 
 def steps(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> list[Step]:
-    """Fetch, convert or quantise, and compile."""
     source, planned = checkpoint(pair, role, output)
     converted = output / "converted" / role
     planned.append(_conversion(pair, role, model, fit, source, converted))
@@ -93,31 +85,24 @@ def _conversion(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, source
     split, quantization = fit.placement[role].split, fit.quantization[role]
     kv_cache_dtype = pair.role(role).gpu.kv_cache_dtype
     if model.quantization is not None:
-        raise ConfigError(
-            f"{model.name} is quantised already ({model.quantization}); compiled engines start from 16 bits",
-            path=str(pair.path),
-            field=f"{role}.model",
-            remedy="give the 16-bit checkpoint and quantization = 'auto', or take the profile pytorch",
-        )
+        message = f"{model.name} is quantised already ({model.quantization}); compiled engines start from 16 bits"
+        remedy = "give the 16-bit checkpoint and quantization = 'auto', or take the profile pytorch"
+        raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
     layout = ("--dtype", "bfloat16", "--tp_size", str(split.tensor), "--pp_size", str(split.pipeline))
     place = ("--model_dir", str(source), "--output_dir", str(output))
     if quantization == "none" and kv_cache_dtype == "auto":
         converter = _CONVERTERS.get(model.architecture)
         if converter is None:
-            raise ConfigError(
-                f"{model.name} is a {model.architecture}, for which there is no converter here",
-                path=str(pair.path),
-                field=f"{role}.model",
-                remedy=f"choose a {' or '.join(_CONVERTERS)}, or take the profile pytorch",
-            )
+            message = f"{model.name} is a {model.architecture}, for which there is no converter here"
+            remedy = f"choose a {' or '.join(_CONVERTERS)}, or take the profile pytorch"
+            raise ConfigError(message, path=str(pair.path), field=f"{role}.model", remedy=remedy)
         script = f"{examples()}/models/core/{converter}/convert_checkpoint.py"
         argv = ("python3", script, *place, *layout, "--workers", str(split.n_gpus))
         return Step("convert", role, output, argv, (source,), explanation="weights in TensorRT-LLM's own layout")
     command = ("python3", f"{examples()}/quantization/quantize.py", *place, *layout, *quantize_flags(fit, role))
     cache = ("--kv_cache_dtype", "fp8") if kv_cache_dtype == "fp8" else ()
-    return Step(
-        "quantize", role, output, (*command, *cache), (source,), explanation=f"weights to {quantization}, calibrated"
-    )
+    explanation = f"weights to {quantization}, calibrated"
+    return Step("quantize", role, output, (*command, *cache), (source,), explanation=explanation)
 
 
 def quantize_flags(fit: Fit, role: Role) -> tuple[str, ...]:

@@ -22,12 +22,7 @@ _N_TOKENS = 8
 
 
 async def warm_up(settings: dict[str, Any], role: Role, scoring: str | None) -> dict[str, Any]:
-    """Load, generate a few tokens, for a target score them, and close.
-
-    Raises:
-        ConfigError: The engine cannot be loaded.
-        EngineError: It answers wrongly.
-    """
+    """Load, generate a few tokens, for a target score them, and close."""
     from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine
 
     began_s = time.monotonic()
@@ -45,7 +40,6 @@ async def warm_up(settings: dict[str, Any], role: Role, scoring: str | None) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it, and write ``REPORT/report.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("role", choices=("draft", "target"))
     parser.add_argument("settings", type=Path)

@@ -121,7 +121,7 @@ def show(pair: str, out: Output) -> None:
       a1-trt engine show engines/mine/pytorch --json
     """
     if (Path(pair) / ".build.json").is_file():
-        from a1_trt.build.check import read_manifest
+        from a1_trt.build.manifest import read_manifest
 
         out.deliver(read_manifest(Path(pair)), _show_manifest)
         return

@@ -32,14 +32,7 @@ class _Sums:
 
 @dataclass(slots=True)
 class LowerBound:
-    """Adds up the calls of a run.
-
-    Args:
-        plans: The engines.
-        arrivals: When each problem came, seconds.
-        optimistic: Drafts are written while segments are verified, so that only the calls of each role come one after
-            another in a chain.
-    """
+    """Adds up the calls of a run; problems come at `arrivals`, seconds."""
 
     plans: Mapping[Role, EnginePlan]
     arrivals: Mapping[int, float] = field(default_factory=dict)
@@ -78,8 +71,8 @@ class LowerBound:
         plan, sums = self.plans[role], self._sums[role]
         batch = min(plan.limits.max_sequences * plan.n_engines, plan.max_in_flight) / plan.n_engines
         steps = sums.steps / max(batch, 1e-9)
-        each_s = steps * (plan.costs.overhead_s + plan.costs.sync_s) + sums.sync_s
-        return (each_s + max(sums.arithmetic_s, steps * plan.costs.weights_s + sums.reading_s)) / plan.n_engines
+        fixed_s = steps * (plan.costs.overhead_s + plan.costs.sync_s) + sums.sync_s
+        return (fixed_s + max(sums.arithmetic_s, steps * plan.costs.weights_s + sums.reading_s)) / plan.n_engines
 
     def chain_s(self) -> float:
         """The longest chain alone, after its arrival, seconds."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -55,21 +56,13 @@ _CALLS = TypeAdapter(list[_Call])
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One run of one strategy.
-
-    Args:
-        strategy: Its name.
-        repeat: Number of the run among those of its strategy, from 0.
-        calls: Its calls, by start.
-        slots: Most calls in flight by role, where that was written down.
-        is_open: Problems came by chance, whoever was still at work.
-    """
+    """One run of one strategy, by start of its calls."""
 
     strategy: str
-    repeat: int
+    repeat: int  # number of the run among those of its strategy, from 0
     calls: tuple[CallRecord, ...]
-    slots: Mapping[str, int] = field(default_factory=dict)
-    is_open: bool = False
+    slots: Mapping[str, int] = field(default_factory=dict)  # most calls in flight by role, where that was written down
+    is_open: bool = False  # problems came by chance, whoever was still at work
 
     @property
     def makespan_s(self) -> float:
@@ -112,19 +105,11 @@ def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
         2
     """
     edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return max(1, most)
+    return max([1, *accumulate(step for _, step in edges)])
 
 
 def read_runs(path: Path) -> list[RecordedRun]:
-    """Every run in a file.
-
-    Raises:
-        InvalidRequestError: There is none, or a call is not as it should be.
-    """
+    """Every run in a file; InvalidRequestError where there is none, or a call is not as it should be."""
     runs: list[RecordedRun] = []
     for above, calls in _timelines(read_document(path, "run"), {}):
         recorded = _calls(path, calls, above.get("call_fields"))

@@ -15,21 +15,14 @@ from a1_trt.simulate.fleet import EnginePlan, Fleet
 from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.types import Role
 
+Coupling = Literal["none", "shared"]
 _PHASE = {"draft": 0, "score": 1, "takeover": 2}
 
 
 class Replay:
-    """Carries out recorded calls on a fleet.
+    """Carries out recorded calls on a fleet; "shared": the engines of both roles share one processor."""
 
-    Args:
-        run: What was recorded.
-        plans: The engines.
-        coupling: "shared": the engines of both roles share one processor.
-    """
-
-    def __init__(
-        self, run: RecordedRun, plans: Mapping[Role, EnginePlan], coupling: Literal["none", "shared"] = "none"
-    ) -> None:
+    def __init__(self, run: RecordedRun, plans: Mapping[Role, EnginePlan], coupling: Coupling = "none") -> None:
         self._fleet = Fleet(plans, coupling=coupling)
         self._run = run
         self._concurrency = run.concurrency

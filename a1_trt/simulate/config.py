@@ -28,64 +28,34 @@ ALL_STRATEGIES = (*STRATEGIES, SPECULATIVE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One simulation, in words.
+    """One simulation, in words."""
 
-    Args:
-        pair: Name or file of a pair, or "DRAFT+TARGET".
-        gpu: NAMExN.
-        strategy: One of `ALL_STRATEGIES`.
-        trace: A published trace; a drawn workload when None.
-        n_problems: Problems; all of the trace's, or 32, when None.
-        n_samples: Samples of each; the pair's when None.
-        seed: Seed of everything.
-        layout: Where the models stand; as `default_layout` has it when None.
-        parameters: Turns, lengths, alpha, whatever differs from the pair's.
-        in_flight: Most calls in flight of an engine, by role.
-        concurrency: Problems at work at once; as the strategy has it when None.
-        load_per_min: Problems a minute that come by chance; all at once when None.
-        controller: Decides, by name; when None a trace's own decisions are replayed, and others are made as the pair
-            says.
-        lengths: Distributions of a drawn workload.
-        chars_per_token: Of a trace.
-        assumptions: Changes of simulation.toml.
-        speculation: For "token-speculative".
-        engines: Engines with fitted constants, instead of a roofline.
-        coupled: Whether these share one processor.
-    """
-
-    pair: str
-    gpu: str | None = None
-    strategy: str = "a1"
-    trace: Path | None = None
-    n_problems: int | None = None
-    n_samples: int | None = None
+    pair: str  # name or file, or "DRAFT+TARGET"
+    gpu: str | None = None  # NAMExN
+    strategy: str = "a1"  # one of `ALL_STRATEGIES`
+    trace: Path | None = None  # a published one; a drawn workload when None
+    n_problems: int | None = None  # all of the trace's, or 32, when None
+    n_samples: int | None = None  # of each problem; the pair's when None
     seed: int = 0
-    layout: Layout | None = None
+    layout: Layout | None = None  # as `default_layout` has it when None
+    # turns, lengths, alpha, whatever differs from the pair's
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    in_flight: Mapping[Role, int] = field(default_factory=dict)
-    concurrency: int | None = None
-    load_per_min: float | None = None
+    in_flight: Mapping[Role, int] = field(default_factory=dict)  # most calls in flight of an engine
+    concurrency: int | None = None  # problems at work at once; as the strategy has it when None
+    load_per_min: float | None = None  # problems that come by chance; all at once when None
+    # decides, by name; when None a trace's decisions are replayed, others are as the pair has it
     controller: str | None = None
-    lengths: Lengths = field(default_factory=Lengths)
-    chars_per_token: float = CHARS_PER_TOKEN
-    assumptions: Mapping[str, float] = field(default_factory=dict)
-    speculation: Speculation = field(default_factory=Speculation)
-    engines: Mapping[Role, EnginePlan] | None = None
-    coupled: bool = False
+    lengths: Lengths = field(default_factory=Lengths)  # distributions of a drawn workload
+    chars_per_token: float = CHARS_PER_TOKEN  # of a trace
+    assumptions: Mapping[str, float] = field(default_factory=dict)  # changes of simulation.toml
+    speculation: Speculation = field(default_factory=Speculation)  # for "token-speculative"
+    engines: Mapping[Role, EnginePlan] | None = None  # with fitted constants, instead of a roofline
+    coupled: bool = False  # these share one processor
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with everything looked up.
-
-    Args:
-        request: The request.
-        pair: Its pair.
-        plans: Its engines.
-        workload: Its samples.
-        settings: How they are run.
-        deployment: Where the models stand, and their sizes; None with fitted engines.
-    """
+    """A request with everything looked up; no deployment with fitted engines."""
 
     request: Request
     pair: Pair
@@ -106,7 +76,6 @@ class Prepared:
         return simulate(self.plans, self.workload, self.settings, on_event=told, on_call=on_call)
 
     def layout(self) -> dict[str, Any] | None:
-        """Where the models stand, for a report; None with fitted engines."""
         return self.deployment.document() if self.deployment else None
 
     def document(self, outcome: Outcome) -> dict[str, Any]:
@@ -127,18 +96,10 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Look everything up and check it.
-
-    Raises:
-        ConfigError: The pair, a model or the GPUs are not known, or do not fit.
-        InvalidRequestError: A value is out of range.
-    """
+    """Look everything up and check it."""
     if request.strategy not in ALL_STRATEGIES:
-        raise InvalidRequestError(
-            f"there is no simulated strategy {request.strategy!r}",
-            field="strategy",
-            remedy=f"choose from {', '.join(ALL_STRATEGIES)}",
-        )
+        message = f"there is no simulated strategy {request.strategy!r}"
+        raise InvalidRequestError(message, field="strategy", remedy=f"choose from {', '.join(ALL_STRATEGIES)}")
     pair, parameters = _opened(request)
     workload = _workload(request, parameters.n_samples)
     deployment = _deployment(request, pair)
@@ -166,12 +127,7 @@ def prepare(request: Request) -> Prepared:
 
 
 def requested_pair(request: Request) -> Pair:
-    """The pair with the request's turns and lengths in it: engines are sized for what they are asked.
-
-    Raises:
-        ConfigError: There is no such pair.
-        InvalidRequestError: A parameter is out of range.
-    """
+    """The pair with the request's turns and lengths in it: engines are sized for what they are asked."""
     return _opened(request)[0]
 
 
@@ -202,11 +158,8 @@ def _workload(request: Request, n_samples: int) -> Workload:
     if n_problems is not None and not 1 <= n_problems <= MAX_SAMPLES:
         raise InvalidRequestError(f"problems is {n_problems}", field="problems", remedy=f"choose 1 to {MAX_SAMPLES:,}")
     if (n_problems or 1) * n_samples > MAX_SAMPLES:
-        raise InvalidRequestError(
-            f"{n_problems} problems of {n_samples} samples are more than {MAX_SAMPLES:,}",
-            field="problems",
-            remedy="simulate fewer",
-        )
+        message = f"{n_problems} problems of {n_samples} samples are more than {MAX_SAMPLES:,}"
+        raise InvalidRequestError(message, field="problems", remedy="simulate fewer")
     if request.trace is not None:
         samples = request.n_samples
         return trace_workload(request.trace, n_problems, samples, chars_per_token=request.chars_per_token)

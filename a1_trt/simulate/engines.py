@@ -68,7 +68,6 @@ class _EnginesDocument(_Strict):
 
 
 def engine_document(plan: EnginePlan) -> dict[str, Any]:
-    """One role's engines."""
     return {
         "costs": asdict(plan.costs),
         "limits": asdict(plan.limits),
@@ -79,25 +78,18 @@ def engine_document(plan: EnginePlan) -> dict[str, Any]:
 
 
 def engines_document(plans: Mapping[Role, EnginePlan], shared: bool) -> dict[str, Any]:
-    """All engines, and whether they share one processor."""
     return {"shared_processor": shared, **{role: engine_document(plans[role]) for role in ROLES}}
 
 
 def read_engines(path: Path) -> tuple[dict[Role, EnginePlan], bool]:
-    """Engines that `fit` wrote, alone or in its whole result, and whether they share one processor.
-
-    Raises:
-        InvalidRequestError: The file cannot be read, or a value in it is missing, unknown or out of range.
-    """
+    """Engines that `fit` wrote, alone or in its whole result, and whether they share one processor."""
     document = read_document(path, "engines")
     if isinstance(document, dict) and isinstance(document.get("engines"), dict):
         document = document["engines"]
     try:
         engines = _EnginesDocument.model_validate(document)
     except ValidationError as error:
-        raise InvalidRequestError(
-            f"{path} holds no engines: {first_mistake(error)}",
-            field="engines",
-            remedy="write them with 'a1-trt simulate fit RUN.json --output FILE'",
-        ) from None
+        message = f"{path} holds no engines: {first_mistake(error)}"
+        remedy = "write them with 'a1-trt simulate fit RUN.json --output FILE'"
+        raise InvalidRequestError(message, field="engines", remedy=remedy) from None
     return {"draft": engines.draft.plan(), "target": engines.target.plan()}, engines.shared_processor

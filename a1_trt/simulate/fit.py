@@ -18,15 +18,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, count
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.call_log import RecordedRun
+from a1_trt.simulate.call_replay import Coupling
 from a1_trt.simulate.engines import engines_document
 from a1_trt.simulate.least_squares import Vector, minimum, most_evaluations
-from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, plans_of, predict
+from a1_trt.simulate.prediction import LONGEST_CALL_S, Constants, compared, plans_of, predict
 from a1_trt.types import ROLES, Role
 
 MAX_TRAINING_CALLS = 8_000
@@ -64,7 +65,7 @@ class _Model:
         return constants
 
     @property
-    def coupling(self) -> Literal["none", "shared"]:
+    def coupling(self) -> Coupling:
         return "shared" if self.shared else "none"
 
 
@@ -80,15 +81,14 @@ def fit_runs(
     *,
     holdout: Sequence[str] = (),
     shared: bool | None = None,
-    on_step: Callable[[int, int], object] | None = None,
+    on_step: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Fit the constants to some runs and predict the others.
 
     Args:
         runs: Recorded runs.
-        holdout: Strategies to hold out. When none is named, every other run of each is held out, so that a machine
-            which slows down or speeds up meanwhile bends neither half; where each has one alone, the calls of every
-            other problem are.
+        holdout: Strategies to hold out. When none is named: every other run of each, so that a machine which slows
+            down or speeds up meanwhile bends neither half; where each has one alone, the calls of every other problem.
         shared: Whether the engines share one processor; the better one of both when None.
         on_step: Told how many simulations are done, and how many there will be at most.
 
@@ -96,9 +96,6 @@ def fit_runs(
         ``engines`` (for ``--engines``), ``runs`` with their errors, ``ratios`` between strategies, the largest errors
         on runs that were and were not seen, how far the recorded runs of a strategy lie apart, and ``calls``, where
         calls were held out.
-
-    Raises:
-        InvalidRequestError: There is nothing to fit, or a strategy that is held out was not recorded.
     """
     seen, unseen = _divided(runs, holdout)
     training = _trimmed(seen)
@@ -108,13 +105,10 @@ def fit_runs(
     numbers = count(1)
 
     def step() -> None:
-        n_done = next(numbers)
-        if on_step:
-            on_step(n_done, n_most)
+        on_step(next(numbers), n_most)
 
     fits = [_fit(training, model, step, parity=None if unseen else 0) for model in models]
-    if on_step:
-        on_step(n_most, n_most)
+    on_step(n_most, n_most)
     return _document(min(fits, key=lambda fitted: fitted.loss), seen, unseen, sum(len(run.calls) for run in training))
 
 
@@ -158,9 +152,8 @@ def _divided(runs: Sequence[RecordedRun], holdout: Sequence[str]) -> tuple[list[
     known = {run.strategy for run in runs}
     for name in holdout:
         if name not in known:
-            raise InvalidRequestError(
-                f"no run of {name!r} was recorded", field="holdout", remedy=f"choose from {', '.join(sorted(known))}"
-            )
+            message = f"no run of {name!r} was recorded"
+            raise InvalidRequestError(message, field="holdout", remedy=f"choose from {', '.join(sorted(known))}")
     unseen = [run for run in runs if (run.strategy in holdout if holdout else run.repeat % 2)]
     seen = [run for run in runs if run not in unseen]
     if not seen:
@@ -214,19 +207,14 @@ def _ratios(documents: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> 
         chosen = [item for item in chosen if item["held_out"]] or chosen
         sums = [sum(item["makespan_s"][key] for item in chosen) / len(chosen) for key in ("recorded", "simulated")]
         means[name] = (sums[0], sums[1])
-    ratios = []
-    for one, other in combinations(means, 2):
-        recorded, simulated = means[one][0] / means[other][0], means[one][1] / means[other][1]
-        ratios.append(
-            {
-                "strategies": [one, other],
-                "recorded": recorded,
-                "simulated": simulated,
-                "error": simulated / recorded - 1,
-                "held_out": one in held_out or other in held_out,
-            }
-        )
-    return ratios
+    return [
+        {
+            "strategies": [one, other],
+            **compared(means[one][0] / means[other][0], means[one][1] / means[other][1]),
+            "held_out": one in held_out or other in held_out,
+        }
+        for one, other in combinations(means, 2)
+    ]
 
 
 def _spread(runs: Sequence[RecordedRun]) -> dict[str, float]:

@@ -27,32 +27,19 @@ MAX_GPUS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RoleLayout:
-    """The engines of one role.
-
-    Args:
-        n_engines: Engines; calls are spread over them, a chain stays with one.
-        split: How each is spread over GPUs.
-    """
+    """The engines of one role: calls are spread over them, a chain stays with one; `split` spreads each over GPUs."""
 
     n_engines: int
     split: Split
 
     @property
     def n_gpus(self) -> int:
-        """GPUs of the role."""
         return self.n_engines * self.split.n_gpus
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Engines of both roles on GPUs of one kind.
-
-    Args:
-        gpu: The kind of GPU.
-        draft: The draft's engines.
-        target: The target's engines.
-        colocated: Both roles share the same GPUs, and their memory.
-    """
+    """Engines of both roles on GPUs of one kind; colocated ones share the same GPUs, and their memory."""
 
     gpu: Gpu
     draft: RoleLayout
@@ -61,11 +48,9 @@ class Layout:
 
     @property
     def n_gpus(self) -> int:
-        """GPUs in all."""
         return max(self.draft.n_gpus, self.target.n_gpus) if self.colocated else self.draft.n_gpus + self.target.n_gpus
 
     def role(self, role: Role) -> RoleLayout:
-        """One role's engines."""
         return self.draft if role == "draft" else self.target
 
     def placement(self) -> Placement:
@@ -75,16 +60,7 @@ class Layout:
 
 
 def parse_gpus(text: str | None) -> GpuSpec:
-    """Read "H100x8", "8 x h100-80g" or "L4"; a simulation may name more of them than one machine has.
-
-    Raises:
-        ConfigError: There is no such GPU, or no such number of them.
-        InvalidRequestError: There is no text.
-
-    Example:
-        >>> str(parse_gpus("H100x8"))
-        '8 x h100-80g'
-    """
+    """Read "H100x8", "8 x h100-80g" or "L4"; a simulation may name more of them than one machine has."""
     if text is None:
         raise InvalidRequestError("no GPU is named", field="gpu", remedy="give --gpu NAMExN, such as H100x8")
     return GpuSpec.parse(text, most=MAX_GPUS)
@@ -93,9 +69,6 @@ def parse_gpus(text: str | None) -> GpuSpec:
 def open_pair(text: str) -> Pair:
     """A pair by name or file, or "DRAFT+TARGET" of two models whose dimensions are known.
 
-    Raises:
-        ConfigError: There is no such pair.
-
     Example:
         >>> open_pair("Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B").target.model
         'Qwen/QwQ-32B'
@@ -103,19 +76,15 @@ def open_pair(text: str) -> Pair:
     draft, plus, target = text.partition("+")
     if not plus or not {draft, target} <= known_models().keys():
         return load_pair(text)
-    roles = {
+    roles: dict[str, Any] = {
         role: {"model": model, "engine": "tensorrt_llm", "prompt": "chat"}
-        for role, model in (("draft", draft), ("target", target))
+        for role, model in zip(ROLES, (draft, target), strict=True)
     }
     return make_pair({"name": f"{draft.split('/')[-1]}-{target.split('/')[-1]}", **roles})
 
 
 def sizing_of(pair: Pair, gpu: Gpu) -> Sizing:
-    """The pair on this kind of GPU; compiled engines only where the way of scoring needs them.
-
-    Raises:
-        ConfigError: A model is not known, or its context too short.
-    """
+    """The pair on this kind of GPU; compiled engines only where the way of scoring needs them."""
     return Sizing.of(pair, "tensorrt" if pair.target.gpu.scoring == "external_draft" else "pytorch", gpu)
 
 
@@ -124,9 +93,6 @@ def default_layout(pair: Pair, gpus: GpuSpec) -> Layout:
 
     Engines are as small as they can be without more quantisation than the GPUs need. Where the roles have to share
     GPUs, the layout is that of `a1-trt engine plan`.
-
-    Raises:
-        ConfigError: The models do not fit.
     """
     sizing = sizing_of(pair, gpus.gpu)
     fit = sizing.best(gpus.count)
@@ -149,12 +115,7 @@ def default_layout(pair: Pair, gpus: GpuSpec) -> Layout:
 
 
 def divided_layout(pair: Pair, gpu: Gpu, n_draft: int, n_target: int) -> Layout:
-    """So many GPUs for the draft and so many for the target, with the smallest engines that fill them.
-
-    Raises:
-        ConfigError: A model is not known, or cannot be spread as the pair says.
-        InvalidRequestError: The models do not fit, or leave GPUs over.
-    """
+    """So many GPUs for the draft and so many for the target, with the smallest engines that fill them."""
     sizing = sizing_of(pair, gpu)
     drafts = [split for split in splits(pair, "draft", sizing.models["draft"], n_draft) if n_draft % split.n_gpus == 0]
     targets = splits(pair, "target", sizing.models["target"], n_target)
@@ -167,11 +128,9 @@ def divided_layout(pair: Pair, gpu: Gpu, n_draft: int, n_target: int) -> Layout:
     fit = sizing.first(candidates) if candidates else None
     if fit is None or not fit.fits:
         reason = f"{fit.short_gib:.1f} GiB are missing on the fullest GPU" if fit else "it leaves GPUs over"
-        raise InvalidRequestError(
-            f"{pair.name} does not fit {n_draft} and {n_target} x {gpu.name}: {reason}",
-            field="split",
-            remedy="choose another split, or set tensor_parallel in the pair file",
-        )
+        message = f"{pair.name} does not fit {n_draft} and {n_target} x {gpu.name}: {reason}"
+        remedy = "choose another split, or set tensor_parallel in the pair file"
+        raise InvalidRequestError(message, field="split", remedy=remedy)
     draft, target = (fit.placement[role].split for role in ROLES)
     return Layout(gpu, RoleLayout(n_draft // draft.n_gpus, draft), RoleLayout(n_target // target.n_gpus, target))
 
@@ -186,15 +145,7 @@ def _does_not_fit(pair: Pair, where: str, fit: Fit, remedy: str = "") -> ConfigE
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A pair on a layout, ready to be simulated.
-
-    Args:
-        layout: Where its models stand.
-        sizing: The pair on this kind of GPU.
-        fit: What an engine of each role holds.
-        assumed: What the data sheets do not say.
-        in_flight: Most calls in flight of one engine; as the pair has it when not given.
-    """
+    """A pair on a layout: what an engine of each role holds, and how many calls it has in flight at most."""
 
     layout: Layout
     sizing: Sizing
@@ -206,11 +157,7 @@ class Deployment:
     def of(
         cls, pair: Pair, layout: Layout, assumed: Assumptions, in_flight: Mapping[Role, int] | None = None
     ) -> Deployment:
-        """Size a layout, with as little quantisation as it takes.
-
-        Raises:
-            ConfigError: The models do not fit it.
-        """
+        """Size a layout, with as little quantisation as it takes; ConfigError where the models do not fit it."""
         sizing = sizing_of(pair, layout.gpu)
         fit = sizing.first([layout.placement()])
         if not fit.fits:
@@ -218,7 +165,6 @@ class Deployment:
         return cls(layout, sizing, fit, assumed, in_flight or {})
 
     def document(self) -> dict[str, Any]:
-        """The layout for a report."""
         roles: dict[str, Any] = {
             role: {
                 "engines": self.layout.role(role).n_engines,
@@ -232,25 +178,17 @@ class Deployment:
         return {"gpu": layout.gpu.name, "gpus": layout.n_gpus, **roles, "colocated": layout.colocated}
 
     def plans(self) -> dict[Role, EnginePlan]:
-        """Each role's engines for the fleet."""
         return {role: self._plan(role) for role in ROLES}
 
     def _plan(self, role: Role) -> EnginePlan:
-        config, role_layout = self.sizing.pair.role(role), self.layout.role(role)
-        placed = PlacedModel(
-            self.sizing.models[role],
-            self.layout.gpu,
-            role_layout.split.tensor,
-            self.fit.quantization[role],
-            config.gpu.kv_cache_dtype,
-        )
+        config, engines = self.sizing.pair.role(role), self.layout.role(role)
+        model, quantization = self.sizing.models[role], self.fit.quantization[role]
+        placed = PlacedModel(model, self.layout.gpu, engines.split.tensor, quantization, config.gpu.kv_cache_dtype)
         costs = engine_costs(placed, self.assumed)
         if self.layout.colocated:
             costs = replace(costs, shared_slowdown=self.assumed.colocated_slowdown)
         in_flight = self.in_flight.get(role, config.max_in_flight)
-        return EnginePlan(
-            costs, self._limits(role, in_flight), role_layout.n_engines, in_flight * role_layout.n_engines
-        )
+        return EnginePlan(costs, self._limits(role, in_flight), engines.n_engines, in_flight * engines.n_engines)
 
     def _limits(self, role: Role, in_flight: int) -> EngineLimits:
         sizes = self.fit.sizes[role]

@@ -29,17 +29,7 @@ def most_evaluations(n: int) -> int:
 
 
 def minimum(start: Vector, residuals: Residuals) -> tuple[float, Vector]:
-    """Where the loss of the residuals is least.
-
-    Args:
-        start: Where to start, float64[n].
-        residuals: The residuals there, float64[m].
-
-    Returns:
-        The loss and the place, float64[n].
-
-    Raises:
-        ConfigError: scipy is not installed.
+    """Where the loss of the residuals (float64[n] -> float64[m]) is least: the loss and the place, float64[n].
 
     Example:
         >>> loss, at = minimum(np.array([0.0, 0.0]), lambda at: at - np.array([0.3, -0.7]))
@@ -49,9 +39,8 @@ def minimum(start: Vector, residuals: Residuals) -> tuple[float, Vector]:
     try:
         from scipy.optimize import least_squares
     except ImportError:
-        raise ConfigError(
-            "scipy, which fits the constants, is not installed", field="fit", remedy="pip install 'a1_trt[simulate]'"
-        ) from None
+        message = "scipy, which fits the constants, is not installed"
+        raise ConfigError(message, field="fit", remedy="pip install 'a1_trt[simulate]'") from None
     loss = float("inf")
     for width, n_steps in _SEARCHES:
         result = least_squares(

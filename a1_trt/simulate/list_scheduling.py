@@ -23,11 +23,7 @@ MAX_SLOTS = 65536
 
 
 def list_makespan_s(durations_s: Sequence[float], n_slots: int) -> float:
-    """When the last of these is done, each taken up by the first free slot, seconds.
-
-    Args:
-        durations_s: In the order in which they are taken up.
-        n_slots: Slots.
+    """When the last of these is done, each taken up in order by the first free slot, seconds.
 
     Example:
         >>> list_makespan_s([3.0, 1.0, 1.0, 1.0], 2)
@@ -40,12 +36,7 @@ def list_makespan_s(durations_s: Sequence[float], n_slots: int) -> float:
 
 
 def barrier_makespan_s(problems: Sequence[Sequence[float]], n_slots: int) -> float:
-    """The same with a barrier after every problem, seconds.
-
-    Example:
-        >>> barrier_makespan_s([[3.0, 1.0], [1.0, 1.0]], 2)
-        4.0
-    """
+    """The same with a barrier after every problem, seconds."""
     return sum(list_makespan_s(durations_s, n_slots) for durations_s in problems)
 
 
@@ -98,9 +89,6 @@ def barrier_gain(problems: Sequence[Sequence[float]], n_slots: int, *, step_s: f
         problems: Durations of the samples of each problem, seconds.
         n_slots: Samples at work at once.
         step_s: Length of a simulated iteration, seconds; durations are rounded to it.
-
-    Raises:
-        InvalidRequestError: There are no durations or no slots.
 
     Example:
         >>> gain = barrier_gain([[3.0, 1.0], [1.0, 1.0]], 2)

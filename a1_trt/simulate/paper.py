@@ -25,19 +25,12 @@ MOST = {"speedup": 56.7, "throughput": 4.14}
 
 
 def paper_settings() -> dict[str, Any]:
-    """The stated settings and workloads, with where they are from.
-
-    Example:
-        >>> [dataset["name"] for dataset in paper_settings()["datasets"]]
-        ['MATH100', 'AMC23', 'AIME24', 'AIME25']
-    """
+    """The stated settings and workloads, with where they are from."""
     return tomllib.loads(resources.files(__package__).joinpath("paper.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way of running the table's problems."""
-
     strategy: str
     in_flight: Mapping[Role, int]
     concurrency: int | None
@@ -61,18 +54,15 @@ def paper_table(
     seed: int = 0,
     *,
     most_problems: int | None = None,
-    on_run: Callable[[int, int], object] | None = None,
+    on_run: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Simulate every dataset every way.
+    """Simulate every dataset every way, with one GPU for the draft and two for the target.
 
     Args:
-        gpu: Kind of GPU; one for the draft and two for the target.
+        gpu: Kind of GPU.
         seed: Seed of the workloads.
         most_problems: Of each dataset, for a first look; all of them when None.
         on_run: Told how many simulations are done, and how many there are.
-
-    Raises:
-        ConfigError: There is no such GPU, or the models do not fit it.
     """
     document = paper_settings()
     settings, datasets = document["settings"], document["datasets"]
@@ -87,8 +77,7 @@ def paper_table(
         for name, way in ways.items():
             prepared = prepare(_request(settings, dataset, way, layout, seed))
             outcomes[name] = prepared.run()
-            if on_run:
-                on_run(next(done), len(datasets) * len(ways))
+            on_run(next(done), len(datasets) * len(ways))
         rows.append(_row(dataset, outcomes))
     return {
         "simulated": True,

@@ -16,12 +16,7 @@ _AXIS_KINDS: dict[str, Callable[[str], Any]] = {"samples": int, "turns": int, "a
 
 
 def pairs_of(words: Sequence[str], field: str) -> dict[str, float]:
-    """NAME=VALUE words as numbers.
-
-    Example:
-        >>> pairs_of(["spread=0.5"], "lengths")
-        {'spread': 0.5}
-    """
+    """NAME=VALUE words as numbers."""
     pairs = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -30,12 +25,7 @@ def pairs_of(words: Sequence[str], field: str) -> dict[str, float]:
 
 
 def lengths_of(words: Sequence[str]) -> Lengths:
-    """Distributions of a drawn workload.
-
-    Example:
-        >>> lengths_of(["median_tokens=300"]).median_tokens
-        300.0
-    """
+    """Distributions of a drawn workload."""
     given = pairs_of(words, "lengths")
     for name in given:
         _check_name(name, Lengths.__slots__, "lengths")
@@ -60,12 +50,7 @@ def axes_of(words: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def range_of(word: str, field: str) -> tuple[float, float]:
-    """LOW:HIGH, or one number for both.
-
-    Example:
-        >>> range_of("0.3:0.5", "alpha"), range_of("0.4", "alpha")
-        ((0.3, 0.5), (0.4, 0.4))
-    """
+    """LOW:HIGH, or one number for both."""
     low, colon, high = word.partition(":")
     ends = number(low, float, field), number(high if colon else low, float, field)
     if ends[0] > ends[1]:
@@ -90,6 +75,5 @@ def _refuse(word: str, field: str) -> NoReturn:
 
 def _check_name(name: str, known: Sequence[str], field: str) -> None:
     if name not in known:
-        raise InvalidRequestError(
-            f"{name[:60]!r} is not a valid name in --{field}", field=field, remedy=f"choose from {', '.join(known)}"
-        )
+        message = f"{name[:60]!r} is not a valid name in --{field}"
+        raise InvalidRequestError(message, field=field, remedy=f"choose from {', '.join(known)}")

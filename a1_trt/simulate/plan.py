@@ -21,25 +21,16 @@ N_PROBLEMS = 96
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the deployment has to do.
+    """What the deployment has to do."""
 
-    Args:
-        load_per_min: Problems a minute, coming by chance (Poisson).
-        latency_s: Longest time of a problem, from its arrival to its last sample, seconds.
-        percentile: Share of the problems that must keep to it: 50, 95 or 99.
-        alphas: Lowest and highest rejection rate that cost no accuracy.
-        prices: Price of a GPU's hour by name; 1 each where none is given and there is one kind.
-        others: More kinds of GPU to choose from, NAMExN.
-        n_runners_up: How many more layouts to name.
-    """
-
-    load_per_min: float
-    latency_s: float
-    percentile: int = 95
-    alphas: tuple[float, float] = (0.4, 0.4)
+    load_per_min: float  # problems, coming by chance (Poisson)
+    latency_s: float  # longest time of a problem, from its arrival to its last sample
+    percentile: int = 95  # share of the problems that must keep to it: 50, 95 or 99
+    alphas: tuple[float, float] = (0.4, 0.4)  # lowest and highest rejection rate that cost no accuracy
+    # of a GPU's hour; 1 each where none is given and there is one kind
     prices: Mapping[str, float] = field(default_factory=dict)
-    others: Sequence[str] = ()
-    n_runners_up: int = 4
+    others: Sequence[str] = ()  # more kinds of GPU to choose from, NAMExN
+    n_runners_up: int = 4  # how many more layouts to name
 
     def __post_init__(self) -> None:
         for name in ("load_per_min", "latency_s"):
@@ -62,11 +53,9 @@ class LayoutTrial:
     document: Mapping[str, Any]
 
     def meets(self, goal: Goal) -> bool:
-        """Whether the latency is kept."""
         return self.latency_s <= goal.latency_s
 
     def row(self, goal: Goal) -> dict[str, Any]:
-        """The trial for a report."""
         return {
             "layout": self.document["layout"],
             "cost_per_hour": self.cost,
@@ -79,7 +68,9 @@ class LayoutTrial:
         }
 
 
-def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], object] | None = None) -> dict[str, Any]:
+def make_plan(
+    request: Request, goal: Goal, *, on_layout: Callable[[int, int], object] = lambda *_: None
+) -> dict[str, Any]:
     """Try layouts by rising cost until enough of them meet the goal.
 
     Args:
@@ -90,10 +81,6 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
     Returns:
         ``best`` (None where no layout meets the goal), ``runners_up``, ``nearest`` in that case, ``sensitivity`` of the
         best one, and how many layouts were tried.
-
-    Raises:
-        ConfigError: The pair or the GPUs are not known, or the models do not fit.
-        InvalidRequestError: Prices are missing.
     """
     pair = requested_pair(request)
     request = replace(request, load_per_min=goal.load_per_min, n_problems=request.n_problems or N_PROBLEMS)
@@ -111,11 +98,7 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
             "percentile": goal.percentile,
             "alpha": list(goal.alphas),
         },
-        "workload": {
-            "strategy": request.strategy,
-            "problems": request.n_problems,
-            **shown.document["workload"],
-        },
+        "workload": {"strategy": request.strategy, "problems": request.n_problems, **shown.document["workload"]},
         "n_layouts": len(offers),
         "n_tried": len(trials),
         "best": shown.row(goal) if good else None,
@@ -128,10 +111,7 @@ def make_plan(request: Request, goal: Goal, *, on_layout: Callable[[int, int], o
 
 
 def _trials(
-    request: Request,
-    goal: Goal,
-    offers: Sequence[tuple[Layout, float]],
-    on_layout: Callable[[int, int], object] | None,
+    request: Request, goal: Goal, offers: Sequence[tuple[Layout, float]], on_layout: Callable[[int, int], object]
 ) -> list[LayoutTrial]:
     """Simulate layouts until more than the runners-up meet the goal, and all of the same cost have had their turn."""
     trials: list[LayoutTrial] = []
@@ -141,10 +121,8 @@ def _trials(
             break
         trials.append(_best_alpha(request, layout, cost, goal))
         n_good += trials[-1].meets(goal)
-        if on_layout:
-            on_layout(len(trials), len(offers))
-    if on_layout:
-        on_layout(len(offers), len(offers))
+        on_layout(len(trials), len(offers))
+    on_layout(len(offers), len(offers))
     return trials
 
 
@@ -164,9 +142,8 @@ def _layouts(request: Request, goal: Goal, pair: Pair) -> list[Layout]:
             if len(layouts) == MAX_LAYOUTS:
                 return layouts
     if not layouts:
-        raise ConfigError(
-            f"the models of {pair.name} do not fit {request.gpu}", field="gpu", remedy="take more or larger GPUs"
-        )
+        message = f"the models of {pair.name} do not fit {request.gpu}"
+        raise ConfigError(message, field="gpu", remedy="take more or larger GPUs")
     return layouts
 
 
@@ -201,11 +178,8 @@ def _cost(layout: Layout, goal: Goal) -> float:
     price = prices.get(layout.gpu.name)
     if price is None:
         if prices or goal.others:
-            raise InvalidRequestError(
-                f"the price of {layout.gpu.name} is missing",
-                field="price",
-                remedy=f"give --price {layout.gpu.name}=PRICE",
-            )
+            message = f"the price of {layout.gpu.name} is missing"
+            raise InvalidRequestError(message, field="price", remedy=f"give --price {layout.gpu.name}=PRICE")
         price = 1.0
     return price * layout.n_gpus
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from a1_trt.simulate.call_log import RecordedRun
-from a1_trt.simulate.call_replay import Replay
+from a1_trt.simulate.call_replay import Coupling, Replay
 from a1_trt.simulate.engine_model.costs import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan
 from a1_trt.types import ROLES, Role
@@ -21,43 +21,34 @@ _KINDS = ("draft", "score", "takeover")
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What is free of one role.
+    """What is free of one role."""
 
-    Args:
-        overhead_s: Of an iteration.
-        decode_s: Of a generated token.
-        prefill_s: Of a prefilled token.
-        call_s: Of a call, beside the iterations.
-        slowdown: Factor while the other engine is busy, at least 1.
-    """
-
-    overhead_s: float
-    decode_s: float
-    prefill_s: float
-    call_s: float = 0.0
-    slowdown: float = 1.0
+    overhead_s: float  # of an iteration
+    decode_s: float  # of a generated token
+    prefill_s: float  # of a prefilled token
+    call_s: float = 0.0  # of a call, beside the iterations
+    slowdown: float = 1.0  # factor while the other engine is busy, at least 1
 
     def costs(self) -> EngineCosts:
         """The same for the engine: no memory term, which a processor's overhead and tokens hold."""
-        return EngineCosts(
-            overhead_s=self.overhead_s,
-            weights_s=0.0,
-            prefill_s_per_token=self.prefill_s,
-            decode_s_per_token_sequence=self.decode_s,
-            kv_s_per_context_token=0.0,
-            shared_slowdown=self.slowdown,
-        )
+        per_token = {"prefill_s_per_token": self.prefill_s, "decode_s_per_token_sequence": self.decode_s}
+        no_memory = {"weights_s": 0.0, "kv_s_per_context_token": 0.0}
+        return EngineCosts(self.overhead_s, **no_memory, **per_token, shared_slowdown=self.slowdown)
 
 
 def plans_of(constants: Mapping[Role, Constants], in_flight: Mapping[Role, int]) -> dict[Role, EnginePlan]:
     """Engines for the fleet; a role that never ran gets one that is never asked."""
+    limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
     plans = {}
     for role in ROLES:
         costs = constants[role].costs() if role in constants else EngineCosts()
-        limits = EngineLimits(max_sequences=1024, max_num_batched_tokens=2048, kv_blocks=1 << 20, block_tokens=32)
         call_s = constants[role].call_s if role in constants else 0.0
         plans[role] = EnginePlan(costs, limits, max_in_flight=in_flight.get(role, 16), call_s=call_s)
     return plans
+
+
+def compared(recorded: float, simulated: float) -> dict[str, float]:
+    return {"recorded": recorded, "simulated": simulated, "error": simulated / recorded - 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +65,20 @@ class Prediction:
         return weighted + [math.log(simulated / recorded) for recorded, simulated in self.durations_s.values()]
 
     def document(self, held_out: bool) -> dict[str, Any]:
-        """The run with its errors, relative to what was recorded."""
         return {
             "strategy": self.run.strategy,
             "repeat": self.run.repeat,
             "held_out": held_out,
             "n_calls": len(self.run.calls),
-            "makespan_s": {
-                "recorded": self.run.makespan_s,
-                "simulated": self.makespan_s,
-                "error": self.makespan_s / self.run.makespan_s - 1,
-            },
-            "call_s": {
-                kind: {"recorded": recorded, "simulated": simulated, "error": simulated / recorded - 1}
-                for kind, (recorded, simulated) in self.durations_s.items()
-            },
+            "makespan_s": compared(self.run.makespan_s, self.makespan_s),
+            "call_s": {kind: compared(*seconds) for kind, seconds in self.durations_s.items()},
         }
 
 
 def predict(
-    run: RecordedRun,
-    constants: Mapping[Role, Constants],
-    coupling: Literal["none", "shared"] = "none",
-    *,
-    parity: int | None = None,
+    run: RecordedRun, constants: Mapping[Role, Constants], coupling: Coupling = "none", *, parity: int | None = None
 ) -> Prediction:
-    """Replay a run with these constants.
-
-    Args:
-        run: What was recorded.
-        constants: Of each role.
-        coupling: "shared": the engines of both roles share one processor.
-        parity: Look at the calls of problems with even (0) or odd (1) numbers alone; at all when None.
-    """
+    """Replay a run with these constants; look only at calls of even (`parity` 0) or odd (1) problems."""
     in_flight: dict[Role, int] = {role: run.in_flight(role) for role in ROLES}
     replay = Replay(run, plans_of(constants, in_flight), coupling)
     makespan_s = replay.makespan_s()

@@ -20,43 +20,29 @@ Rows = Sequence[Sequence[str]]
 
 
 def write_page(document: Mapping[str, Any], path: Path) -> None:
-    """Write the page of what `sweep` or `make_plan` returned.
-
-    Raises:
-        ConfigError: jinja2 or matplotlib is not installed.
-        InvalidRequestError: The file cannot be written.
-    """
+    """Write the page of what `sweep` or `make_plan` returned."""
     write_text(path, page(document))
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page as HTML.
-
-    Raises:
-        ConfigError: jinja2 or matplotlib is not installed.
-    """
+    """The page as HTML."""
     try:
         import jinja2
     except ImportError:
-        raise ConfigError(
-            "jinja2, which fills the page, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
-        ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+        message = "jinja2, which fills the page, is not installed"
+        raise ConfigError(message, field="plot", remedy="pip install 'a1_trt[report]'") from None
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     is_sweep = "points" in document
     tables = _sweep_tables(document) if is_sweep else _plan_tables(document)
     drawn = [(heading, inline_svg(figure, heading)) for heading, figure in plots(document)]
     first = document["points"][0] if is_sweep else document
+    workload = {f"{name} (workload)": value for name, value in first["workload"].items()}
     return environment.get_template("simulate.html").render(
         title=f"{'Sweep' if is_sweep else 'Plan'} of {first['pair']}, simulated",
         tables=tables,
         plots=drawn,
-        assumptions={
-            **{f"{name} (workload)": value for name, value in first["workload"].items()},
-            **first["parameters"],
-            **first["assumptions"],
-        },
+        assumptions={**workload, **first["parameters"], **first["assumptions"]},
         command=document.get("command", ""),
     )
 
@@ -66,11 +52,8 @@ def plots(document: Mapping[str, Any]) -> list[tuple[str, Figure]]:
     if "points" not in document:
         return [("Cost and latency", _costs(document))]
     axes = document["axes"]
-    return [
-        (f"Makespan and speed-up against {name}", _against(document, name))
-        for name in _NUMERIC
-        if len(axes.get(name, ())) > 1
-    ]
+    varied = [name for name in _NUMERIC if len(axes.get(name, ())) > 1]
+    return [(f"Makespan and speed-up against {name}", _against(document, name)) for name in varied]
 
 
 def _against(document: Mapping[str, Any], name: str) -> Figure:

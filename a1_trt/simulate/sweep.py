@@ -16,17 +16,12 @@ MAX_POINTS = 10_000
 
 
 def split_layout(text: str, request: Request) -> Layout:
-    """The layout with so many GPUs for the draft and the target: "2:6".
-
-    Raises:
-        InvalidRequestError: It is not a split, or the models do not fit it.
-    """
+    """The layout with so many GPUs for the draft and the target: "2:6"."""
     n_draft, n_target = _two(text, "split")
     gpus = parse_gpus(request.gpu)
     if n_draft + n_target > gpus.count:
-        raise InvalidRequestError(
-            f"the split {text} takes more than {gpus.count} GPUs", field="split", remedy="name more with --gpu"
-        )
+        message = f"the split {text} takes more than {gpus.count} GPUs"
+        raise InvalidRequestError(message, field="split", remedy="name more with --gpu")
     return divided_layout(requested_pair(request), gpus.gpu, n_draft, n_target)
 
 
@@ -38,11 +33,6 @@ def _two(text: str, field: str) -> tuple[int, int]:
 
 
 def replicated(layout: Layout, n: int) -> Layout:
-    """The layout n times over.
-
-    Raises:
-        InvalidRequestError: `n` is below 1.
-    """
     if not 1 <= n <= 100_000:
         raise InvalidRequestError(f"replicas is {n}", field="replicas", remedy="choose at least 1")
     draft, target = (replace(role, n_engines=n * role.n_engines) for role in (layout.draft, layout.target))
@@ -50,18 +40,10 @@ def replicated(layout: Layout, n: int) -> Layout:
 
 
 def varied(request: Request, point: Mapping[str, Any]) -> Request:
-    """The request with one combination laid over it."""
-    parameters = dict(request.parameters)
-    if "turns" in point:
-        parameters["max_turns"] = point["turns"]
-    if "alpha" in point:
-        parameters["alpha"] = point["alpha"]
-    changed = replace(
-        request,
-        parameters=parameters,
-        strategy=point.get("strategy", request.strategy),
-        n_samples=point.get("samples", request.n_samples),
-    )
+    names = {"max_turns": "turns", "alpha": "alpha"}
+    parameters = {**request.parameters, **{name: point[axis] for name, axis in names.items() if axis in point}}
+    strategy, n_samples = point.get("strategy", request.strategy), point.get("samples", request.n_samples)
+    changed = replace(request, parameters=parameters, strategy=strategy, n_samples=n_samples)
     if "in_flight" in point:
         n_draft, n_target = _two(point["in_flight"], "in_flight")
         changed = replace(changed, in_flight={"draft": n_draft, "target": n_target})
@@ -74,10 +56,7 @@ def varied(request: Request, point: Mapping[str, Any]) -> Request:
 
 
 def sweep(
-    request: Request,
-    axes: Mapping[str, Sequence[Any]],
-    *,
-    on_point: Callable[[int, int], object] | None = None,
+    request: Request, axes: Mapping[str, Sequence[Any]], *, on_point: Callable[[int, int], object] = lambda *_: None
 ) -> dict[str, Any]:
     """Simulate every combination.
 
@@ -89,24 +68,18 @@ def sweep(
     Returns:
         ``axes`` and ``points``, each with its values and figures; where strategies are varied, also ``speedup`` over
         "target-only" with the same other values.
-
-    Raises:
-        InvalidRequestError: There is nothing to vary, or too much.
     """
     names = [name for name in AXES if axes.get(name)]
     combinations = list(itertools.product(*(axes[name] for name in names)))
     if not names or len(combinations) > MAX_POINTS:
-        raise InvalidRequestError(
-            f"{len(combinations) if names else 0} combinations", field="axes", remedy=f"vary 1 to {MAX_POINTS} of them"
-        )
+        message = f"{len(combinations) if names else 0} combinations"
+        raise InvalidRequestError(message, field="axes", remedy=f"vary 1 to {MAX_POINTS} of them")
     points = []
     for done, values in enumerate(combinations, start=1):
         point = dict(zip(names, values, strict=True))
         prepared = prepare(varied(request, point))
-        document = prepared.document(prepared.run())
-        points.append({"at": point, **document})
-        if on_point:
-            on_point(done, len(combinations))
+        points.append({"at": point, **prepared.document(prepared.run())})
+        on_point(done, len(combinations))
     _speedups(points)
     return {"simulated": True, "axes": {name: list(axes[name]) for name in names}, "points": points}
 

@@ -8,7 +8,8 @@ import os
 
 import pytest
 
-from a1_trt.build.check import check, read_manifest
+from a1_trt.build.check import check
+from a1_trt.build.manifest import read_manifest
 from a1_trt.build.plan import GpuSpec, make_plan
 from a1_trt.build.run import run
 from a1_trt.errors import BuildError, ConfigError

@@ -1,10 +1,4 @@
-"""What GPUs can do and how large models are: data with its sources, for plans and simulations.
-
-::
-
-    gpus.toml    gpus.py     memory, bandwidth, peak arithmetic; GpuSpec: how many of which
-    models.toml  models.py   layers, heads, vocabulary
-"""
+"""What GPUs can do (gpus.toml) and how large models are (models.toml), for plans and simulations."""
 
 from a1_trt.build.hardware.gpus import Gpu, GpuSpec, known_gpus
 from a1_trt.build.hardware.models import ModelDimensions, known_models, model_dimensions

@@ -21,38 +21,22 @@ _MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One kind of GPU; figures of its data sheet, from gpus.toml.
-
-    Args:
-        name: Short name, such as "h100-80g".
-        memory_gib: What the driver reports as total, GiB.
-        sm: Compute capability times 10.
-        bandwidth_gb_s: Memory bandwidth, GB/s; None where only the driver was asked.
-        link_gb_s: To the neighbouring GPU, both directions together, GB/s; None likewise.
-        tflops: Dense tensor peak by type, TFLOP/s.
-        title: Full name.
-        source: Where the figures are from.
-        used_gib: What was in use when the driver was asked, GiB.
-    """
+    """One kind of GPU, such as "h100-80g"; figures of its data sheet, from gpus.toml."""
 
     name: str
-    memory_gib: float
-    sm: int
-    bandwidth_gb_s: float | None = None
-    link_gb_s: float | None = None
-    tflops: dict[str, float] = field(default_factory=dict, hash=False)
+    memory_gib: float  # what the driver reports as total
+    sm: int  # compute capability x 10
+    bandwidth_gb_s: float | None = None  # of the memory; None where only the driver was asked
+    link_gb_s: float | None = None  # to the neighbouring GPU, both directions together; None likewise
+    tflops: dict[str, float] = field(default_factory=dict, hash=False)  # dense tensor peak by type
     title: str = ""
-    source: str = ""
-    used_gib: float = field(default=0.0, compare=False)
+    source: str = ""  # where the figures are from
+    used_gib: float = field(default=0.0, compare=False)  # when the driver was asked
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSpec:
     """Some GPUs of one kind.
-
-    Args:
-        gpu: The kind.
-        count: How many.
 
     Example:
         >>> str(GpuSpec.parse("2 x h100-80g")), GpuSpec.parse("h100-80gx2").count, GpuSpec.parse("l4-24g").gpu.sm
@@ -65,73 +49,38 @@ class GpuSpec:
     def __str__(self) -> str:
         return f"{self.count} x {self.gpu.name}"
 
-    @property
-    def memory_gib(self) -> float:
-        """Memory of all of them, GiB."""
-        return self.gpu.memory_gib * self.count
-
     @classmethod
     def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
-        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share.
-
-        Args:
-            text: What somebody wrote.
-            most: Largest number of GPUs that is taken.
-
-        Raises:
-            ConfigError: There is no such GPU, or no such number of them.
-        """
+        """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share."""
         plain = re.sub(r"\s+", "", text[: 4 * _LONGEST_NAME]).lower()
         known = known_gpus()
         if plain in known:  # a name may end like a number of them
             return cls(known[plain])
         match = _MANY.fullmatch(plain)
         name = match["name"] if match else plain
-        gpu = find_gpu(name)
+        fitting = [gpu for known_name, gpu in known.items() if re.fullmatch(rf"{re.escape(name)}(-\d+g)?", known_name)]
+        gpu = max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
         if match is None or gpu is None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(
-                f"there is no GPU {text[:_LONGEST_NAME]!r}",
-                field="gpu",
-                remedy=f"{hint}choose from {', '.join(known)}, with xN for several",
-            )
+            message = f"there is no GPU {text[:_LONGEST_NAME]!r}"
+            raise ConfigError(message, field="gpu", remedy=f"{hint}choose from {', '.join(known)}, with xN for several")
         counts = [int(number) for number in (match["before"], match["after"]) if number]
         if len(counts) > 1 or not 1 <= (counts or [1])[0] <= most:
-            raise ConfigError(
-                f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs",
-                field="gpu",
-                remedy=f"write one number from 1 to {most}, such as {name}x2",
-            )
+            message = f"{text[:_LONGEST_NAME]!r} is not a valid number of GPUs"
+            raise ConfigError(message, field="gpu", remedy=f"write one number from 1 to {most}, such as {name}x2")
         return cls(gpu, *counts)
 
     @classmethod
     def detect(cls) -> GpuSpec:
-        """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says.
-
-        Raises:
-            ConfigError: nvidia-ml-py is missing, there is no GPU or no driver, or the GPUs are of several kinds.
-        """
+        """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says."""
         gpus = _ask_driver()
         if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:
-            raise ConfigError(
-                f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}",
-                field="gpu",
-                remedy="name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES",
-            )
+            message = f"this machine has GPUs of several kinds: {', '.join(gpu.title for gpu in gpus)}"
+            remedy = "name those to use with --gpu NAME[xN], and hide the others with CUDA_VISIBLE_DEVICES"
+            raise ConfigError(message, field="gpu", remedy=remedy)
         least = min(gpus, key=lambda gpu: gpu.memory_gib)
         return cls(replace(least, used_gib=max(gpu.used_gib for gpu in gpus)), len(gpus))
-
-
-def find_gpu(name: str) -> Gpu | None:
-    """A GPU by its name, or the largest one of a name that several share; None where there is none.
-
-    Example:
-        >>> find_gpu("H100").name
-        'h100-80g'
-    """
-    fitting = [gpu for known, gpu in known_gpus().items() if re.fullmatch(rf"{re.escape(name.lower())}(-\d+g)?", known)]
-    return max(fitting, key=lambda gpu: gpu.memory_gib, default=None)
 
 
 @cache
@@ -154,11 +103,9 @@ def _ask_driver() -> list[Gpu]:
     try:
         import pynvml
     except ImportError:
-        raise ConfigError(
-            "reading the GPUs of this machine needs nvidia-ml-py, which is not installed",
-            field="gpu",
-            remedy="pip install 'a1_trt[gpu]', or name them with --gpu NAME[xN]",
-        ) from None
+        message = "reading the GPUs of this machine needs nvidia-ml-py, which is not installed"
+        remedy = "pip install 'a1_trt[gpu]', or name them with --gpu NAME[xN]"
+        raise ConfigError(message, field="gpu", remedy=remedy) from None
     try:
         pynvml.nvmlInit()
         try:
@@ -166,15 +113,12 @@ def _ask_driver() -> list[Gpu]:
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
-        raise ConfigError(
-            f"no NVIDIA driver answers on this machine ({error})",
-            field="gpu",
-            remedy="run this where the GPUs are, or name them with --gpu NAME[xN]",
-        ) from None
+        message = f"no NVIDIA driver answers on this machine ({error})"
+        remedy = "run this where the GPUs are, or name them with --gpu NAME[xN]"
+        raise ConfigError(message, field="gpu", remedy=remedy) from None
     if not gpus:
-        raise ConfigError(
-            "this machine has no NVIDIA GPU", field="gpu", remedy="run this where the GPUs are, or use --gpu NAME[xN]"
-        )
+        remedy = "run this where the GPUs are, or use --gpu NAME[xN]"
+        raise ConfigError("this machine has no NVIDIA GPU", field="gpu", remedy=remedy)
     return gpus
 
 
@@ -185,11 +129,8 @@ def _visible(count: int) -> list[int]:
         return list(range(count))
     indices = [part.strip() for part in visible.split(",") if part.strip()]
     if not all(part.isdigit() and int(part) < count for part in indices):
-        raise ConfigError(
-            f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs",
-            field="CUDA_VISIBLE_DEVICES",
-            remedy="write their numbers, such as 0,1, or unset it",
-        )
+        message = f"CUDA_VISIBLE_DEVICES is {visible[:_LONGEST_NAME]!r}, and there are {count} GPUs"
+        raise ConfigError(message, field="CUDA_VISIBLE_DEVICES", remedy="write their numbers, such as 0,1, or unset it")
     return [int(part) for part in indices]
 
 
@@ -199,18 +140,10 @@ def _described(pynvml: Any, index: int) -> Gpu:
     title = title.decode() if isinstance(title, bytes) else str(title)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    known = known_gpus().get(_name_of(title) or "")
-    return Gpu(
-        name=known.name if known else re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
-        memory_gib=round(memory.total / 2**30, 2),
-        sm=10 * major + minor,
-        bandwidth_gb_s=known.bandwidth_gb_s if known else None,
-        link_gb_s=known.link_gb_s if known else None,
-        tflops=known.tflops if known else {},
-        title=title,
-        source="driver" if known is None else known.source,
-        used_gib=round(memory.used / 2**30, 2),
-    )
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    known = known_gpus().get(_name_of(title) or "") or Gpu(name, 0.0, 0, source="driver")
+    total_gib, used_gib = (round(n_bytes / 2**30, 2) for n_bytes in (memory.total, memory.used))
+    return replace(known, memory_gib=total_gib, sm=10 * major + minor, title=title, used_gib=used_gib)
 
 
 def _name_of(title: str) -> str | None:

@@ -25,30 +25,14 @@ _Size = Annotated[int, Field(ge=1, lt=2**31)]
 class ModelDimensions:
     """The shape of a decoder-only transformer with a gated feed-forward block (Llama, Qwen2).
 
-    Args:
-        name: Hugging Face id or directory.
-        architecture: The class that config.json names.
-        n_layers: Layers.
-        hidden: Width.
-        n_heads: Heads that ask.
-        n_kv_heads: Heads of keys and values.
-        head_dim: Width of a head.
-        intermediate: Width of the feed-forward block.
-        vocabulary: Number of token ids.
-        max_context_tokens: Longest sequence.
-        tied: The head shares its weights with the embedding.
-        tokenizer: Models that give text the same ids share this name; None when unknown.
-        quantization: What a checkpoint is quantised to already; None for 16 bits.
-        source: Where the figures are from.
-
     Example:
         >>> qwq = model_dimensions("Qwen/QwQ-32B")
         >>> round(qwq.n_parameters / 1e9, 1), qwq.kv_bytes_per_token(2.0)
         (32.8, 262144.0)
     """
 
-    name: str
-    architecture: str
+    name: str  # Hugging Face id or directory
+    architecture: str  # the class that config.json names
     n_layers: int
     hidden: int
     n_heads: int
@@ -56,11 +40,11 @@ class ModelDimensions:
     head_dim: int
     intermediate: int
     vocabulary: int
-    max_context_tokens: int
-    tied: bool = False
-    tokenizer: str | None = None
-    quantization: str | None = None
-    source: str = ""
+    max_context_tokens: int  # longest sequence
+    tied: bool = False  # the head shares its weights with the embedding
+    tokenizer: str | None = None  # models that give text the same ids share this name; None when unknown
+    quantization: str | None = None  # what a checkpoint is quantised to already; None for 16 bits
+    source: str = ""  # where the figures are from
 
     @property
     def n_layer_parameters(self) -> int:
@@ -91,26 +75,15 @@ def known_models() -> dict[str, ModelDimensions]:
 
 
 def model_dimensions(model: str, directory: Path | None = None) -> ModelDimensions:
-    """The shape of a model.
-
-    Args:
-        model: Hugging Face id, or a directory with config.json.
-        directory: Where the checkpoint is, when that is known.
-
-    Raises:
-        ConfigError: There is neither a readable config.json nor an entry in models.toml.
-    """
+    """The shape of a model: of the config.json in `directory` or in the directory `model`, or as models.toml has it."""
     place = directory or Path(model)
     if (place / "config.json").is_file():
         return _from_checkpoint(model, place)
     known = known_models().get(model)
     if known is None:
-        raise ConfigError(
-            f"the size of the model {model!r} is not known: it is not a directory with a config.json",
-            path=str(place),
-            field="model",
-            remedy=f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}",
-        )
+        message = f"the size of the model {model!r} is not known: it is not a directory with a config.json"
+        remedy = f"download the checkpoint and name its directory, or use one of {', '.join(known_models())}"
+        raise ConfigError(message, path=str(place), field="model", remedy=remedy)
     return known
 
 
@@ -123,12 +96,9 @@ def _from_checkpoint(model: str, directory: Path) -> ModelDimensions:
         return _HuggingFaceConfig.model_validate({**document, **facts}).dimensions(model, str(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = first_mistake(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"{path} is not the configuration of a language model ({reason})",
-            path=str(path),
-            field="model",
-            remedy="give the directory of a Hugging Face checkpoint of a Llama or Qwen2 model",
-        ) from None
+        message = f"{path} is not the configuration of a language model ({reason})"
+        remedy = "give the directory of a Hugging Face checkpoint of a Llama or Qwen2 model"
+        raise ConfigError(message, path=str(path), field="model", remedy=remedy) from None
 
 
 def _json(path: Path) -> Any:
@@ -146,7 +116,7 @@ def _tokenizer(directory: Path) -> str | None:
 
 
 def _quantization(directory: Path, document: dict[str, Any]) -> str | None:
-    """What a checkpoint is quantised to: as ModelOpt writes it down, or as transformers does."""
+    """As ModelOpt writes it down, or as transformers does."""
     path = directory / "hf_quant_config.json"
     if path.is_file():
         return str(_json(path)["quantization"]["quant_algo"])
@@ -155,37 +125,23 @@ def _quantization(directory: Path, document: dict[str, Any]) -> str | None:
 
 
 class _HuggingFaceConfig(BaseModel):
-    """The keys of config.json that say how large a model is."""
-
     model_config = ConfigDict(strict=True)
 
     architectures: list[str] = Field(min_length=1)
-    num_hidden_layers: _Size
-    hidden_size: _Size
-    num_attention_heads: _Size
-    num_key_value_heads: _Size | None = None
+    n_layers: _Size = Field(alias="num_hidden_layers")
+    hidden: _Size = Field(alias="hidden_size")
+    n_heads: _Size = Field(alias="num_attention_heads")
+    n_kv_heads: _Size | None = Field(None, alias="num_key_value_heads")
     head_dim: _Size | None = None
-    intermediate_size: _Size
-    vocab_size: _Size
-    max_position_embeddings: _Size
-    tie_word_embeddings: bool = False
+    intermediate: _Size = Field(alias="intermediate_size")
+    vocabulary: _Size = Field(alias="vocab_size")
+    max_context_tokens: _Size = Field(alias="max_position_embeddings")
+    tied: bool = Field(False, alias="tie_word_embeddings")
     tokenizer: str | None = None
     quantization: str | None = None
 
     def dimensions(self, name: str, source: str) -> ModelDimensions:
-        return ModelDimensions(
-            name=name,
-            architecture=self.architectures[0],
-            n_layers=self.num_hidden_layers,
-            hidden=self.hidden_size,
-            n_heads=self.num_attention_heads,
-            n_kv_heads=self.num_key_value_heads or self.num_attention_heads,
-            head_dim=self.head_dim or self.hidden_size // self.num_attention_heads,
-            intermediate=self.intermediate_size,
-            vocabulary=self.vocab_size,
-            max_context_tokens=self.max_position_embeddings,
-            tied=self.tie_word_embeddings,
-            tokenizer=self.tokenizer,
-            quantization=self.quantization,
-            source=source,
-        )
+        values = self.model_dump(exclude={"architectures"})
+        values["n_kv_heads"] = self.n_kv_heads or self.n_heads
+        values["head_dim"] = self.head_dim or self.hidden // self.n_heads
+        return ModelDimensions(name=name, architecture=self.architectures[0], source=source, **values)

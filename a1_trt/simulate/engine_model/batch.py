@@ -59,14 +59,7 @@ class _Run:
 
 
 class Batch:
-    """The running sequences, the waiting ones, their KV cache and the run that is under way.
-
-    Args:
-        costs: What an iteration costs.
-        limits: How much the engine holds.
-        cache: The KV cache.
-        processor: What it shares with other engines; nothing when None.
-    """
+    """The running sequences, the waiting ones, their KV cache and the run that is under way."""
 
     def __init__(
         self,

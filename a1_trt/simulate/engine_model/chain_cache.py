@@ -14,14 +14,7 @@ from typing import NamedTuple
 
 
 class Chain(NamedTuple):
-    """A text by its length: the first `n_prompt` tokens are its problem's, the others its own.
-
-    Args:
-        problem: Which problem.
-        sample: Which sample of it; one call at a time.
-        n_prompt: Tokens of the problem's prompt.
-        n_tokens: Tokens in all.
-    """
+    """A text by its length: the first `n_prompt` tokens are its problem's, the others its own; one call at a time."""
 
     problem: int
     sample: int
@@ -41,12 +34,7 @@ class ChainLease:
 
 
 class ChainCache:
-    """Blocks by chain.
-
-    Args:
-        capacity: Blocks in all.
-        block_tokens: Tokens a block holds.
-        reuse: Keep and share blocks at all.
+    """Blocks by chain; see `KvCache`.
 
     Example:
         >>> cache = ChainCache(8, 2)
@@ -99,7 +87,6 @@ class ChainCache:
             lease.own = own
 
     def release(self, lease: ChainLease) -> None:
-        """Give a lease's blocks back."""
         self.in_use -= lease.private
         if lease.own:
             self._set_free((lease.chain.problem, lease.chain.sample), 0, lease.own)
@@ -139,7 +126,6 @@ class ChainCache:
         return prompt, own, revived + own
 
     def _revive(self, chain: Chain, prompt: int, own: int) -> None:
-        """Hold the blocks that were found."""
         if prompt:
             holders = self._held.setdefault(chain.problem, [])
             self._take(chain.problem, max(holders, default=0), prompt)

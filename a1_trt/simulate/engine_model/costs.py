@@ -23,35 +23,23 @@ class EngineCosts:
     these constants of a model and a GPU. The defaults are round figures of the order of a 7-billion-parameter model on
     a large GPU, measured nowhere.
 
-    Args:
-        overhead_s: Scheduling and sampling of an iteration, seconds.
-        weights_s: Reading all weights once, seconds.
-        prefill_s_per_token: Arithmetic of one prompt token, seconds.
-        decode_s_per_token_sequence: Arithmetic of one generated token of one sequence, seconds.
-        kv_s_per_context_token: Reading the keys and values of one token of context, seconds.
-        s_per_pair: Attention of one query to one key, seconds.
-        s_per_logit_row: The LM head for one token, seconds.
-        sync_s: Latency of the all-reduces between GPUs in one iteration, seconds.
-        sync_s_per_token: Their transfer time for one token, seconds.
-        prefill_launch_s: Launching the kernels of an iteration that no CUDA graph holds, seconds; hidden behind the
-            GPU's own time where that is longer.
-        shared_slowdown: Factor on an iteration that starts while another engine of the same `Processor` is busy.
-
     Example:
         >>> EngineCosts(overhead_s=1.0, weights_s=10.0).iteration_s(prefill_tokens=0, decoding=1, context_tokens=0)
         11.0
     """
 
-    overhead_s: float = 5e-4
-    weights_s: float = 5e-3
-    prefill_s_per_token: float = 4e-5
-    decode_s_per_token_sequence: float = 4e-5
-    kv_s_per_context_token: float = 4e-8
-    s_per_pair: float = 0.0
-    s_per_logit_row: float = 0.0
-    sync_s: float = 0.0
-    sync_s_per_token: float = 0.0
+    overhead_s: float = 5e-4  # scheduling and sampling of an iteration
+    weights_s: float = 5e-3  # reading all weights once
+    prefill_s_per_token: float = 4e-5  # arithmetic of one prompt token
+    decode_s_per_token_sequence: float = 4e-5  # arithmetic of one generated token of one sequence
+    kv_s_per_context_token: float = 4e-8  # reading the keys and values of one token of context
+    s_per_pair: float = 0.0  # attention of one query to one key
+    s_per_logit_row: float = 0.0  # the LM head for one token
+    sync_s: float = 0.0  # latency of the all-reduces between GPUs in one iteration
+    sync_s_per_token: float = 0.0  # their transfer time for one token
+    # launching kernels that no CUDA graph holds; hidden behind the GPU's own time if longer
     prefill_launch_s: float = 0.0
+    # factor on an iteration that starts while another engine of the same `Processor` is busy
     shared_slowdown: float = 1.0
 
     def iteration_s(
@@ -106,40 +94,27 @@ class EngineCosts:
 class EngineLimits:
     """What the engine holds at once.
 
-    Args:
-        max_sequences: Sequences in the batch; further requests wait, first come, first served.
-        max_num_batched_tokens: Tokens computed in one iteration; longer prompts are prefilled in chunks.
-        kv_blocks: Blocks of the KV cache. A request takes what it needs for prompt and max_tokens when it starts.
-        block_tokens: Tokens in a block; the unit of prefix reuse.
-        max_context_tokens: Longest prompt plus generation.
-        prefix_reuse: Keep the blocks of finished requests, for prompts that start alike.
-        logits_tokens: Tokens of all scores at work for whose logits there is memory; a longer one is scored alone.
-
     Raises:
         InvalidRequestError: A limit is below 1, or the limits contradict each other.
     """
 
-    max_sequences: int = 64
-    max_num_batched_tokens: int = 2048
-    kv_blocks: int = 16384
-    block_tokens: int = 16
-    max_context_tokens: int = 32768
-    prefix_reuse: bool = True
-    logits_tokens: int | None = None
+    max_sequences: int = 64  # in the batch; further requests wait, first come, first served
+    max_num_batched_tokens: int = 2048  # in one iteration; longer prompts are prefilled in chunks
+    kv_blocks: int = 16384  # a request takes what it needs for prompt and max_tokens when it starts
+    block_tokens: int = 16  # the unit of prefix reuse
+    max_context_tokens: int = 32768  # prompt plus generation
+    prefix_reuse: bool = True  # keep the blocks of finished requests, for prompts that start alike
+    logits_tokens: int | None = None  # of all scores at work that there is memory for; a longer one is scored alone
 
     def __post_init__(self) -> None:
         for name in ("max_sequences", "max_num_batched_tokens", "kv_blocks", "block_tokens", "max_context_tokens"):
             if getattr(self, name) < 1:
                 raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose at least 1")
         if self.max_num_batched_tokens < self.max_sequences:
-            raise InvalidRequestError(
-                f"max_num_batched_tokens is {self.max_num_batched_tokens}, less than max_sequences",
-                field="max_num_batched_tokens",
-                remedy=f"choose at least {self.max_sequences}, so that every sequence gets on in every iteration",
-            )
+            message = f"max_num_batched_tokens is {self.max_num_batched_tokens}, less than max_sequences"
+            remedy = f"choose at least {self.max_sequences}, so that every sequence gets on in every iteration"
+            raise InvalidRequestError(message, field="max_num_batched_tokens", remedy=remedy)
         if self.max_context_tokens > self.kv_blocks * self.block_tokens:
-            raise InvalidRequestError(
-                f"max_context_tokens is {self.max_context_tokens}, more than the KV cache holds",
-                field="max_context_tokens",
-                remedy=f"choose at most kv_blocks * block_tokens = {self.kv_blocks * self.block_tokens}",
-            )
+            message = f"max_context_tokens is {self.max_context_tokens}, more than the KV cache holds"
+            remedy = f"choose at most kv_blocks * block_tokens = {self.kv_blocks * self.block_tokens}"
+            raise InvalidRequestError(message, field="max_context_tokens", remedy=remedy)

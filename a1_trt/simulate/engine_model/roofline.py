@@ -50,22 +50,13 @@ class Assumptions:
 
     @classmethod
     def stated(cls, changes: Mapping[str, float] | None = None) -> Assumptions:
-        """The ones of the package, with changes.
-
-        Raises:
-            InvalidRequestError: There is no such assumption, or it is not above 0.
-
-        Example:
-            >>> Assumptions.stated({"overhead_s": 1e-3}).overhead_s
-            0.001
-        """
+        """The ones of the package, with changes."""
         values = dict(_table()["engine"])
         known = {field.name: field.type for field in fields(cls)}
         for name, value in (changes or {}).items():
             if name not in known:
-                raise InvalidRequestError(
-                    f"there is no assumption {name!r}", field="set", remedy=f"choose from {', '.join(known)}"
-                )
+                message = f"there is no assumption {name!r}"
+                raise InvalidRequestError(message, field="set", remedy=f"choose from {', '.join(known)}")
             if not 0 < value < 1e9:
                 raise InvalidRequestError(f"{name} is {value}", field="set", remedy="choose more than 0")
             values[name] = max(1, int(value)) if known[name] == "int" else float(value)
@@ -74,25 +65,16 @@ class Assumptions:
 
 @cache
 def _table() -> dict[str, Any]:
-    text = resources.files("a1_trt.simulate").joinpath("simulation.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(resources.files("a1_trt.simulate").joinpath("simulation.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedModel:
-    """A model on GPUs.
-
-    Args:
-        model: Its dimensions.
-        gpu: The kind of GPU.
-        tensor_parallel: GPUs that share each layer.
-        quantization: Of the weights, as in a pair file.
-        kv_cache_dtype: Of keys and values, likewise.
-    """
+    """A model on GPUs."""
 
     model: ModelDimensions
     gpu: Gpu
-    tensor_parallel: int = 1
+    tensor_parallel: int = 1  # GPUs that share each layer
     quantization: Quantization = "none"
     kv_cache_dtype: str = "auto"
 
@@ -109,13 +91,6 @@ class PlacedModel:
 def engine_costs(placed: PlacedModel, assumed: Assumptions) -> EngineCosts:
     """What an iteration costs; the formulas are in this module's docstring.
 
-    Args:
-        placed: The model and its GPUs.
-        assumed: What the data sheet does not say.
-
-    Raises:
-        ConfigError: The data sheet of the GPU is not known.
-
     Example:
         >>> from a1_trt.build.hardware import known_gpus, model_dimensions
         >>> placed = PlacedModel(model_dimensions("Qwen/QwQ-32B"), known_gpus()["h100-80g"], 2)
@@ -125,9 +100,8 @@ def engine_costs(placed: PlacedModel, assumed: Assumptions) -> EngineCosts:
     """
     shape, gpu, t = placed.model, placed.gpu, placed.tensor_parallel
     if not gpu.bandwidth_gb_s or (t > 1 and not gpu.link_gb_s):
-        raise ConfigError(
-            f"the data sheet of {gpu.name} is not known", field="gpu", remedy="name one of gpus.toml with --gpu"
-        )
+        message = f"the data sheet of {gpu.name} is not known"
+        raise ConfigError(message, field="gpu", remedy="name one of gpus.toml with --gpu")
     flops = t * placed.tflops * 1e12 * assumed.arithmetic_efficiency
     bandwidth = gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth_efficiency
     head = 2.0 * shape.n_embedding_parameters

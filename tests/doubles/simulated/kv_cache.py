@@ -13,13 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """The blocks that one request holds.
-
-    Args:
-        keys: Hashes of its full blocks that may be shared, in order from the start.
-        private: Further blocks, its own.
-        reused_tokens: Prompt tokens that need not be computed.
-    """
+    """The blocks that one request holds: hashes of the full ones, which may be shared, in order; others of its own."""
 
     keys: list[int]
     private: int
@@ -27,12 +21,7 @@ class Lease:
 
 
 class KvCache:
-    """Blocks of a fixed number of tokens, held by requests or cached.
-
-    Args:
-        capacity: Blocks in all.
-        block_tokens: Tokens in a block.
-        reuse: Keep released blocks as long as there is room.
+    """`capacity` blocks of `block_tokens` tokens, held by requests or, where `reuse` is wanted, cached.
 
     Example:
         >>> cache = KvCache(8, 2)
@@ -61,12 +50,9 @@ class KvCache:
         return len(self._cached)
 
     def acquire(self, tokens: Sequence[int], *, reusable_tokens: int, total_tokens: int) -> Lease | None:
-        """Take the blocks of a request, or None when there is no room now.
+        """Take the blocks of a request for the tokens that it will have at most, or None when there is no room now.
 
-        Args:
-            tokens: Its prompt, int[n].
-            reusable_tokens: How many leading tokens may come from the cache; the others are computed in any case.
-            total_tokens: Tokens it will have in the end, at most.
+        Tokens of the prompt (int[n]) behind the first `reusable_tokens` are computed in any case.
         """
         hits = self._hits(tokens)
         need = -(-total_tokens // self._block_tokens) - len(hits)
@@ -95,7 +81,6 @@ class KvCache:
             self._private -= 1
 
     def release(self, lease: Lease) -> None:
-        """Give a lease's blocks back."""
         self._private -= lease.private
         for key in reversed(lease.keys):
             self._holders[key] -= 1
