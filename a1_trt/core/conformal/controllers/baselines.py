@@ -29,9 +29,9 @@ class _Scoreless:
 class Published:
     """The rule of the published code: take over when the score's percentile among fixed scores is >= 1 - alpha.
 
-    The fixed scores, float64[n], are those of first turns; the percentile is their share that is strictly smaller, without
-    the score itself (no +1). Guarantee: none for later turns; for first turns of exchangeable problems, that of `Static`
-    up to 1 / n.
+    The fixed scores, float64[n], are those of first turns; the percentile is their share that is strictly smaller,
+    without the score itself (no +1). Guarantee: none for later turns; for first turns of exchangeable problems, that
+    of `Static` up to 1 / n.
     """
 
     def __init__(self, scores: Sequence[float]) -> None:
