@@ -17,15 +17,41 @@ from typing import TYPE_CHECKING, Any
 
 from a1_trt.config import Pair, load_pair
 from a1_trt.errors import (
-    A1Error, BuildError, CalibrationError, Cancelled, ConfigError, ContextLengthError, DeadlineExceeded, DeployError,
-    EmptySegment, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable, InvalidRequestError, ProtocolError,
-    ScoreShapeError, ScoringUnavailable,
-)  # fmt: skip
+    A1Error,
+    BuildError,
+    CalibrationError,
+    Cancelled,
+    ConfigError,
+    ContextLengthError,
+    DeadlineExceeded,
+    DeployError,
+    EmptySegment,
+    EngineError,
+    EngineOverloaded,
+    EngineTimeout,
+    EngineUnavailable,
+    InvalidRequestError,
+    ProtocolError,
+    ScoreShapeError,
+    ScoringUnavailable,
+)
 from a1_trt.locations import list_pairs
 from a1_trt.types import (
-    Event, Parameters, Problem, ProblemFinished, Result, SampleEnd, SampleFinished, Segment, SegmentScored,
-    SegmentUnscored, SegmentWritten, Trajectory, Turn, Usage,
-)  # fmt: skip
+    Event,
+    Parameters,
+    Problem,
+    ProblemFinished,
+    Result,
+    SampleEnd,
+    SampleFinished,
+    Segment,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+    Trajectory,
+    Turn,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from a1_trt.client import AsyncClient, Client, Progress

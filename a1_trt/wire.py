@@ -7,9 +7,20 @@ from typing import Any
 
 from a1_trt.errors import A1Error, from_wire
 from a1_trt.types import (
-    Event, Problem, ProblemFinished, Result, SampleEnd, SampleFinished, Segment, SegmentScored, SegmentUnscored,
-    SegmentWritten, Trajectory, Turn, Usage,
-)  # fmt: skip
+    Event,
+    Problem,
+    ProblemFinished,
+    Result,
+    SampleEnd,
+    SampleFinished,
+    Segment,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+    Trajectory,
+    Turn,
+    Usage,
+)
 
 _DECISION = ("score", "p_value", "takeover", "forced", "unscored")
 _NAMES: dict[type, str] = {

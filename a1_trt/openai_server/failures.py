@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a1_trt.errors import (
-    A1Error, ConfigError, ContextLengthError, DeadlineExceeded, EngineOverloaded, InvalidRequestError,
-)  # fmt: skip
+    A1Error,
+    ConfigError,
+    ContextLengthError,
+    DeadlineExceeded,
+    EngineOverloaded,
+    InvalidRequestError,
+)
 
 _INVALID = "invalid_request_error"
 

@@ -17,7 +17,7 @@ from a1_trt.types import (
     SegmentScored,
     SegmentUnscored,
     SegmentWritten,
-)  # fmt: skip
+)
 from a1_trt.wire import event_to_dict
 
 DONE = b"data: [DONE]\n\n"

@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a1_trt.types import (
-    ROLES, Event, ProblemFinished, Role, SampleEnd, SampleFinished, SegmentScored, SegmentUnscored, SegmentWritten,
-)  # fmt: skip
+    ROLES,
+    Event,
+    ProblemFinished,
+    Role,
+    SampleEnd,
+    SampleFinished,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+)
 
 N_BINS = 10
 LIMITS = ("debt", "budget", "cap")
