@@ -22,6 +22,9 @@ class Candidate:
         u: A uniform draw in (0, 1), for the smoothed p-value.
         quota: Where exactly B takeovers among the m samples of a problem's turn are wanted: how many of
             either are left, this one included, (B - used, m - seen).
+
+    Raises:
+        InvalidRequestError: alpha is not in (0, 1), or the quota leaves no sample.
     """
 
     score: float
