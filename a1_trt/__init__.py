@@ -59,13 +59,9 @@ if TYPE_CHECKING:
     from a1_trt.runtime.session import Session, open_session
 
 _LAZY = {
-    "AsyncClient": "a1_trt.client",
-    "CalibrationSet": "a1_trt.core.conformal",
-    "Client": "a1_trt.client",
-    "Progress": "a1_trt.client",
-    "Session": "a1_trt.runtime.session",
-    "make_controller": "a1_trt.core.conformal",
-    "open_session": "a1_trt.runtime.session",
+    **dict.fromkeys(("AsyncClient", "Client", "Progress"), "a1_trt.client"),
+    **dict.fromkeys(("CalibrationSet", "make_controller"), "a1_trt.core.conformal"),
+    **dict.fromkeys(("Session", "open_session"), "a1_trt.runtime.session"),
 }
 
 try:
@@ -74,49 +70,13 @@ except metadata.PackageNotFoundError:  # a checkout that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "A1Error",
-    "AsyncClient",
-    "BuildError",
-    "CalibrationError",
-    "CalibrationSet",
-    "Cancelled",
-    "Client",
-    "ConfigError",
-    "ContextLengthError",
-    "DeadlineExceeded",
-    "DeployError",
-    "EmptySegment",
-    "EngineError",
-    "EngineOverloaded",
-    "EngineTimeout",
-    "EngineUnavailable",
-    "Event",
-    "InvalidRequestError",
-    "Pair",
-    "Parameters",
-    "Problem",
-    "ProblemFinished",
-    "Progress",
-    "ProtocolError",
-    "Result",
-    "SampleEnd",
-    "SampleFinished",
-    "ScoreShapeError",
-    "ScoringUnavailable",
-    "Segment",
-    "SegmentScored",
-    "SegmentUnscored",
-    "SegmentWritten",
-    "Session",
-    "Trajectory",
-    "Turn",
-    "Usage",
-    "__version__",
-    "list_pairs",
-    "load_pair",
-    "make_controller",
-    "open_session",
-]
+    "A1Error", "AsyncClient", "BuildError", "CalibrationError", "CalibrationSet", "Cancelled", "Client", "ConfigError",
+    "ContextLengthError", "DeadlineExceeded", "DeployError", "EmptySegment", "EngineError", "EngineOverloaded",
+    "EngineTimeout", "EngineUnavailable", "Event", "InvalidRequestError", "Pair", "Parameters", "Problem",
+    "ProblemFinished", "Progress", "ProtocolError", "Result", "SampleEnd", "SampleFinished", "ScoreShapeError",
+    "ScoringUnavailable", "Segment", "SegmentScored", "SegmentUnscored", "SegmentWritten", "Session", "Trajectory",
+    "Turn", "Usage", "__version__", "list_pairs", "load_pair", "make_controller", "open_session",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

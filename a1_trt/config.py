@@ -25,8 +25,6 @@ from a1_trt.pair_sections import Conformal, RoleConfig, Section, Serving
 from a1_trt.parameters import Parameters, Scheduling, current
 from a1_trt.types import Role
 
-SCHEMA = 1
-
 
 class Pair(Section):
     """A draft and a target that work together.
@@ -38,7 +36,7 @@ class Pair(Section):
     """
 
     # "schema" would hide an attribute of pydantic's own base class.
-    schema_: int = Field(SCHEMA, alias="schema", ge=1, le=SCHEMA)
+    schema_: int = Field(1, alias="schema", ge=1, le=1)
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     problems: str | None = None
@@ -61,11 +59,7 @@ class Pair(Section):
         return self.draft if role == "draft" else self.target
 
     def model_path(self, role: Role) -> Path:
-        """Where a role's model is on disk: for TensorRT-LLM in this process what was built, where something was.
-
-        Raises:
-            ConfigError: It is not there.
-        """
+        """Where a role's model is on disk: for TensorRT-LLM in this process what was built, where something was."""
         if self.role(role).engine == "tensorrt_llm" and self.path is not None:
             built = built_directory(self.path.resolve(), "pytorch") / role
             if built.is_dir():
@@ -99,12 +93,8 @@ class Pair(Section):
             "temperature": self.draft.sampling.temperature,
         }
         gpus = {"draft": self.draft.gpu, "target": self.target.gpu}
-        rounded = {
-            role: [gpu.quantization, gpu.kv_cache_dtype]
-            for role, gpu in gpus.items()
-            if (gpu.quantization, gpu.kv_cache_dtype) != ("none", "auto")
-        }
-        if rounded:
+        types = {role: [gpu.quantization, gpu.kv_cache_dtype] for role, gpu in gpus.items()}
+        if rounded := {role: pair for role, pair in types.items() if pair != ["none", "auto"]}:
             settings["quantization"] = rounded
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -124,17 +114,13 @@ def load_pair(name_or_path: str | os.PathLike[str]) -> Pair:
     try:
         document = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} is not valid TOML: {error}", path=str(path), remedy="fix the reported line"
-        ) from None
+        message = f"{path} is not valid TOML: {error}"
+        raise ConfigError(message, path=str(path), remedy="fix the reported line") from None
     return make_pair(document, path)
 
 
 def make_pair(document: dict[str, Any], path: Path | None = None) -> Pair:
-    """A checked pair of a parsed document.
-
-    Raises:
-        ConfigError: A key is unknown, missing or out of range.
+    """A checked pair of a parsed document, or a `ConfigError` that names the wrong key.
 
     Example:
         >>> pair = make_pair({"name": "p", "draft": {"model": "a"}, "target": {"model": "b"}})
@@ -147,12 +133,9 @@ def make_pair(document: dict[str, Any], path: Path | None = None) -> Pair:
         raise _config_error(error, path) from None
     for role in (pair.draft, pair.target):
         if role.prompt != "chat" and "{problem}" not in role.prompt:
-            raise ConfigError(
-                f"{f'{path}: ' if path else ''}prompt {role.prompt!r} has no place for the problem",
-                path=str(path),
-                field="prompt",
-                remedy='write {problem} where it goes, or prompt = "chat"',
-            )
+            message = f"{f'{path}: ' if path else ''}prompt {role.prompt!r} has no place for the problem"
+            remedy = 'write {problem} where it goes, or prompt = "chat"'
+            raise ConfigError(message, path=str(path), field="prompt", remedy=remedy)
     return pair.model_copy(update={"path": path})
 
 
@@ -188,7 +171,6 @@ def _config_error(error: ValidationError, path: Path | None) -> ConfigError:
 
 
 def _keys_at(place: list[str]) -> list[str]:
-    """The keys that are known in a section of the pair file."""
     model: Any = Pair
     for part in place:
         model = model.model_fields[part].annotation

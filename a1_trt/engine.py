@@ -21,12 +21,7 @@ _MOST_VALUES = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Newly generated tokens.
-
-    Args:
-        token_ids: The new tokens, int[n_new], without the end-of-text token.
-        ended: The model ended its text itself.
-    """
+    """New tokens, int[n_new], without the end-of-text token; `ended` where the model ended its text itself."""
 
     token_ids: tuple[int, ...]
     ended: bool
@@ -42,8 +37,7 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of `text`; with `special`, begin-of-text tokens as the model wants them before a prompt."""
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
+    def decode(self, token_ids: Sequence[int]) -> str: ...
 
     def chat(self, system: str, user: str) -> str:
         """The model's own chat template around a user's message, ready for the model's turn."""
@@ -57,37 +51,22 @@ class Engine(Protocol):
     """
 
     @property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
+    def tokenizer(self) -> Tokenizer: ...
 
     @property
     def max_context_tokens(self) -> int:
         """Longest prompt plus generation."""
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; the same arguments give the same tokens.
+        """Continue `prompt`, int[n_prompt] with n_prompt >= 1, by 1 to `max_tokens` tokens; temperature 0 is greedy.
 
-        Args:
-            prompt: Token ids, int[n_prompt], n_prompt >= 1.
-            max_tokens: At least 1.
-            temperature: 0 is greedy.
-            seed: Seed of the sampling.
-
-        Raises:
-            ContextLengthError: n_prompt + max_tokens exceeds the context.
-            EngineError: Any other failure.
+        The same arguments give the same tokens. A `ContextLengthError` where n_prompt + max_tokens exceeds the context.
         """
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
         """Natural-log probability of every token of `segment` after `prompt`, float64[n_segment]; prefill only.
 
-        Args:
-            prompt: Token ids before the segment, int[n_prompt], n_prompt >= 1.
-            segment: Token ids to score, int[n_segment], n_segment >= 1.
-
-        Raises:
-            ScoreShapeError: The engine returned fewer values than the segment has tokens.
-            EngineError: Any other failure.
+        Neither is empty. A `ScoreShapeError` where there are fewer values than the segment has tokens.
         """
 
     async def aclose(self) -> None:
@@ -102,7 +81,6 @@ class TokenLedger:
     starts is known exactly. A segment of a role whose tokenizer is the same passes its ids straight through.
 
     Args:
-        tokenizer: The role's tokenizer.
         render: Makes the prompt's ids of a problem's text.
         shared: Roles whose segment ids mean the same here.
     """
@@ -123,7 +101,6 @@ class TokenLedger:
         return chain.ids[: chain.ends[-2]], chain.ids[chain.ends[-2] :]
 
     def forget(self, problem: int, n_samples: int) -> None:
-        """Drop the chains of a finished problem."""
         self._prompts.pop(problem, None)
         for sample in range(n_samples):
             self._chains.pop(SampleKey(problem, sample), None)
@@ -188,7 +165,6 @@ class ScoreMemory:
         self._values: OrderedDict[bytes, float] = OrderedDict()
 
     def remember(self, prompt: Sequence[int], segment: Sequence[int], values: Sequence[float]) -> None:
-        """Keep the log-probs of `segment` after `prompt`, float64[n_segment]."""
         for key, value in zip(_keys(prompt, segment), values, strict=True):
             self._values[key] = value
             self._values.move_to_end(key)
@@ -209,13 +185,7 @@ def _keys(prompt: Sequence[int], segment: Sequence[int]) -> list[bytes]:
 def prefix_digests(token_ids: Sequence[int], block_tokens: int = 1, *, start: int = 0) -> list[bytes]:
     """A 128-bit digest of each prefix that ends with a whole block; equal prefixes have equal digests.
 
-    Args:
-        token_ids: Token ids, int[n_tokens].
-        block_tokens: Tokens of a block.
-        start: Where the first block begins; what comes before it is part of every prefix.
-
-    Returns:
-        Digests, bytes[(n_tokens - start) // block_tokens].
+    The first block begins at `start`; what comes before it is part of every prefix.
 
     Example:
         >>> first, second = prefix_digests([1, 2, 3, 4, 5], 2)

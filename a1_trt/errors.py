@@ -47,6 +47,9 @@ class A1Error(Exception):
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, *, code: str, exit_code: int | None = None, retryable: bool = False) -> None:
+        cls.code, cls.exit_code, cls.retryable = code, exit_code or cls.exit_code, retryable
+
     def __init__(self, message: str, *, field: str | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -57,33 +60,18 @@ class A1Error(Exception):
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
     def to_wire(self) -> str:
-        """One line of text from which `from_wire` makes this error again.
-
-        Example:
-            >>> InvalidRequestError("n_samples is 0", field="n_samples", remedy="choose at least 1").to_wire()
-            'invalid_request[n_samples]: n_samples is 0; remedy: choose at least 1'
-        """
+        """One line of text from which `from_wire` makes this error again."""
         field = f"[{self.field}]" if self.field else ""
         remedy = f"; remedy: {self.remedy}" if self.remedy else ""
         return f"{self.code}{field}: {self.message}{remedy}".replace("\n", " ")
 
 
-class InvalidRequestError(A1Error, ValueError):
+class InvalidRequestError(A1Error, ValueError, code="invalid_request", exit_code=2):
     """An argument of a request is missing, of the wrong type or out of range."""
 
-    code = "invalid_request"
-    exit_code = 2
 
-
-class ConfigError(A1Error):
-    """A pair file, or what it names, is wrong.
-
-    Args:
-        path: The file.
-    """
-
-    code = "config"
-    exit_code = 2
+class ConfigError(A1Error, code="config", exit_code=2):
+    """A pair file, or what it names, is wrong; `path` is the file."""
 
     def __init__(
         self, message: str, *, path: str | None = None, field: str | None = None, remedy: str | None = None
@@ -92,22 +80,12 @@ class ConfigError(A1Error):
         self.path = path
 
 
-class CalibrationError(A1Error):
+class CalibrationError(A1Error, code="calibration", exit_code=3):
     """A calibration state is empty, damaged or belongs to another pair."""
 
-    code = "calibration"
-    exit_code = 3
 
-
-class EngineError(A1Error):
-    """An engine failed.
-
-    Args:
-        role: "draft" or "target".
-    """
-
-    code = "engine"
-    exit_code = 4
+class EngineError(A1Error, code="engine", exit_code=4):
+    """An engine failed; `role` is "draft" or "target"."""
 
     def __init__(
         self, message: str, *, role: str | None = None, field: str | None = None, remedy: str | None = None
@@ -116,82 +94,48 @@ class EngineError(A1Error):
         self.role = role
 
 
-class EngineUnavailable(EngineError):
+class EngineUnavailable(EngineError, code="engine_unavailable", retryable=True):
     """The engine cannot be reached."""
 
-    code = "engine_unavailable"
-    retryable = True
 
-
-class EngineTimeout(EngineError):
+class EngineTimeout(EngineError, code="engine_timeout", retryable=True):
     """The engine did not answer in time."""
 
-    code = "engine_timeout"
-    retryable = True
 
-
-class EngineOverloaded(EngineError):
+class EngineOverloaded(EngineError, code="engine_overloaded", retryable=True):
     """The engine takes no more requests now."""
 
-    code = "engine_overloaded"
-    retryable = True
 
-
-class ContextLengthError(EngineError):
+class ContextLengthError(EngineError, code="context_length"):
     """Prompt and requested tokens together exceed the model's context."""
 
-    code = "context_length"
 
-
-class ScoreShapeError(EngineError):
+class ScoreShapeError(EngineError, code="score_shape"):
     """An engine returned fewer log-probs than the segment has tokens. Such an answer never becomes a score."""
 
-    code = "score_shape"
 
-
-class EmptySegment(EngineError):
+class EmptySegment(EngineError, code="empty_segment"):
     """The draft wrote an empty segment, which has no score."""
 
-    code = "empty_segment"
 
-
-class ScoringUnavailable(EngineError):
+class ScoringUnavailable(EngineError, code="scoring_unavailable", retryable=True):
     """So many segments could not be scored that no result is given."""
 
-    code = "scoring_unavailable"
-    retryable = True
 
-
-class DeadlineExceeded(A1Error):
+class DeadlineExceeded(A1Error, code="deadline", exit_code=4):
     """The deadline that the caller gave has passed."""
 
-    code = "deadline"
-    exit_code = 4
 
-
-class Cancelled(A1Error):
+class Cancelled(A1Error, code="cancelled", exit_code=130):
     """The caller cancelled the request."""
 
-    code = "cancelled"
-    exit_code = 130
 
-
-class ProtocolError(A1Error):
+class ProtocolError(A1Error, code="protocol"):
     """The scheduler was told something impossible, such as a completion of a call it never made."""
 
-    code = "protocol"
 
-
-class BuildError(A1Error):
-    """A build step failed.
-
-    Args:
-        command: The step's command.
-        log: Path of its log file.
-    """
-
-    code = "build"
-    exit_code = 5
+class BuildError(A1Error, code="build", exit_code=5):
+    """A build step failed; `command` is the step's command, and `log` the path of its log file."""
 
     def __init__(
         self,
@@ -207,15 +151,8 @@ class BuildError(A1Error):
         self.log = log
 
 
-class DeployError(A1Error):
-    """A server cannot start or a model repository is wrong.
-
-    Args:
-        model: The Triton model it is about.
-    """
-
-    code = "deploy"
-    exit_code = 6
+class DeployError(A1Error, code="deploy", exit_code=6):
+    """A server cannot start or a model repository is wrong; `model` is the Triton model it is about."""
 
     def __init__(
         self, message: str, *, model: str | None = None, field: str | None = None, remedy: str | None = None

@@ -21,12 +21,11 @@ _MAX_BYTES = 1 << 30
 def write_whole(path: Path, content: str | Iterable[bytes]) -> None:
     """Write a file in one step: a reader sees the old one or the new one, also after a crash.
 
+    Where that fails, the old file is untouched, and nothing is left beside it.
+
     Args:
         path: The file; its directory must exist.
         content: Text, written as UTF-8, or the parts of the file in order.
-
-    Raises:
-        OSError: It cannot be written; the old file is untouched, and nothing is left beside it.
 
     Example:
         >>> import tempfile
@@ -59,14 +58,9 @@ def _sync_directory(directory: Path) -> None:
 
 
 class AppendLog:
-    r"""A file that grows by whole appends, held by one process at a time.
+    r"""A file that grows by whole appends, held by one process at a time; made if it is not there.
 
-    Args:
-        path: The file; it is made if it is not there.
-
-    Raises:
-        BlockingIOError: Another process holds it.
-        OSError: It cannot be opened for writing.
+    A `BlockingIOError` where another process holds it.
 
     Example:
         >>> import tempfile
@@ -93,15 +87,11 @@ class AppendLog:
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
+        """In bytes."""
         return os.fstat(self._file).st_size
 
     def append(self, data: bytes) -> None:
-        """Append bytes whole; they are on disk when this returns.
-
-        Raises:
-            OSError: The disk refused; a part that a full disk let through is taken back.
-        """
+        """Append bytes whole; they are on disk on return. What a full disk let through is taken back."""
         before = self.size
         try:
             view = memoryview(data)
@@ -113,11 +103,9 @@ class AppendLog:
             raise
 
     def truncate(self, n_bytes: int) -> None:
-        """Cut off what comes after the first bytes."""
         os.ftruncate(self._file, n_bytes)
 
     def close(self) -> None:
-        """Free the file; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -150,11 +138,7 @@ writing = partial(reading, verb="written", field="output", remedy="choose anothe
 
 
 def read_document(path: Path, field: str) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        InvalidRequestError: It cannot be read, is too large, or is not valid JSON.
-    """
+    """What a JSON file holds."""
     with reading(path, field=field, remedy="give a JSON file"):
         if path.stat().st_size > _MAX_BYTES:
             raise InvalidRequestError(f"{path} has more than {_MAX_BYTES} bytes", field=field)
@@ -175,19 +159,11 @@ def first_mistake(error: ValidationError) -> str:
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file that is whole or not there at all.
-
-    Raises:
-        InvalidRequestError: It cannot be written.
-    """
+    """Write a JSON file that is whole or not there at all."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is whole or not there at all.
-
-    Raises:
-        InvalidRequestError: It cannot be written.
-    """
+    """Write a file that is whole or not there at all."""
     with writing(path):
         write_whole(path, text)

@@ -11,7 +11,6 @@ from a1_trt.errors import ConfigError
 
 
 def engines_directories() -> list[Path]:
-    """Folders in which a pair is looked up by name, first one first."""
     here = Path(__file__).resolve().parent
     named = os.environ.get("A1_TRT_ENGINES")
     candidates = [Path(named)] if named else []
@@ -29,11 +28,7 @@ def list_pairs() -> dict[str, Path]:
 
 
 def find_pair(name_or_path: str | os.PathLike[str]) -> Path:
-    """The pair file that a path, a directory or a name means.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """The pair file that a path, a directory or a name means; a `ConfigError` if there is none."""
     path = Path(name_or_path)
     if path.is_dir() and (path / "pair.toml").is_file():
         return path / "pair.toml"
@@ -50,25 +45,12 @@ def find_pair(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def built_directory(pair_file: Path, profile: str) -> Path:
-    """Where the engines of a pair are built, unless another place is said: draft/, target/ and manifest.json.
-
-    Args:
-        pair_file: The pair.
-        profile: "tensorrt" or "pytorch".
-
-    Example:
-        >>> built_directory(Path("engines/reference/pair.toml"), "pytorch").as_posix()
-        'engines/reference/pytorch'
-    """
+    """Where the engines of a pair are built for "tensorrt" or "pytorch": draft/, target/ and manifest.json."""
     return pair_file.parent / profile
 
 
 def find_model(model: str, pair_file: Path | None, field: str) -> Path:
-    """Where a model is that a pair file names; see `a1_trt.config.RoleConfig.model`.
-
-    Raises:
-        ConfigError: It is not there.
-    """
+    """Where a model is that a pair file names (`RoleConfig.model`); a `ConfigError` if it is not there."""
     if model.startswith("package:"):
         package, _, inner = model.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(package)
@@ -81,9 +63,7 @@ def find_model(model: str, pair_file: Path | None, field: str) -> Path:
             )
         path = Path(spec.submodule_search_locations[0]) / inner
     else:
-        path = Path(model).expanduser()
-        if not path.is_absolute() and pair_file is not None:
-            path = pair_file.resolve().parent / path
+        path = (pair_file.resolve().parent if pair_file else Path()) / Path(model).expanduser()
     if not path.exists():
         raise ConfigError(
             f"{field} names {path}, which does not exist",
@@ -104,7 +84,5 @@ def find_checkpoint(model: str, pair_file: Path | None, role: str) -> str:
     base = pair_file.resolve().parent if pair_file else Path()
     candidates = [base / Path(model).expanduser()]
     if pair_file is not None:
-        candidates += [
-            built_directory(pair_file.resolve(), profile) / "checkpoints" / role for profile in ("pytorch", "tensorrt")
-        ]
+        candidates += [base / profile / "checkpoints" / role for profile in ("pytorch", "tensorrt")]
     return next((str(path) for path in candidates if path.is_dir()), model)

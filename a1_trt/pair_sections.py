@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -11,18 +12,9 @@ from a1_trt.parameters import DEFAULTS, Alpha, OnScoreError, Temperature, Tokens
 from a1_trt.types import Role
 
 ControllerName = Literal[
-    "two-level",
-    "growing",
-    "mondrian",
-    "window",
-    "exponential",
-    "per-problem",
-    "aci",
-    "static",
-    "published",
-    "random",
+    "two-level", "growing", "mondrian", "window", "exponential", "per-problem", "aci", "static", "published", "random",
     "counter",
-]
+]  # fmt: skip
 ScoreName = Literal["perplexity", "mean_nll", "tail_nll", "worst_nll", "window_nll", "root_nll", "rise_nll"]
 
 
@@ -33,12 +25,7 @@ class Section(BaseModel):
 
 
 class Sampling(Section):
-    """How a role generates.
-
-    Args:
-        temperature: Sampling temperature; 0 is greedy.
-        segment_tokens: Longest segment, in tokens of the role's tokenizer.
-    """
+    """How a role generates: temperature (0 is greedy), and the longest segment in tokens of its own tokenizer."""
 
     temperature: Temperature = DEFAULTS.temperature
     segment_tokens: Tokens = DEFAULTS.draft_tokens
@@ -74,7 +61,6 @@ class RoleConfig(Section):
     Args:
         model: A directory or .gguf file (relative to the pair file), ``package:NAME/FILE`` for a file inside an
             installed Python package, or a Hugging Face id.
-        engine: What runs it.
         prompt: The prompt around a problem, with ``{problem}`` in it; or "chat" for the model's own chat template.
         system: System message, for ``prompt = "chat"``.
         max_in_flight: Most calls in flight at once.
@@ -83,7 +69,6 @@ class RoleConfig(Section):
         precision: Arithmetic and KV cache of a CPU engine: "f32", in which scores do not depend on the machine, or
             "device", the processor's own choice, which is faster and enough for a draft.
         max_context_tokens: Longest prompt plus generation; the model's own when None.
-        gpu: How it is built for GPUs.
     """
 
     model: str = Field(min_length=1)
@@ -100,7 +85,7 @@ class RoleConfig(Section):
 
 
 class Conformal(Section):
-    """When the target takes over.
+    """When the target takes over. `ControllerSettings` says what debt, window, half_life, prior, smoothed, store mean.
 
     Args:
         alpha: Rejection rate: the share of scored segments that the target takes over.
@@ -110,15 +95,8 @@ class Conformal(Section):
             its problem ("problem").
         horizon: Problems over which the rate must hold, each counted as one decision a sample. A short horizon gives
             hard problems no more takeovers than easy ones.
-        debt: Takeovers that the running count may be off by, at most; 0.035 of the horizon's decisions when None, no
-            limit when 0.
-        window: Length of the sliding window ("window"), decisions of a category.
-        half_life: Decisions of a category after which a score counts for half ("exponential").
-        prior: Scores of a problem at which its own pool is asked as often as its category's ("per-problem").
         exact_budget: Exactly round(alpha n_samples) takeovers among the samples of a turn.
         max_takeovers: Most takeovers that wait or are in flight at once, over all problems.
-        smoothed: Smoothed p-values, exactly uniform under exchangeability.
-        store: "exact", or "histogram": the same memory for any number of scores.
         on_score_error: What happens to a segment that could not be scored. It never stands: the target writes in its
             place, from its start ("takeover"), or the sample fails ("fail").
         max_unscored: Share of the last 200 score calls (20 at least) that may fail. Above it, a problem fails as a
@@ -149,22 +127,13 @@ class Conformal(Section):
 
     @field_validator("debt")
     @classmethod
-    def _one_decision_is_free(cls, debt: float | None) -> float | None:
-        if debt and debt < 1:
-            raise ValueError("must be at least 1, so that a single decision is free; or 0 for no limit")
-        return debt
+    def _as_the_controller_takes_it(cls, debt: float | None) -> float | None:
+        return ControllerSettings(debt=debt).debt
 
     def settings(self, n_samples: int) -> ControllerSettings:
         """What the controller is told, for problems of `n_samples` samples."""
-        return ControllerSettings(
-            horizon=max(1.0, self.horizon * n_samples),
-            debt=self.debt,
-            window=self.window,
-            half_life=self.half_life,
-            prior=self.prior,
-            smoothed=self.smoothed,
-            store=self.store,
-        )
+        settings = {item.name: getattr(self, item.name) for item in fields(ControllerSettings)}
+        return ControllerSettings(**{**settings, "horizon": max(1.0, self.horizon * n_samples)})
 
 
 Address = Annotated[str, Field(pattern=r"^(grpc://)?[^/\s:]+:\d{1,5}(/[A-Za-z0-9._-]+)?$", max_length=300)]
@@ -198,5 +167,4 @@ class Serving(Section):
         return self
 
     def replicas(self, role: Role) -> tuple[str, ...]:
-        """Addresses of a role, if the pair names any."""
         return self.draft if role == "draft" else self.target

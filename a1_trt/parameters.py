@@ -44,8 +44,7 @@ class Scheduling:
     n_samples: Annotated[int, _strict(ge=1, le=MAX_SAMPLES, description="Reasoning chains in parallel.")] = 16
     max_turns: Annotated[int, _strict(ge=1, le=1000, description="Longest chain, in turns.")] = 15
     admission: Annotated[
-        Admission,
-        Field(description="How samples advance: each by itself, or turn by turn together (the baseline)."),
+        Admission, Field(description="How samples advance: each by itself, or turn by turn together (the baseline).")
     ] = "async"
     early_stop: Annotated[bool, _strict(description="Stop samples that cannot change the vote.")] = True
     score_answers: Annotated[
@@ -77,9 +76,6 @@ class Parameters(Scheduling):
 
     The fields say what each of them means, and `DECLARED` holds that as data.
 
-    Raises:
-        InvalidRequestError: A value has the wrong type or is out of range.
-
     Example:
         >>> Parameters(alpha=1.5)
         Traceback (most recent call last):
@@ -89,8 +85,7 @@ class Parameters(Scheduling):
 
     alpha: Alpha = 0.4
     exact_budget: Annotated[
-        bool,
-        _strict(description="Exactly round(alpha x samples) takeovers a turn, rather than that many on average."),
+        bool, _strict(description="Exactly round(alpha x samples) takeovers a turn, rather than that many on average.")
     ] = False
     on_score_error: Annotated[
         OnScoreError,
@@ -123,11 +118,7 @@ class Declaration:
 
 
 def current(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by their present names and values; a former spelling is taken with a `DeprecationWarning`.
-
-    Raises:
-        InvalidRequestError: A parameter is given under both names.
-    """
+    """Parameters by their present names and values; a former spelling is taken with a `DeprecationWarning`."""
     renamed = {name: value for name, value in given.items() if name not in FORMER_NAMES}
     for old, new in FORMER_NAMES.items():
         if given.get(old) is not None:
@@ -147,10 +138,7 @@ def _warn(old: str, new: str) -> None:
 
 
 def check(name: str, value: Any) -> Any:
-    """The value of a parameter, of the right type.
-
-    Raises:
-        InvalidRequestError: It has the wrong type or is out of range.
+    """The value of a parameter, of the right type, or an `InvalidRequestError` that says what it may be.
 
     Example:
         >>> check("temperature", 1)
@@ -159,9 +147,11 @@ def check(name: str, value: Any) -> Any:
     try:
         return _VALIDATORS[name](value)
     except ValidationError:
-        raise InvalidRequestError(
-            f"{name} is {shown(value)}", field=name, remedy=f"give {DECLARED[name].values}"
-        ) from None
+        raise wrong_value(name, value, DECLARED[name].values) from None
+
+
+def wrong_value(name: str, value: object, wanted: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{name} is {shown(value)}", field=name, remedy=f"give {wanted}")
 
 
 def shown(value: object) -> str:

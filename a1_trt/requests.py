@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from a1_trt.errors import InvalidRequestError
-from a1_trt.parameters import DECLARED, FORMER_NAMES, Declaration, Parameters, current, shown
+from a1_trt.parameters import DECLARED, FORMER_NAMES, Declaration, Parameters, current, wrong_value
 from a1_trt.types import Problem
 
 MAX_PROBLEM_CHARS = 256 * 1024
-MAX_DEADLINE_S = 1e9
+_DEADLINE = TypeAdapter(Annotated[float, Field(strict=True, gt=0, le=1e9)])
 
-PAIR_ONLY = ("on_score_error",)
-"""Parameters that a server takes from its pair file alone."""
+PAIR_ONLY = ("on_score_error",)  # A server takes these from its pair file alone.
 
 
 def _datatype(declaration: Declaration) -> str:
@@ -62,10 +63,7 @@ class Options:
 
 
 def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> Problem:
-    """A problem, or an error that says what is wrong with its text.
-
-    Raises:
-        InvalidRequestError: `text` is not a string, is empty, or is longer than 256 Ki characters.
+    """A problem, or an `InvalidRequestError`: its text is no string, empty or longer than 256 Ki characters.
 
     Example:
         >>> check_problem("What is 1 + 1?").text
@@ -80,82 +78,57 @@ def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> 
     return Problem(text, id=id, answer=answer)
 
 
-def check_deadline(deadline_s: Any) -> float | None:
-    """A deadline in seconds, or None for none.
-
-    Raises:
-        InvalidRequestError: It is not a number above 0.
-
-    Example:
-        >>> check_deadline(30)
-        30.0
-    """
-    if deadline_s is None:
-        return None
-    is_number = isinstance(deadline_s, int | float) and not isinstance(deadline_s, bool)
-    if (
-        not is_number or not 0 < deadline_s <= MAX_DEADLINE_S
-    ):  # before it becomes a float, which may be too small for it
-        raise InvalidRequestError(
-            f"deadline_s is {shown(deadline_s)}", field="deadline_s", remedy="give a number of seconds above 0"
-        )
-    return float(deadline_s)
-
-
 def make_options(defaults: Parameters, given: Mapping[str, Any], deadline_s: float | None = None) -> Options:
     """The options of a request.
 
     Args:
         defaults: What the pair says.
-        given: What the caller says: any field of `Parameters`, or `budget`; None leaves it to the pair.
+        given: What the caller says: any field of `Parameters`, under its present or former name, or `budget`, the
+            number of n_samples that the target may take over (alpha = budget / n_samples); None leaves it to the pair.
         deadline_s: Longest time, seconds.
 
     Raises:
         InvalidRequestError: An unknown name, a wrong type or a value out of range.
     """
     named = {name: value for name, value in current(given).items() if value is not None}
-    parameters = make_parameters(defaults, **named)
-    checked = {name: value if name == "budget" else getattr(parameters, name) for name, value in named.items()}
-    return Options(parameters, checked, check_deadline(deadline_s))
+    budget = named.pop("budget", None)
+    for name in named:
+        if name not in DECLARED:
+            remedy = f"choose from {', '.join(sorted([*DECLARED, 'budget']))}"
+            raise InvalidRequestError(f"{name} is not a parameter", field=name, remedy=remedy)
+    parameters = replace(defaults, **named)
+    checked = {name: getattr(parameters, name) for name in named}
+    if budget is not None:
+        if "alpha" in named:
+            raise InvalidRequestError("alpha and budget are both given", field="budget", remedy="give one of the two")
+        parameters = replace(parameters, alpha=_alpha_of(budget, parameters.n_samples))
+        checked["budget"] = budget
+    if deadline_s is not None:
+        deadline_s = _deadline(deadline_s)
+    return Options(parameters, checked, deadline_s)
 
 
 def make_parameters(defaults: Parameters, *, budget: int | None = None, **overrides: Any) -> Parameters:
-    """Parameters of a request: `defaults`, replaced by every override that is not None, checked.
-
-    Args:
-        defaults: What the pair says.
-        budget: Number B of n_samples that the target may take over: alpha = B / n_samples. Excludes `alpha`.
-        **overrides: Any field of `Parameters`, under its present or former name.
-
-    Raises:
-        InvalidRequestError: An unknown name, a wrong type or a value out of range.
+    """Parameters of a request; see `make_options`.
 
     Example:
         >>> make_parameters(Parameters(), n_samples=8, budget=2).alpha
         0.25
     """
-    given = {name: value for name, value in current(overrides).items() if value is not None}
-    for name in given:
-        if name not in DECLARED:
-            raise InvalidRequestError(
-                f"{name} is not a parameter",
-                field=name,
-                remedy=f"choose from {', '.join(sorted([*DECLARED, 'budget']))}",
-            )
-    if budget is not None and "alpha" in given:
-        raise InvalidRequestError("alpha and budget are both given", field="budget", remedy="give one of the two")
-    merged = replace(defaults, **given)
-    return merged if budget is None else replace(merged, alpha=_alpha_of(budget, merged.n_samples))
+    return make_options(defaults, {"budget": budget, **overrides}).parameters
 
 
 def _alpha_of(budget: int, n_samples: int) -> float:
     if isinstance(budget, bool) or not isinstance(budget, int) or not 0 < budget < n_samples:
-        raise InvalidRequestError(
-            f"budget is {shown(budget)}",
-            field="budget",
-            remedy=f"give a whole number from 1 to n_samples - 1 = {n_samples - 1}",
-        )
+        raise wrong_value("budget", budget, f"a whole number from 1 to n_samples - 1 = {n_samples - 1}")
     return budget / n_samples
+
+
+def _deadline(deadline_s: float) -> float:
+    try:
+        return _DEADLINE.validate_python(deadline_s)
+    except ValidationError:
+        raise wrong_value("deadline_s", deadline_s, "a number of seconds above 0") from None
 
 
 def _wrong_problem(what: str, remedy: str) -> InvalidRequestError:

@@ -233,7 +233,7 @@ class Result:
 
     @property
     def rejection_rate(self) -> float | None:
-        """See `Usage`."""
+        """Share of scored segments that the target took over; None when none was scored."""
         return self.usage.rejection_rate
 
 

@@ -23,14 +23,10 @@ from a1_trt.types import (
 )
 
 _DECISION = ("score", "p_value", "takeover", "forced", "unscored")
-
 _NAMES: dict[type, str] = {
-    SegmentWritten: "segment",
-    SegmentScored: "score",
-    SegmentUnscored: "unscored",
-    SampleFinished: "sample",
+    SegmentWritten: "segment", SegmentScored: "score", SegmentUnscored: "unscored", SampleFinished: "sample",
     ProblemFinished: "result",
-}
+}  # fmt: skip
 
 
 def event_to_dict(event: Event, *, trajectories: bool = True) -> dict[str, Any]:
@@ -97,23 +93,18 @@ def _segment_from_dict(document: dict[str, Any]) -> Segment:
     return Segment(document["role"], document["text"], document["n_tokens"], ended=document["ended"])
 
 
+def _turn_to_dict(turn: Turn) -> dict[str, Any]:
+    segments = [_segment_to_dict(segment) for segment in turn.segments]
+    return {"segments": segments, **{key: getattr(turn, key) for key in _DECISION}}
+
+
 def _trajectory_to_dict(trajectory: Trajectory) -> dict[str, Any]:
     return {
         "sample": trajectory.sample,
         "end": trajectory.end.value,
         "answer": trajectory.answer,
         "error": trajectory.error.to_wire() if trajectory.error else None,
-        "turns": [
-            {
-                "segments": [_segment_to_dict(segment) for segment in turn.segments],
-                "score": turn.score,
-                "p_value": turn.p_value,
-                "takeover": turn.takeover,
-                "forced": turn.forced,
-                "unscored": turn.unscored,
-            }
-            for turn in trajectory.turns
-        ],
+        "turns": list(map(_turn_to_dict, trajectory.turns)),
     }
 
 

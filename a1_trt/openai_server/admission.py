@@ -20,12 +20,7 @@ _MAX_KEY_FILE_BYTES = 64 * 1024
 
 
 class Gate:
-    """Lets so many problems in at once; the others are told to come back.
-
-    Args:
-        max_problems: Most problems at work.
-        keys: Keys that callers may show; none means that nobody needs one.
-    """
+    """Lets so many problems in at once, of callers who show one of the keys; with no keys nobody needs one."""
 
     def __init__(self, max_problems: int, keys: tuple[bytes, ...] = ()) -> None:
         self._max_problems = max_problems
@@ -35,16 +30,11 @@ class Gate:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """A place among the problems at work.
-
-        Raises:
-            Refused: All are taken.
-        """
+        """A place among the problems at work; `Refused` where all are taken."""
         if self.n_inside >= self._max_problems:
-            raise Refused(
-                f"{self.n_inside} problems are at work already",
-                status=429, reason="rate_limit_exceeded", kind="rate_limit_error", remedy="try again later",
-            )  # fmt: skip
+            message = f"{self.n_inside} problems are at work already"
+            names = {"reason": "rate_limit_exceeded", "kind": "rate_limit_error"}
+            raise Refused(message, status=429, remedy="try again later", **names)
         self.n_inside += 1
         try:
             yield
@@ -56,11 +46,7 @@ class Gate:
         self._stopping.set()
 
     async def until_stop(self, events: Events) -> Events:
-        """The events, as long as the gate is open.
-
-        Raises:
-            EngineUnavailable: It is closed for good.
-        """
+        """The events, as long as the gate is open; then an `EngineUnavailable`."""
         closing = asyncio.ensure_future(self._stopping.wait())
         try:
             async with aclosing(events):
@@ -70,22 +56,15 @@ class Gate:
             closing.cancel()
 
     def check_key(self, authorization: str | None) -> None:
-        """Check the header Authorization, in a time that does not depend on how much of a key is right.
-
-        Raises:
-            Refused: Keys are wanted and this is none of them.
-        """
+        """Check the header Authorization, in a time that does not depend on how much of a key is right."""
         shown = (authorization or "").encode("latin-1", "replace")
         known = [hmac.compare_digest(shown, b"Bearer " + key) for key in self._keys]
         if self._keys and not any(known):
-            raise Refused(
-                "the API key is missing or wrong",
-                status=401, reason="invalid_api_key", remedy="send it as 'Authorization: Bearer KEY'",
-            )  # fmt: skip
+            remedy = "send it as 'Authorization: Bearer KEY'"
+            raise Refused("the API key is missing or wrong", status=401, reason="invalid_api_key", remedy=remedy)
 
 
 async def _next(events: Events, closing: asyncio.Future[Any]) -> Event | None:
-    """The next event, or None after the last one."""
     step: asyncio.Future[Event | None] = asyncio.ensure_future(_step(events))
     either: list[asyncio.Future[Any]] = [step, closing]
     try:
@@ -104,11 +83,7 @@ async def _step(events: Events) -> Event | None:
 
 
 def read_keys(path: Path) -> tuple[bytes, ...]:
-    """The keys of a file, one a line.
-
-    Raises:
-        ConfigError: It cannot be read, is larger than 64 KiB, or holds no key.
-    """
+    """The keys of a file, one a line."""
     remedy = "give a text file with one key a line"
     with reading(path, field="api_key_file", error=ConfigError, remedy=remedy):
         if path.stat().st_size > _MAX_KEY_FILE_BYTES:

@@ -17,12 +17,7 @@ _WITHOUT_ANSWER = (SampleEnd.ENDED, SampleEnd.EXHAUSTED, SampleEnd.STOPPED, Samp
 
 
 def new_envelope(model: str, fingerprint: str) -> dict[str, Any]:
-    """What every document of one response has in common.
-
-    Args:
-        model: The model's name.
-        fingerprint: Identifies the pair.
-    """
+    """What every document of one response has in common; `fingerprint` identifies the pair."""
     names = {"model": model, "system_fingerprint": fingerprint}
     return {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), **names}
 
@@ -32,7 +27,6 @@ class Choice:
     """One chain as it is given back.
 
     Args:
-        sample: Which one it is.
         reasoning: Its text; empty where that is the content.
         content: Its answer, or all it says where the model ended its text without a boxed answer.
         finish_reason: "stop", or "length" where it ran out of turns.
@@ -47,10 +41,7 @@ class Choice:
 def choices_of(result: Result, request: ChatRequest, *, leading: int | None = None) -> list[Choice]:
     """The chains to give back, best first: by the votes of their answer, so the first one's is the vote's.
 
-    Args:
-        result: The result.
-        request: What was asked for.
-        leading: A sample to prefer among those of equal votes.
+    Among those of equal votes the sample `leading` comes first.
     """
     order = {answer: place for place, (answer, _) in enumerate(result.votes)}
 
@@ -77,17 +68,8 @@ def _cut(text: str, stop: Sequence[str]) -> str:
 
 def message_of(choice: Choice, index: int) -> dict[str, Any]:
     """A choice of a response that is not streamed."""
-    return {
-        "index": index,
-        "message": {
-            "role": "assistant",
-            "content": choice.content,
-            "reasoning_content": choice.reasoning,
-            "refusal": None,
-        },
-        "logprobs": None,
-        "finish_reason": choice.finish_reason,
-    }
+    message = {"role": "assistant", "content": choice.content, "reasoning_content": choice.reasoning, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": choice.finish_reason}
 
 
 def usage_of(
@@ -109,16 +91,13 @@ def usage_of(
 
 
 def a1_of(result: Result, request: ChatRequest) -> dict[str, Any]:
-    """What test-time scaling did."""
+    """What test-time scaling did: the object "a1"."""
     usage, parameters = result.usage, request.parameters
     document = {
         "answer": result.answer,
         "votes": [list(vote) for vote in result.votes],
         "rejection_rate": result.rejection_rate,
-        "alpha": parameters.alpha,
-        "n_samples": parameters.n_samples,
-        "max_turns": parameters.max_turns,
-        "seed": parameters.seed,
+        **{name: getattr(parameters, name) for name in ("alpha", "n_samples", "max_turns", "seed")},
         "id": request.problem.id,
         "usage": {
             "draft": {"generated_tokens": usage.draft_tokens, "calls": usage.draft_calls},
@@ -127,10 +106,7 @@ def a1_of(result: Result, request: ChatRequest) -> dict[str, Any]:
                 "scored_tokens": usage.scored_tokens,
                 "calls": usage.score_calls + usage.takeover_calls,
             },
-            "n_scored": usage.n_scored,
-            "n_takeovers": usage.n_takeovers,
-            "n_unscored": usage.n_unscored,
-            "n_stopped": usage.n_stopped,
+            **{name: getattr(usage, name) for name in ("n_scored", "n_takeovers", "n_unscored", "n_stopped")},
         },
         "samples": [
             {"sample": chain.sample, "end": chain.end.value, "answer": chain.answer, "turns": len(chain.turns)}

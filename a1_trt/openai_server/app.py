@@ -19,7 +19,7 @@ from a1_trt.errors import A1Error, Cancelled
 from a1_trt.openai_server.admission import Gate
 from a1_trt.openai_server.answer import a1_of, choices_of, message_of, new_envelope, usage_of
 from a1_trt.openai_server.backend import Backend
-from a1_trt.openai_server.chat import MAX_BODY_BYTES, ChatRequest, read_request
+from a1_trt.openai_server.chat import MAX_BODY_BYTES, ChatRequest, no_such_model, read_request
 from a1_trt.openai_server.failures import Refused, failure_of
 from a1_trt.openai_server.request_metrics import RequestMetrics, Stopwatch
 from a1_trt.openai_server.stream import DONE, ChunkWriter, server_sent
@@ -34,15 +34,7 @@ _CLIENT_GONE = 499
 
 
 def make_app(backend: Backend, gate: Gate) -> FastAPI:
-    """The endpoint as an ASGI application.
-
-    Args:
-        backend: What solves problems; stays the caller's.
-        gate: Who is let in.
-
-    Example:
-        >>> app = make_app(LocalBackend(session), Gate(max_problems=64))  # doctest: +SKIP
-    """
+    """The endpoint as an ASGI application; the backend stays the caller's."""
     app = FastAPI(title="a1_trt", version=a1_trt.__version__, docs_url=None, redoc_url=None, openapi_url=None)
     chat = _Chat(backend, gate)
     _add_service_routes(app, backend, chat.metrics)
@@ -62,7 +54,7 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     async def one_model(name: str, request: Request) -> dict[str, Any]:
         gate.check_key(request.headers.get("authorization"))
         if name != model["id"]:
-            raise Refused(f"the model {name!r} does not exist", status=404, reason="model_not_found", field="model")
+            raise no_such_model(name)
         return model
 
     @app.exception_handler(Refused)
@@ -101,8 +93,6 @@ def _add_service_routes(app: FastAPI, backend: Backend, request_metrics: Request
 
 
 class _Chat:
-    """Answers chat requests."""
-
     def __init__(self, backend: Backend, gate: Gate) -> None:
         self._backend = backend
         self._gate = gate
@@ -118,9 +108,7 @@ class _Chat:
         except (A1Error, Refused) as error:
             self.metrics.failed(error)
             raise
-        if chat.stream:
-            return await _until_gone(request, self._streamed(chat))
-        return await _until_gone(request, self._whole(chat))
+        return await _until_gone(request, self._streamed(chat) if chat.stream else self._whole(chat))
 
     async def _whole(self, chat: ChatRequest) -> Response:
         with self.metrics.request(chat.parameters.n_samples) as stopwatch, self._gate.entered():
@@ -188,10 +176,7 @@ class _EventStream(StreamingResponse):
         super().__init__(_told(first, rest), media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything, as long as somebody listens.
-
-        Starlette's own way cancels again and again what it cancels, so that nothing can be cleaned up in order.
-        """
+        """Starlette's own way cancels again and again what it cancels, so that nothing can be cleaned up in order."""
         async with aclosing(self._rest):
             await _unless_gone(receive, self.stream_response(send))
 
@@ -247,19 +232,10 @@ async def _left(receive: Receive) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    """The request's body.
-
-    Raises:
-        Refused: It is no JSON by its own account, too large, or comes too slowly.
-    """
     # A page of some other site may send anything but JSON to a server on this machine without asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(
-            "the body is no application/json",
-            status=415,
-            reason="unsupported_media_type",
-            remedy="say so in Content-Type",
-        )
+        names = {"reason": "unsupported_media_type", "remedy": "say so in Content-Type"}
+        raise Refused("the body is no application/json", status=415, **names)
     chunks: list[bytes] = []
     n_bytes = 0
     try:

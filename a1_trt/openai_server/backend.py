@@ -6,20 +6,22 @@ import asyncio
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate, count
 from typing import Any, Literal, Self, get_args
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from a1_trt.client import AsyncClient, Overrides
 from a1_trt.config import Pair
 from a1_trt.engine import Engine
 from a1_trt.errors import A1Error, EngineTimeout, InvalidRequestError
-from a1_trt.openai_server.session_collector import SessionCollector
 from a1_trt.runtime.opening import ledgers_of, open_engines
 from a1_trt.runtime.session import Session
+from a1_trt.triton.exporter import FAMILIES, P_VALUE, P_VALUE_BOUNDS, P_VALUE_DESCRIPTION, Snapshot
 from a1_trt.triton.probe import probe
 from a1_trt.types import ROLES, Event, Problem, Role, SegmentScored, SegmentUnscored, SegmentWritten
 
@@ -38,13 +40,7 @@ _PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class Backend(ABC):
-    """Solves problems, and knows whether that works: from real work of late, or by a small call to each part.
-
-    Args:
-        pair: The pair.
-        client: Solves problems on it.
-        engines: Its engines, to ask for a token or a score.
-    """
+    """Solves problems, and knows whether that works: from real work of late, or by a small call to each part."""
 
     def __init__(self, pair: Pair, client: AsyncClient, engines: Mapping[Role, Engine]) -> None:
         self.pair = pair
@@ -79,8 +75,7 @@ class Backend(ABC):
         """The metrics of the part that solves, as Prometheus' text; empty where they cannot be had."""
 
     @abstractmethod
-    async def aclose(self) -> None:
-        """Close the client and the engines."""
+    async def aclose(self) -> None: ...
 
     async def _states(self, *, is_scoring: bool) -> dict[str, Any]:
         """A word on every part: "ok", or what is wrong."""
@@ -113,12 +108,32 @@ class Backend(ABC):
         await asyncio.shield(self._scoring)
 
 
-class LocalBackend(Backend):
-    """A session in this process; the backend closes it.
+class SessionCollector(Collector):
+    """A session's counters, under the names that they have on Triton's /metrics, read when it is scraped."""
 
-    Args:
-        session: The session.
-    """
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._snapshot()
+        for family in FAMILIES:
+            readings = list(family.read(snapshot))
+            names = list(readings[0][0]) if readings else []
+            kind = CounterMetricFamily if family.is_counter else GaugeMetricFamily
+            metric = kind(family.name, family.description, labels=names)
+            for labels, value in readings:
+                metric.add_metric(list(labels.values()), value)
+            yield metric
+        counts = snapshot["p_value_counts"]
+        bounds = [*map(str, P_VALUE_BOUNDS), "+Inf"]
+        half = P_VALUE_BOUNDS[0] / 2  # Each is counted in the middle of its bucket.
+        total = sum(count * (bound - half) for count, bound in zip(counts, P_VALUE_BOUNDS, strict=True))
+        buckets = list(zip(bounds, [*accumulate(counts), sum(counts)], strict=True))
+        yield HistogramMetricFamily(P_VALUE, P_VALUE_DESCRIPTION, buckets=buckets, sum_value=total)
+
+
+class LocalBackend(Backend):
+    """A session in this process; the backend closes it."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.pair, AsyncClient(session), session.engines)
@@ -127,17 +142,15 @@ class LocalBackend(Backend):
         self._registry.register(SessionCollector(session.snapshot))
 
     async def readiness(self) -> dict[str, Any]:
-        """See `Backend`. A session that is open has read its calibration."""
+        """A session that is open has read its calibration."""
         states = await self._states(is_scoring=self._session.is_scoring)
         ready = all(state == "ok" for state in states.values())
         return {"ready": ready, **states, "calibration": f"{len(self._session.controller)} scores"}
 
     async def metrics(self) -> str:
-        """See `Backend`."""
         return generate_latest(self._registry).decode()
 
     async def aclose(self) -> None:
-        """See `Backend`."""
         await self.client.aclose()
         await self._session.aclose()
 
@@ -146,7 +159,6 @@ class TritonBackend(Backend):
     """The models "a1", "draft" and "target" of a Triton server.
 
     Args:
-        pair: The pair that it serves.
         url: ``grpc://host:port``.
         engines: The server's draft and target; the backend closes them.
         metrics_url: Where its metrics are, to be passed on; none are when None.
@@ -162,14 +174,7 @@ class TritonBackend(Backend):
 
     @classmethod
     async def connect(cls, pair: Pair, url: str, metrics_url: str | None = None) -> Self:
-        """A backend of a server.
-
-        The server need not be there yet: it is reached for when there is something to ask it.
-
-        Raises:
-            InvalidRequestError: It is not a gRPC URL.
-            ConfigError: A tokenizer cannot be loaded.
-        """
+        """A backend of a server, which need not be there yet: it is reached for when there is something to ask it."""
         if not url.startswith("grpc://"):
             raise InvalidRequestError(f"{url!r} is not a gRPC URL", field="url", remedy="give grpc://host:port")
         engines = await open_engines(pair, url=url.removeprefix("grpc://"))
@@ -181,7 +186,7 @@ class TritonBackend(Backend):
             raise
 
     async def readiness(self) -> dict[str, Any]:
-        """See `Backend`. The model a1 reads its calibration at its first request, so one has to have been answered."""
+        """The model a1 reads its calibration at its first request, so one has to have been answered."""
         states = await self._states(is_scoring=not _NO_SCORES.search(await self.metrics()))
         try:
             await asyncio.to_thread(probe, self._url, ("a1",), timeout_s=_PROBE_S)
@@ -194,7 +199,6 @@ class TritonBackend(Backend):
         return {"ready": all(state == "ok" for state in states.values()), **states}
 
     async def metrics(self) -> str:
-        """See `Backend`."""
         if self._metrics_url is None:
             return ""
         try:
@@ -204,7 +208,6 @@ class TritonBackend(Backend):
         return answer.text if answer.status_code == httpx.codes.OK else ""
 
     async def aclose(self) -> None:
-        """See `Backend`."""
         await self._http.aclose()
         await self.client.aclose()
         for engine in self._engines.values():

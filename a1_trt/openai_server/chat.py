@@ -25,23 +25,16 @@ _IGNORED = {
 }  # fmt: skip
 # Fields of OpenAI's that are not on offer, with the values that ask for nothing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "audio": (),
-    "frequency_penalty": (0,),
-    "function_call": ("none", "auto"),
-    "functions": ([],),
+    **dict.fromkeys(("audio", "prediction", "reasoning_effort", "web_search_options"), ()),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "top_logprobs"), (0,)),
+    **dict.fromkeys(("function_call", "tool_choice"), ("none", "auto")),
+    **dict.fromkeys(("functions", "tools"), ([],)),
     "logit_bias": ({},),
     "logprobs": (False,),
     "modalities": (["text"],),
-    "prediction": (),
-    "presence_penalty": (0,),
-    "reasoning_effort": (),
     "response_format": ({"type": "text"},),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "top_logprobs": (0,),
     "top_p": (1,),
     "verbosity": ("medium",),
-    "web_search_options": (),
 }
 
 
@@ -93,11 +86,9 @@ class ChatRequest:
 
     Args:
         problem: The problem; its id takes part in every seed.
-        options: How to solve it.
         n_choices: Chains to give back.
         stop: Texts before which an answer is cut off.
-        stream: Whether to answer as server-sent events.
-        include_usage: Whether these end with the usage.
+        include_usage: Whether the stream ends with the usage.
         events: Whether to tell every event in the stream.
         trajectories: Whether to give back all chains in full.
     """
@@ -113,17 +104,11 @@ class ChatRequest:
 
     @property
     def parameters(self) -> Parameters:
-        """All parameters, the pair's included."""
         return self.options.parameters
 
 
 def read_request(data: bytes, defaults: Parameters, model: str) -> ChatRequest:
-    """What a body asks for.
-
-    Args:
-        data: The JSON.
-        defaults: The pair's parameters.
-        model: The model's name here.
+    """What a body, JSON, asks of the model of this name, with the pair's parameters as defaults.
 
     Raises:
         InvalidRequestError: A parameter or a message is wrong; `field` names it.
@@ -137,10 +122,7 @@ def read_request(data: bytes, defaults: Parameters, model: str) -> ChatRequest:
     """
     body = _parsed(data)
     if body.model != model:
-        raise Refused(
-            f"the model {body.model!r} does not exist",
-            status=404, reason="model_not_found", field="model", remedy=f"ask for {model!r}",
-        )  # fmt: skip
+        raise no_such_model(body.model, remedy=f"ask for {model!r}")
     _check_offer(body)
     text = problem_text(body.messages)
     options = _options(body, defaults)
@@ -165,10 +147,6 @@ def problem_text(messages: Iterable[_Message]) -> str:
     """The conversation as one problem: a lone user message as it is, after a system message if there is one.
 
     Earlier turns are written out with the name of who spoke, because a pair's prompt has one place, the problem's.
-
-    Raises:
-        InvalidRequestError: The last message is not the user's.
-        Refused: A message is no text, or from another role.
     """
     system: list[str] = []
     turns: list[tuple[str, str]] = []
@@ -176,12 +154,10 @@ def problem_text(messages: Iterable[_Message]) -> str:
         text = _text(message, f"messages.{index}")
         (system.append(text) if message.role in ("system", "developer") else turns.append((message.role, text)))
     if not turns or turns[-1][0] != "user":
-        raise InvalidRequestError(
-            "the last message is not the user's", field="messages", remedy="end with a message of role user"
-        )
-    if len(turns) == 1:
-        return "\n\n".join([*system, turns[0][1]])
-    return "\n\n".join([*system, *(f"{role.capitalize()}: {text}" for role, text in turns)])
+        remedy = "end with a message of role user"
+        raise InvalidRequestError("the last message is not the user's", field="messages", remedy=remedy)
+    spoken = [turns[0][1]] if len(turns) == 1 else [f"{role.capitalize()}: {text}" for role, text in turns]
+    return "\n\n".join([*system, *spoken])
 
 
 def _text(message: _Message, place: str) -> str:
@@ -206,9 +182,8 @@ def _parsed(data: bytes) -> _Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
-        raise Refused(
-            f"{field or 'the body'}: {first['msg']}", field=field, remedy="see OpenAI's reference of chat completions"
-        ) from None
+        remedy = "see OpenAI's reference of chat completions"
+        raise Refused(f"{field or 'the body'}: {first['msg']}", field=field, remedy=remedy) from None
 
 
 def _check_offer(body: _Body) -> None:
@@ -221,6 +196,11 @@ def _check_offer(body: _Body) -> None:
                       remedy="leave it out; the parameters of A1 go into the object a1")  # fmt: skip
     if body.stream_options is not None and not body.stream:
         raise Refused("stream_options is given without stream", field="stream_options", remedy="set stream to true")
+
+
+def no_such_model(name: str, remedy: str | None = None) -> Refused:
+    message = f"the model {name!r} does not exist"
+    return Refused(message, status=404, reason="model_not_found", field="model", remedy=remedy)
 
 
 def _not_offered(what: str, field: str, remedy: str) -> Refused:

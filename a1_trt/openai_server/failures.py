@@ -21,10 +21,7 @@ class Refused(Exception):
     """A request that the endpoint itself turns away, with a status that no error of the package has.
 
     Args:
-        message: What is wrong, in one sentence without a full stop.
-        status: HTTP status.
-        reason: OpenAI's code of it.
-        kind: OpenAI's type of it.
+        reason: OpenAI's code of it, and `kind` its type.
         field: The field that is wrong.
         remedy: What to do about it.
     """
@@ -40,21 +37,12 @@ class Refused(Exception):
         remedy: str | None = None,
     ) -> None:
         super().__init__(f"{message}; {remedy}" if remedy else message)
-        self.field = field
-        self.status = status
-        self.reason = reason
-        self.kind = kind
+        self.field, self.status, self.reason, self.kind = field, status, reason, kind
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an error is told to a caller.
-
-    Args:
-        status: HTTP status.
-        body: OpenAI's error document.
-        headers: Headers to add.
-    """
+    """How an error is told to a caller: the HTTP status, OpenAI's error document, headers to add."""
 
     status: int
     body: dict[str, Any]
@@ -68,10 +56,6 @@ class Failure:
 
 def failure_of(error: BaseException, *, retry_after_s: int = 1) -> Failure:
     """What a caller is told about an error; of an unexpected one nothing but that it is one.
-
-    Args:
-        error: The error.
-        retry_after_s: When to come back where too much is at work, seconds.
 
     Example:
         >>> failure = failure_of(InvalidRequestError("alpha is 2.0", field="a1.alpha"))

@@ -7,14 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from a1_trt.errors import DeadlineExceeded
 from a1_trt.openai_server.failures import failure_of
@@ -34,25 +27,18 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second metric a 
 
 
 class RequestMetrics:
-    """Counts requests, and times them.
-
-    Args:
-        model: The model's name, a label of every metric.
-        alpha: The pair's rejection rate, which a request may change.
-    """
+    """Counts requests, and times them; `alpha` is the pair's rejection rate, which a request may change."""
 
     def __init__(self, model: str, alpha: float) -> None:
         registry = CollectorRegistry()
         names = ("model_name",)
         self._registry = registry
         self._model = model
-        self._errors = Counter(
-            "a1_request_errors", "Requests that failed, by code", (*names, "code"), registry=registry
-        )
+        by_code, by_reason = (*names, "code"), (*names, "reason")
+        self._errors = Counter("a1_request_errors", "Requests that failed, by code", by_code, registry=registry)
         self._success = Counter("a1_request_success", "Requests answered", names, registry=registry).labels(model)
-        self._cancelled = Counter(
-            "a1_cancelled_samples", "Samples asked for and given up, by reason", (*names, "reason"), registry=registry
-        )
+        description = "Samples asked for and given up, by reason"
+        self._cancelled = Counter("a1_cancelled_samples", description, by_reason, registry=registry)
         for reason in ("disconnect", "deadline"):
             self._cancelled.labels(model, reason)
         self._running = Gauge("a1_num_requests_running", "Requests at work", names, registry=registry).labels(model)
@@ -90,17 +76,13 @@ class RequestMetrics:
             stopwatch.done()
 
     def failed(self, error: Exception) -> None:
-        """Count a request that failed."""
         self._errors.labels(self._model, failure_of(error).code).inc()
 
     def text(self) -> str:
-        """The metrics in Prometheus' text format, version 0.0.4."""
         return generate_latest(self._registry).decode()
 
 
 class Stopwatch:
-    """The times of one request."""
-
     def __init__(self, times: dict[str, Histogram]) -> None:
         self._times = dict(times)
         self._started_s = time.monotonic()
@@ -110,12 +92,10 @@ class Stopwatch:
         self._stop(_FIRST_TOKEN)
 
     def saw(self, event: Event) -> None:
-        """Something happened."""
         if isinstance(event, SampleFinished) and event.answer is not None:
             self._stop(_FIRST_ANSWER)
 
     def done(self) -> None:
-        """The response is complete."""
         self._stop(_E2E)
 
     def _stop(self, name: str) -> None:

@@ -73,10 +73,6 @@ async def serve(
     Raises:
         ConfigError: The key file or a model is wrong.
         DeployError: The port cannot be had.
-
-    Example:
-        >>> asyncio.run(serve(load_pair("reference"), Settings(), on_ready=print))  # doctest: +SKIP
-        http://127.0.0.1:9000/v1
     """
     gate = Gate(settings.max_problems, read_keys(settings.api_key_file) if settings.api_key_file else ())
     with _listening(settings.host, settings.port) as listener:
@@ -96,29 +92,17 @@ async def serve(
 
 
 class Server(uvicorn.Server):
-    """The endpoint; ends its work before it waits for its connections, which could take as long as a problem does.
-
-    Args:
-        backend: What solves problems; stays the caller's.
-        gate: Who is let in.
-    """
+    """The endpoint; ends its work before it waits for its connections, which could take as long as a problem does."""
 
     def __init__(self, backend: Backend, gate: Gate) -> None:
-        super().__init__(
-            uvicorn.Config(
-                make_app(backend, gate),
-                lifespan="off",
-                ws="none",
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
-        )
+        config = uvicorn.Config(
+            make_app(backend, gate), lifespan="off", ws="none", log_level="error", access_log=False,
+            server_header=False, timeout_graceful_shutdown=_GRACE_S,
+        )  # fmt: skip
+        super().__init__(config)
         self._gate = gate
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
         self._gate.stop()
         await super().shutdown(sockets)
 
@@ -144,9 +128,8 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise DeployError(
-            f"{host}:{port} cannot be listened on: {why}", field="openai_port", remedy="choose another port or host"
-        ) from None
+        message = f"{host}:{port} cannot be listened on: {why}"
+        raise DeployError(message, field="openai_port", remedy="choose another port or host") from None
 
 
 async def _stop_when(server: Server, is_over: Callable[[], bool]) -> None:

@@ -8,8 +8,16 @@ from typing import Any
 
 from a1_trt.openai_server.answer import Choice, a1_of, choices_of, usage_of
 from a1_trt.openai_server.chat import ChatRequest
-from a1_trt.openai_server.preview import LeadingChain
-from a1_trt.types import Event, ProblemFinished, Result
+from a1_trt.types import (
+    Event,
+    Parameters,
+    ProblemFinished,
+    Result,
+    Segment,
+    SegmentScored,
+    SegmentUnscored,
+    SegmentWritten,
+)
 from a1_trt.wire import event_to_dict
 
 DONE = b"data: [DONE]\n\n"
@@ -17,18 +25,49 @@ _OUTVOTED = "\n\n(This sample was outvoted; the winning one follows.)\n\n"
 
 
 def server_sent(document: Mapping[str, Any]) -> bytes:
-    """A document as a server-sent event."""
     return b"data: " + json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-class ChunkWriter:
-    """Writes a problem's events as chunks.
+class LeadingChain:
+    """Follows the first sample whose text is decided on, and tells of it only what stays.
 
-    Args:
-        envelope: What all chunks have in common.
-        request: What was asked for.
-        count_tokens: See `Backend.count_tokens`.
+    A draft's segment is told once the target has let it stand, or as far as it has. `sample` is the leading one, once
+    there is one, and `told` what was told of it, always the beginning of its final text.
     """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._open: dict[int, str] = {}
+        self.sample: int | None = None
+        self.told = ""
+
+    def follow(self, event: Event) -> str:
+        """What there is to add to the reasoning after an event; often nothing."""
+        if isinstance(event, SegmentWritten):
+            return self._written(event.sample, event.segment)
+        if isinstance(event, SegmentScored):
+            text = self._open.pop(event.sample, "")
+            return self._tell(event.sample, text if event.kept is None else event.kept)
+        if isinstance(event, SegmentUnscored):
+            self._open.pop(event.sample, None)
+        return ""
+
+    def _written(self, sample: int, segment: Segment) -> str:
+        if segment.role == "draft" and self._parameters.strategy == "a1":
+            self._open[sample] = segment.text
+            return ""
+        return self._tell(sample, segment.text)
+
+    def _tell(self, sample: int, text: str) -> str:
+        if self.sample not in (None, sample):
+            return ""
+        self.sample = sample
+        self.told += text
+        return text
+
+
+class ChunkWriter:
+    """Writes a problem's events as chunks; `envelope` is what all chunks have in common."""
 
     def __init__(self, envelope: Mapping[str, Any], request: ChatRequest, count_tokens: Callable[..., int]) -> None:
         self._envelope = {**envelope, "object": "chat.completion.chunk"}
@@ -42,7 +81,6 @@ class ChunkWriter:
             yield self._chunk(index, {"role": "assistant", "content": ""})
 
     def write(self, event: Event) -> Iterator[dict[str, Any]]:
-        """The chunks of one event."""
         if isinstance(event, ProblemFinished):
             yield from self._close(event.result)
             return

@@ -20,7 +20,6 @@ from a1_trt.types import (
 
 N_BINS = 10
 LIMITS = ("debt", "budget", "cap")
-"""Hard limits that can overrule a controller."""
 REASONS = ("context_length", "empty_segment", "engine", "engine_timeout", "engine_unavailable", "score_shape")
 """The usual reasons why a segment has no score: they are counted from the start, others when they come."""
 
@@ -31,9 +30,7 @@ class Metrics:
 
     Args:
         segments: Segments written per role; likewise `tokens`.
-        forced: Decisions per hard limit that overruled the controller.
-        unscored: Segments that could not be scored, per reason.
-        ends: Samples per reason of their end.
+        forced: Decisions per hard limit that overruled the controller; likewise `unscored` and `ends` per reason.
         p_values: Scored segments per tenth of the p-value, int[10]; flat when the scores are exchangeable.
 
     Example:
@@ -60,7 +57,6 @@ class Metrics:
         return self.takeovers / self.scored if self.scored else None
 
     def fold(self, event: Event) -> None:
-        """Count one event."""
         if isinstance(event, SegmentWritten):
             self.segments[event.segment.role] += 1
             self.tokens[event.segment.role] += event.segment.n_tokens

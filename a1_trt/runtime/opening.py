@@ -18,12 +18,7 @@ from a1_trt.types import ROLES, Role
 async def open_engines(
     pair: Pair, *, url: str | None = None, replicas: Mapping[Role, Sequence[str]] | None = None
 ) -> dict[Role, Engine]:
-    """The pair's engines, one a role; whoever opens them closes them. See `open_session`.
-
-    Raises:
-        ConfigError: A model is missing or cannot be loaded.
-        EngineUnavailable: The server cannot be reached.
-    """
+    """The pair's engines, one a role; whoever opens them closes them. See `open_session`."""
     engines: dict[Role, Engine] = {}
     try:
         for role in ROLES:
@@ -37,11 +32,7 @@ async def open_engines(
 
 
 def open_controller(pair: Pair) -> tuple[Controller, CalibrationWriter | None]:
-    """The pair's controller in the state of its calibration file, and a writer if the pair keeps its decisions there.
-
-    Raises:
-        CalibrationError: The file cannot be read, or belongs to another pair.
-    """
+    """The pair's controller in the state of its calibration file, and a writer if it keeps its decisions there."""
     path = pair.calibration_path()
     if path is None or not pair.conformal.keep:
         return controller_of(pair, stored_log(pair)), None
@@ -76,21 +67,15 @@ async def _remote(pair: Pair, role: Role, addresses: Sequence[str]) -> Engine:
 
     tokenizer, max_context_tokens, end_ids = await asyncio.to_thread(_metadata, pair, role)
     context_logits = role == "target" and pair.role(role).gpu.scoring == "context_logits"
-    engines = []
-    for address in addresses:
+
+    def engine(address: str) -> TritonEngine:
         server, _, model = address.removeprefix("grpc://").partition("/")
-        engines.append(
-            TritonEngine(
-                server,
-                model or role,
-                tokenizer,
-                role=role,
-                max_context_tokens=max_context_tokens,
-                end_ids=end_ids,
-                context_logits=context_logits,
-                cancel=pair.serving.cancel,
-            )
-        )
+        return TritonEngine(
+            server, model or role, tokenizer, role=role, max_context_tokens=max_context_tokens, end_ids=end_ids,
+            context_logits=context_logits, cancel=pair.serving.cancel,
+        )  # fmt: skip
+
+    engines = [engine(address) for address in addresses]
     return engines[0] if len(engines) == 1 else Replicated(engines)
 
 

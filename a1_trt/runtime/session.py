@@ -106,10 +106,7 @@ class Session:
         raise Cancelled("the session was closed")
 
     async def stream(self, problem: Problem, parameters: Parameters | None = None) -> AsyncGenerator[Event, None]:
-        """Solve one problem and tell what happens; closing the iterator early stops all work on it.
-
-        Yields:
-            Events, the last of which is `ProblemFinished`.
+        """Solve one problem and tell what happens, `ProblemFinished` last; closing it early stops the work.
 
         Raises:
             A1Error: No sample of the problem could be worked on; the first one's error.

@@ -39,8 +39,6 @@ def run(coroutine: Coroutine[Any, Any, T], *, limit_s: float = 1e7) -> T:
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
-    """The event loop behind `run`."""
-
     def __init__(self, limit_s: float = math.inf) -> None:
         super().__init__()
         self._now = 0.0
@@ -51,7 +49,6 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._clock_resolution = math.ulp(self._now)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
         return self._now
 
     def select(self, timeout: float | None) -> list[Any]:

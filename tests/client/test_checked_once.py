@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from a1_trt.client import AsyncClient
 from a1_trt.openai_server.chat import read_request
 from a1_trt.runtime import virtual_time
 from a1_trt.runtime.session import Session
-from a1_trt.types import Parameters
 
 Make = Callable[..., Session]
 
@@ -22,13 +21,13 @@ Make = Callable[..., Session]
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of every check."""
     calls: list[dict[str, Any]] = []
-    make = requests.make_parameters
+    current = requests.current
 
-    def counted(defaults: Parameters, **overrides: Any) -> Parameters:
-        calls.append(overrides)
-        return make(defaults, **overrides)
+    def counted(given: Mapping[str, Any]) -> dict[str, Any]:
+        calls.append(dict(given))
+        return current(given)
 
-    monkeypatch.setattr(requests, "make_parameters", counted)
+    monkeypatch.setattr(requests, "current", counted)
     return calls
 
 

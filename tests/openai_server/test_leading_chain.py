@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a1_trt.openai_server.preview import LeadingChain
+from a1_trt.openai_server.stream import LeadingChain
 from a1_trt.types import Parameters, Segment, SegmentScored, SegmentUnscored, SegmentWritten
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from a1_trt.openai_server.backend import SessionCollector
 from a1_trt.openai_server.request_metrics import RequestMetrics
-from a1_trt.openai_server.session_collector import SessionCollector
 from a1_trt.runtime.metrics import Metrics
 from a1_trt.triton.exporter import Exporter
 from a1_trt.types import SegmentScored

@@ -81,9 +81,6 @@ class CalibrationSet:
     def count(self, score: float) -> tuple[int, int]:
         """How many scores are greater than this one, and how many equal it.
 
-        Raises:
-            CalibrationError: It is not finite.
-
         Example:
             >>> CalibrationSet.from_scores([1.0, 2.0, 2.0, 4.0]).count(2.0)
             (1, 2)
@@ -101,10 +98,6 @@ class CalibrationSet:
             score: The new score; it does not enter the set.
             u: None for the plain p-value, which is 1.0 of an empty set; a uniform draw in (0, 1) for the smoothed one,
                 which breaks ties by chance and is exactly uniform under exchangeability.
-
-        Raises:
-            CalibrationError: The score is not finite.
-            InvalidRequestError: u is not in (0, 1).
 
         Example:
             >>> CalibrationSet.from_scores([1.0, 2.0, 4.0]).p_value(3.0)
@@ -126,7 +119,6 @@ class CalibrationSet:
 
         Raises:
             CalibrationError: The set is empty, there is no held-out score, or one is not finite.
-            InvalidRequestError: alpha or a draw is not in (0, 1), or `us` has another length than `held_out`.
 
         Example:
             >>> calibration = CalibrationSet.from_scores([1.0, 2.0, 3.0])
@@ -158,9 +150,6 @@ class CalibrationSet:
 def p_value_of_counts(greater: float, equal: float, n: float, *, u: float | None = None) -> float:
     """The p-value of a score among n, of which `greater` are greater and `equal` are equal to it; see `p_value`.
 
-    Raises:
-        InvalidRequestError: u is not in (0, 1).
-
     Example:
         >>> p_value_of_counts(1, 2, 4), p_value_of_counts(1, 2, 4, u=0.5)
         (0.8, 0.5)
@@ -189,6 +178,5 @@ def kolmogorov(x: float) -> float:
 
 
 def _distance_from_uniform(p_values: Sequence[float]) -> float:
-    """The Kolmogorov-Smirnov statistic: the largest distance of the empirical distribution from the diagonal."""
     n = len(p_values)
     return max(max((rank + 1) / n - p, p - rank / n) for rank, p in enumerate(sorted(p_values)))

@@ -13,13 +13,9 @@ def category_of(kind: Category, turn: int, problem_id: str) -> str:
     """The category a score belongs to: it is ranked among earlier scores of that category only.
 
     Args:
-        kind: "none" (one category for all scores), "turn" (buckets 1, 2, 3, 4-6 and 7+, counted from 1 as people do) or
-            "problem".
+        kind: "none" (one for all), "turn" (1, 2, 3, 4-6 and 7+, counted from 1 as people do) or "problem".
         turn: Turn of the sample, from 0.
         problem_id: Name of the problem.
-
-    Raises:
-        InvalidRequestError: Another kind, or a turn below 0.
 
     Example:
         >>> [category_of("turn", turn, "p7") for turn in (0, 3, 9)]

@@ -19,15 +19,10 @@ from typing import Any
 
 from a1_trt.errors import CalibrationError, ScoreShapeError
 
-_ROUNDING = 1e-6
-"""A log-prob may be this far above 0, where an engine's softmax rounds; it then counts as 0."""
-
+_ROUNDING = 1e-6  # A log-prob may be this far above 0, where an engine's softmax rounds; it then counts as 0.
 _WINDOW_TOKENS = 32
-
 _MAX = sys.float_info.max
-
-_LARGEST_NLL = 709.0
-"""The largest whole number whose exp is finite."""
+_LARGEST_NLL = 709.0  # the largest whole number whose exp is finite
 
 
 def mean_nll(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> float:
@@ -119,10 +114,10 @@ SCORES: Mapping[str, Score] = MappingProxyType(
 
 
 def check_score(score: Any) -> float:
-    """The score as a float, if it can be ranked.
+    """The score as a float, if it can be ranked: anything else would accept or reject the segment silently.
 
     Raises:
-        CalibrationError: It is not a finite number. Ranking it would accept or reject the segment silently.
+        CalibrationError: It is not a finite number.
 
     Example:
         >>> check_score(2)
@@ -132,11 +127,8 @@ def check_score(score: Any) -> float:
         return score  # The usual case, at a fifth of the time.
     is_number = isinstance(score, Real) and not isinstance(score, bool)
     if not is_number or not -_MAX <= score <= _MAX:  # in this order: an int may be too large for a float
-        raise CalibrationError(
-            f"{score!r} is not a finite number",
-            field="score",
-            remedy="a score that failed is an error, not a value",
-        )
+        remedy = "a score that failed is an error, not a value"
+        raise CalibrationError(f"{score!r} is not a finite number", field="score", remedy=remedy)
     return float(score)
 
 

@@ -18,14 +18,12 @@ from a1_trt.core.conformal.scores import check_score
 class Store(Protocol):
     """Scores to rank a new one among."""
 
-    def __len__(self) -> int:
-        """Number of scores."""
+    def __len__(self) -> int: ...
 
-    def add(self, score: float) -> None:
-        """Let a score enter."""
+    def add(self, score: float) -> None: ...
 
     def remove(self, score: float) -> None:
-        """Let one such score leave."""
+        """It must be there."""
 
     def count(self, score: float) -> tuple[float, float]:
         """How many scores are greater than this one, and how many equal it."""
@@ -72,25 +70,15 @@ class Histogram:
         return float(self._sums.sum())
 
     def add(self, score: float, weight: float = 1.0) -> None:
-        """Let a score enter.
-
-        Raises:
-            CalibrationError: It is not finite.
-        """
         self._change(bin_of(check_score(score)), weight)
         self._n += 1
 
     def remove(self, score: float, weight: float = 1.0) -> None:
-        """Let one such score leave; it must have entered."""
         self._change(bin_of(check_score(score)), -weight)
         self._n -= 1
 
     def count(self, score: float) -> tuple[float, float]:
-        """Weight of the scores in greater bins, and in the same bin.
-
-        Raises:
-            CalibrationError: The score is not finite.
-        """
+        """Weight of the scores in greater bins, and in the same bin."""
         block, place = divmod(bin_of(check_score(score)), _BLOCK)
         greater = _sum(self._sums[block + 1 :])
         bins = self._blocks.get(block)
@@ -99,7 +87,6 @@ class Histogram:
         return float(greater + _sum(bins[place + 1 :])), float(bins[place])
 
     def scale(self, factor: float) -> None:
-        """Multiply all weights."""
         for bins in self._blocks.values():
             bins *= factor
         self._sums *= factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from a1_trt.core.reasoning.answers import normalise
@@ -10,19 +11,11 @@ from a1_trt.core.reasoning.answers import normalise
 def count_votes(answers: Iterable[str | None]) -> tuple[tuple[str, int], ...]:
     """Answers with their number of votes, most first; equal numbers in the order of the first sample that voted so.
 
-    Args:
-        answers: The samples' answers in the order of the samples; None for a sample that gave none.
-
     Example:
         >>> count_votes(["7", "07", None, "12"])
         (('7', 2), ('12', 1))
     """
-    votes: dict[str, int] = {}
-    for answer in answers:
-        if answer is not None:
-            key = normalise(answer)
-            votes[key] = votes.get(key, 0) + 1
-    return tuple(sorted(votes.items(), key=lambda item: -item[1]))
+    return tuple(Counter(normalise(answer) for answer in answers if answer is not None).most_common())
 
 
 def is_settled(votes: tuple[tuple[str, int], ...], n_open: int) -> bool:

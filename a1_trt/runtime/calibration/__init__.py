@@ -1,14 +1,7 @@
 """The calibration state on disk: read, checked, merged, and written as it grows."""
 
 from a1_trt.runtime.calibration.loading import check_held_out, controller_of, provenance_of, stored_log
-from a1_trt.runtime.calibration.log import (
-    Batch,
-    CalibrationLog,
-    Provenance,
-    merge,
-    read_log,
-    write_log,
-)
+from a1_trt.runtime.calibration.log import Batch, CalibrationLog, Provenance, merge, read_log, write_log
 from a1_trt.runtime.calibration.writer import CalibrationWriter, Recorded
 
 __all__ = [

@@ -15,18 +15,15 @@ _PACKAGES = {"openvino": "openvino-genai", "tensorrt_llm": "tensorrt_llm"}
 
 
 def provenance_of(pair: Pair) -> Provenance:
-    """What the pair's scores belong to."""
     package = _PACKAGES[pair.target.engine]
     engine = f"{package} {_version(package)} {pair.target.precision}"
     return Provenance(pair.fingerprint(), pair.conformal.score, pair.conformal.category, engine)
 
 
 def stored_log(pair: Pair) -> CalibrationLog | None:
-    """The decisions in the pair's calibration file, if it names one that is there.
+    """The decisions in the pair's calibration file, if it names one.
 
-    Raises:
-        CalibrationError: It cannot be read, or belongs to another pair. A missing file is an error, too, unless the
-            pair keeps its decisions in it.
+    A missing file is a `CalibrationError`, unless the pair keeps its decisions in it.
     """
     path = pair.calibration_path()
     if path is None or (pair.conformal.keep and not path.exists()):
@@ -37,18 +34,10 @@ def stored_log(pair: Pair) -> CalibrationLog | None:
 
 
 def check_held_out(pair: Pair, problems: Sequence[Problem], *, allow: bool = False) -> int:
-    """Refuse to measure on problems that the pair's stored decisions were made on.
-
-    Args:
-        pair: The pair.
-        problems: What is going to be measured on.
-        allow: Go on nevertheless.
-
-    Returns:
-        How many of them were used; 0 unless that is allowed.
+    """How many of the problems the pair's stored decisions were made on.
 
     Raises:
-        CalibrationError: Some were used, or the stored decisions cannot be read.
+        CalibrationError: There are some, and that is not allowed: figures measured on them flatter.
     """
     log = stored_log(pair)
     if log is None:
@@ -61,9 +50,6 @@ def check_held_out(pair: Pair, problems: Sequence[Problem], *, allow: bool = Fal
 def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:
     """The pair's controller, in the state that the decisions of a log have left it in.
 
-    Raises:
-        CalibrationError: The controller needs scores, and there are none.
-
     Example:
         >>> from a1_trt.config import make_pair
         >>> len(controller_of(make_pair({"name": "p", "draft": {"model": "d"}, "target": {"model": "t"}})))
@@ -74,9 +60,8 @@ def controller_of(pair: Pair, log: CalibrationLog | None = None) -> Controller:
     for batch in log.batches if log else ():
         for category, _, score, _, _ in batch.decisions:
             scores[category].append(score)
-    controller = make_controller(
-        conformal.controller, conformal.settings(pair.scheduler.n_samples), calibration_scores=scores
-    )
+    settings = conformal.settings(pair.scheduler.n_samples)
+    controller = make_controller(conformal.controller, settings, calibration_scores=scores)
     if log is not None:
         log.restore(controller)
     return controller

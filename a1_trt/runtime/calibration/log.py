@@ -9,11 +9,12 @@ once. ``docs/statistics.md`` has the format.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -21,6 +22,8 @@ from a1_trt.core.conformal import Candidate, Controller, Decision
 from a1_trt.errors import CalibrationError
 from a1_trt.files import reading, write_whole, writing
 from a1_trt.types import Problem
+
+_T = TypeVar("_T")
 
 FORMAT = "a1_trt calibration"
 VERSION = 2
@@ -52,13 +55,12 @@ _ROW = ("category", "problem", "score", "alpha", "takeover")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decisions of one writer that were flushed together.
+    """Decisions of one writer that were flushed together, oldest first.
 
     Args:
         writer: Name of the process that made them, unique among all writers of one pair.
         first: Number of that writer's decisions before these.
         at_s: When they were flushed, seconds since 1970.
-        decisions: The decisions, oldest first.
     """
 
     writer: str
@@ -82,11 +84,9 @@ _HEADER, _PROVENANCE, _BATCH = TypeAdapter(dict[str, Any]), TypeAdapter(Provenan
 
 @dataclass(frozen=True, slots=True)
 class CalibrationLog:
-    """A calibration state as a value.
+    """A calibration state as a value: what the scores belong to, and the decisions, oldest first.
 
     Args:
-        provenance: What the scores belong to.
-        batches: Decisions, oldest first.
         n_bytes: Length of the whole lines of the file it was read from; what follows is torn.
 
     Example:
@@ -115,11 +115,7 @@ class CalibrationLog:
                 controller.update(candidate, Decision(p_value=0.5, level=alpha, takeover=takeover))
 
     def check(self, provenance: Provenance) -> None:
-        """Refuse a state that belongs to something else.
-
-        Raises:
-            CalibrationError: It belongs to another pair, score, category or engine; the message names which.
-        """
+        """Refuse a state of another pair, score, category or engine; the message names which."""
         for key, stored in asdict(self.provenance).items():
             wanted = getattr(provenance, key)
             if stored != wanted:
@@ -130,16 +126,11 @@ class CalibrationLog:
                 )
 
     def used(self, problems: Sequence[Problem]) -> list[Problem]:
-        """Those of the problems that this state was made from."""
         known = self.problems
         return [problem for problem in problems if problem.key in known]
 
     def check_unused(self, problems: Sequence[Problem]) -> None:
-        """Refuse to measure on problems that this state was made from.
-
-        Raises:
-            CalibrationError: Some of them were.
-        """
+        """Refuse to measure on problems that this state was made from."""
         if used := self.used(problems):
             raise CalibrationError(
                 f"{len(used)} of {len(problems)} problems calibrated this state, {used[0].id!r} among them",
@@ -170,25 +161,19 @@ def merge(logs: Sequence[CalibrationLog]) -> CalibrationLog:
     for batch in sorted(
         (batch for log in logs for batch in log.batches), key=lambda batch: (batch.writer, batch.first)
     ):
-        new = batch.after(known.get(batch.writer, 0))
-        if new.first > known.get(batch.writer, 0):
-            raise _damaged(
-                f"decisions {known.get(batch.writer, 0)} to {new.first} of writer {batch.writer} are missing"
-            )
+        n_known = known.get(batch.writer, 0)
+        new = batch.after(n_known)
+        if new.first > n_known:
+            raise _damaged(f"decisions {n_known} to {new.first} of writer {batch.writer} are missing")
         if new.decisions:
             kept.append(new)
             known[batch.writer] = new.end
-    return CalibrationLog(
-        logs[0].provenance, tuple(sorted(kept, key=lambda batch: (batch.at_s, batch.writer, batch.first)))
-    )
+    kept.sort(key=lambda batch: (batch.at_s, batch.writer, batch.first))
+    return CalibrationLog(logs[0].provenance, tuple(kept))
 
 
 def read_log(path: Path) -> CalibrationLog:
-    """The state in a file; a torn last line is left out.
-
-    Raises:
-        CalibrationError: It cannot be read, is damaged, or of another version.
-    """
+    """The state in a file, or a `CalibrationError`; a torn last line is left out."""
     with reading(path, field="calibration", error=CalibrationError, remedy="make it with 'a1-trt calibrate run'"):
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CalibrationError(f"{path} is larger than {MAX_FILE_BYTES} bytes", field="calibration")
@@ -204,29 +189,17 @@ def read_log(path: Path) -> CalibrationLog:
 
 
 def write_log(path: Path, log: CalibrationLog) -> None:
-    """Write a file at once or not at all.
-
-    Raises:
-        CalibrationError: It cannot be written.
-    """
+    """Write a file at once or not at all."""
     with writing(path, error=CalibrationError, remedy="name another file"):
-        write_whole(path, _lines(log))
+        write_whole(path, [header_line(log.provenance), *map(batch_line, log.batches)])
 
 
 def header_line(provenance: Provenance) -> bytes:
-    """The first line of a file."""
     return _line({"format": FORMAT, "version": VERSION, **asdict(provenance)})
 
 
 def batch_line(batch: Batch) -> bytes:
-    """Any further line."""
     return _line(asdict(batch))
-
-
-def _lines(log: CalibrationLog) -> Iterator[bytes]:
-    yield header_line(log.provenance)
-    for batch in log.batches:
-        yield batch_line(batch)
 
 
 def _line(document: dict[str, Any]) -> bytes:
@@ -234,10 +207,7 @@ def _line(document: dict[str, Any]) -> bytes:
 
 
 def _provenance(line: bytes) -> Provenance:
-    try:
-        header = _HEADER.validate_json(line)
-    except ValidationError as error:
-        raise _damaged(f"line 1: {_first(error)}") from None
+    header = _checked(partial(_HEADER.validate_json, line), 1)
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise CalibrationError(
             f"the file has format {header.get('format')!r}, version {header.get('version')!r}; "
@@ -245,25 +215,23 @@ def _provenance(line: bytes) -> Provenance:
             field="version",
             remedy=_AGAIN,
         )
-    try:
-        return _PROVENANCE.validate_python({name: header.get(name) for name in Provenance.__dataclass_fields__})
-    except ValidationError as error:
-        raise _damaged(f"line 1: {_first(error)}") from None
+    named = {name: header.get(name) for name in Provenance.__dataclass_fields__}
+    return _checked(partial(_PROVENANCE.validate_python, named), 1)
 
 
 def _batch(line: bytes, number: int) -> Batch:
+    return _checked(partial(_BATCH.validate_json, line, strict=True), number)
+
+
+def _checked(validate: Callable[[], _T], number: int) -> _T:
     try:
-        return _BATCH.validate_json(line, strict=True)
+        return validate()
     except ValidationError as error:
-        raise _damaged(f"line {number}: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = [str(part) for part in first["loc"]]
     if len(place) == 3:
         place[2] = _ROW[int(place[2])]
-    return ": ".join([*place, first["msg"]])
+    raise _damaged(": ".join([f"line {number}", *place, first["msg"]]))
 
 
 def _check_order(batches: Iterable[Batch]) -> None:

@@ -29,9 +29,6 @@ class CalibrationWriter:
             `merge` joins.
         provenance: What the scores belong to.
         flush_s: Longest time a decision waits, seconds.
-
-    Raises:
-        CalibrationError: The file is damaged, belongs to something else, is in use or cannot be written.
     """
 
     def __init__(self, path: Path, provenance: Provenance, *, flush_s: float = FLUSH_S) -> None:
@@ -59,11 +56,7 @@ class CalibrationWriter:
             self._waiting.append(row)
 
     def flush(self) -> None:
-        """Write what waits, and return when it is on disk.
-
-        Raises:
-            CalibrationError: The disk refused; what waits is kept for the next try.
-        """
+        """Write what waits, and return when it is on disk; where the disk refuses, it is kept for the next try."""
         with self._disk:
             with self._list:  # only ever held for a moment: `append` runs on an event loop
                 rows, self._waiting = self._waiting, []
@@ -98,11 +91,9 @@ class CalibrationWriter:
             try:
                 return AppendLog(self.path)
             except BlockingIOError:
-                raise CalibrationError(
-                    f"{self.path} is in use by another process",
-                    field="calibration",
-                    remedy="give each replica a file of its own and join them with 'a1-trt calibrate merge'",
-                ) from None
+                remedy = "give each replica a file of its own and join them with 'a1-trt calibrate merge'"
+                message = f"{self.path} is in use by another process"
+                raise CalibrationError(message, field="calibration", remedy=remedy) from None
 
     def _continued(self, provenance: Provenance) -> CalibrationLog:
         """Check what is there, and cut off a torn end."""
@@ -140,14 +131,11 @@ class Recorded:
         return len(self._controller)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """As the controller decides."""
         return self._controller.decide(candidate)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Book the outcome, and tell it."""
         self._controller.update(candidate, decision)
         self._on_decision(candidate, decision)
 
     def sizes(self) -> dict[str, int]:
-        """As the controller's."""
         return self._controller.sizes()

@@ -40,12 +40,10 @@ class Adaptive(Growing):
         self._terms: LRU[float, float] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the p-value is at most the level."""
         p_value = self._pools.p_value(self.category(candidate), candidate.score, candidate.u)
         return at_level(p_value, candidate.alpha + self._terms.get(candidate.alpha, 0.0))
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """The level moves, and the score enters."""
         alpha = candidate.alpha
         self._terms[alpha] = self._terms.get(alpha, 0.0) + self._step * scale_of(alpha) * (alpha - decision.takeover)
         super().update(candidate, decision)
@@ -91,14 +89,12 @@ class TwoLevel(Mondrian):
         self._by_category: LRU[float, LRU[str, float]] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the p-value is at most the level."""
         p_value = self._pools.p_value(candidate.category, candidate.score, candidate.u)
         alpha = candidate.alpha
         of_category = self._terms_of(alpha).get(candidate.category, 0.0)
         return at_level(p_value, alpha + of_category + self._shared.get(alpha, 0.0))
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Both terms move, and the score enters."""
         alpha, scale = candidate.alpha, scale_of(candidate.alpha)
         missed = alpha - decision.takeover
         terms = self._terms_of(alpha)

@@ -29,15 +29,9 @@ class _Scoreless:
 class Published:
     """The rule of the published code: take over when the score's percentile among fixed scores is >= 1 - alpha.
 
-    The fixed scores are those of first turns; the percentile is the share of them that is strictly smaller, without the
-    score itself (no +1). Guarantee: none for later turns; for first turns of exchangeable problems, that of `Static` up
-    to 1 / n.
-
-    Args:
-        scores: The fixed scores, float64[n].
-
-    Raises:
-        CalibrationError: There are none.
+    The fixed scores, float64[n], are those of first turns; the percentile is their share that is strictly smaller,
+    without the score itself (no +1). Guarantee: none for later turns; for first turns of exchangeable problems, that
+    of `Static` up to 1 / n.
     """
 
     def __init__(self, scores: Sequence[float]) -> None:
@@ -53,11 +47,9 @@ class Published:
         return len(self._scores)
 
     def sizes(self) -> dict[str, int]:
-        """All under one name."""
         return {"first turns": len(self)}
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the percentile is high enough."""
         greater, equal = self._scores.count(candidate.score)
         return at_level((greater + equal) / len(self), candidate.alpha + _ROUNDING)
 
@@ -85,7 +77,6 @@ class Chance(_Scoreless):
     """
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the draw is <= alpha."""
         return at_level(candidate.u, candidate.alpha)
 
 
@@ -106,6 +97,5 @@ class Counter(_Scoreless):
         return Decision(candidate.u, 1.0 if behind else 0.0, behind)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Count."""
         key = candidate.category, candidate.alpha
         self._debts[key] = self._debts.get(key, 0.0) + decision.takeover - candidate.alpha

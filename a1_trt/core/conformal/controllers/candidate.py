@@ -39,9 +39,8 @@ class Candidate:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 1.0:
-            raise InvalidRequestError(
-                f"alpha is {self.alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4"
-            )
+            remedy = "choose a rate in (0, 1), such as 0.4"
+            raise InvalidRequestError(f"alpha is {self.alpha}", field="alpha", remedy=remedy)
         if self.quota is not None and not self.quota[1] >= 1:
             raise InvalidRequestError(f"quota is {self.quota}", field="quota", remedy="count this sample as left")
 
@@ -77,11 +76,6 @@ class Controller(Protocol):
         """Scores by category, sorted by name."""
 
     def decide(self, candidate: Candidate) -> Decision:
-        """What is to happen to a candidate.
+        """What is to happen to a candidate; a `CalibrationError` where its score is not finite."""
 
-        Raises:
-            CalibrationError: The score is not finite.
-        """
-
-    def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Book what happened to it."""
+    def update(self, candidate: Candidate, decision: Decision) -> None: ...

@@ -9,8 +9,6 @@ from a1_trt.core.conformal.controllers.lru import LRU, MAX_ALPHAS
 
 
 class _Limit:
-    """A controller around another one."""
-
     def __init__(self, inner: Controller) -> None:
         self._inner = inner
 
@@ -19,6 +17,9 @@ class _Limit:
 
     def sizes(self) -> dict[str, int]:
         return self._inner.sizes()
+
+    def update(self, candidate: Candidate, decision: Decision) -> None:
+        self._inner.update(candidate, decision)
 
 
 class Debt(_Limit):
@@ -46,7 +47,6 @@ class Debt(_Limit):
         self._debts: LRU[float, float] = LRU(MAX_ALPHAS)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """As inside, unless the sum would leave its bounds."""
         decision = self._inner.decide(candidate)
         debt = self._debts.get(candidate.alpha, 0.0)
         if decision.takeover and debt + 1.0 - candidate.alpha > self._most:
@@ -56,9 +56,8 @@ class Debt(_Limit):
         return decision
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Add to the sum."""
         self._debts[candidate.alpha] = self._debts.get(candidate.alpha, 0.0) + decision.takeover - candidate.alpha
-        self._inner.update(candidate, decision)
+        super().update(candidate, decision)
 
 
 class Budget(_Limit):
@@ -79,7 +78,6 @@ class Budget(_Limit):
     """
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over while the budget of the turn lasts."""
         decision = self._inner.decide(candidate)
         if candidate.quota is None:
             return decision
@@ -88,7 +86,3 @@ class Budget(_Limit):
         takeover = takeovers_left > 0 and decision.p_value <= level  # the published rule's p may be 0
         forced = "budget" if takeover != decision.takeover else decision.forced
         return Decision(decision.p_value, level, takeover, forced)
-
-    def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Book it inside."""
-        self._inner.update(candidate, decision)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TypeVar
 
-MAX_ALPHAS = 64
-"""Rates that terms of their own are kept for."""
-
-MAX_CATEGORIES = 4096
-"""Categories, or problems, that scores are kept for."""
+MAX_ALPHAS = 64  # rates that terms of their own are kept for
+MAX_CATEGORIES = 4096  # or problems, that scores are kept for
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")

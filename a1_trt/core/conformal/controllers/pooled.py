@@ -10,12 +10,6 @@ from a1_trt.core.conformal.controllers.pools import ALL, Pools
 
 
 def at_level(p_value: float, level: float) -> Decision:
-    """The decision of a p-value at a level.
-
-    Example:
-        >>> at_level(0.3, 0.4).takeover
-        True
-    """
     return Decision(p_value, level, p_value <= level)
 
 
@@ -40,7 +34,6 @@ class Growing:
         return len(self._pools)
 
     def sizes(self) -> dict[str, int]:
-        """Scores by category."""
         return self._pools.sizes()
 
     def category(self, candidate: Candidate) -> str:
@@ -48,11 +41,9 @@ class Growing:
         return ALL
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the p-value is <= alpha."""
         return at_level(self._pools.p_value(self.category(candidate), candidate.score, candidate.u), candidate.alpha)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """The score enters its pool."""
         self._pools.add(self.category(candidate), candidate.score)
 
 
@@ -63,7 +54,6 @@ class Mondrian(Growing):
     """
 
     def category(self, candidate: Candidate) -> str:
-        """Its own category."""
         return candidate.category
 
 
@@ -75,24 +65,19 @@ class Static(Mondrian):
     """
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the p-value is <= alpha."""
         if candidate.category in self._pools.stores:
             return super().decide(candidate)
         return at_level(self._pools.pooled_p_value(candidate.score, candidate.u), candidate.alpha)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Nothing moves."""
+        """The pools are fixed."""
 
 
 class Window(Mondrian):
-    """A pool per category that holds its latest scores only, so that it follows a slow drift.
+    """A pool per category that holds its latest `length` scores only, so that it follows a slow drift.
 
     Guarantee: if any n + 1 consecutive scores of a category are exchangeable, each p-value is uniform; they are not
     independent, since consecutive windows overlap.
-
-    Args:
-        pools: Empty pools.
-        length: Most scores in one pool.
     """
 
     def __init__(self, pools: Pools, length: int) -> None:
@@ -101,7 +86,6 @@ class Window(Mondrian):
         self._latest: LRU[str, deque[float]] = LRU(MAX_CATEGORIES)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """The score enters, and the oldest one leaves once the window is full."""
         super().update(candidate, decision)
         # As the pools do, so that both forget the same categories.
         self._latest[candidate.category] = latest = self._latest.get(candidate.category, deque())

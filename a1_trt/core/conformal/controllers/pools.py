@@ -8,8 +8,7 @@ from a1_trt.core.conformal.calibration import CalibrationSet, p_value_of_counts
 from a1_trt.core.conformal.controllers.lru import LRU, MAX_CATEGORIES
 from a1_trt.core.conformal.stores import Store
 
-ALL = "all"
-"""The category of a controller that has one pool for everything."""
+ALL = "all"  # the category of a controller that has one pool for everything
 
 
 class Pools:
@@ -40,7 +39,6 @@ class Pools:
 
     @property
     def stores(self) -> Mapping[str, Store]:
-        """The stores by category."""
         return self._stores
 
     def sizes(self) -> dict[str, int]:
@@ -48,11 +46,7 @@ class Pools:
         return {name: len(self._stores[name]) for name in sorted(self._stores)}
 
     def p_value(self, category: str, score: float, u: float) -> float:
-        """The p-value of a score among those of its category; it does not enter.
-
-        Raises:
-            CalibrationError: The score is not finite.
-        """
+        """The p-value of a score among those of its category; it does not enter."""
         store = self._stores.get(category, self._nothing)
         return p_value_of_counts(*store.count(score), len(store), u=self.draw(u))
 
@@ -66,11 +60,9 @@ class Pools:
         return u if self._smoothed else None
 
     def add(self, category: str, score: float) -> None:
-        """Let a score enter."""
         store = self._stores.get(category)
         self._stores[category] = store = self._make() if store is None else store
         store.add(score)
 
     def remove(self, category: str, score: float) -> None:
-        """Let one such score leave."""
         self._stores[category].remove(score)

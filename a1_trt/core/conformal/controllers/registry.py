@@ -20,19 +20,15 @@ from a1_trt.core.conformal.controllers.weighted import Exponential, PerProblem
 from a1_trt.core.conformal.stores import Histogram
 from a1_trt.errors import InvalidRequestError
 
-STEP_HORIZON = 10.0
-"""Step times horizon, at alpha = 0.4: 0.05 for 200 decisions."""
+STEP_HORIZON = 10.0  # step times horizon, at alpha = 0.4: 0.05 for 200 decisions
 
-_DEBT_SHARE = 0.035
-"""Of the horizon. Smaller ones force more decisions, and those ignore the score (docs/statistics.md)."""
+_DEBT_SHARE = 0.035  # Smaller ones force more decisions, and those ignore the score (docs/statistics.md).
 
 FIRST_TURN = category_of("turn", 0, "")
 
-CALIBRATED = ("published", "static")
-"""Controllers that decide by scores from before the run."""
+CALIBRATED = ("published", "static")  # These decide by scores from before the run.
 
-Scores = Mapping[str, Sequence[float]]
-"""Scores by category."""
+Scores = Mapping[str, Sequence[float]]  # by category
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,6 @@ class ControllerSettings:
         return max(1.0, _DEBT_SHARE * self.horizon) if self.debt is None else self.debt
 
     def pools(self) -> Pools:
-        """Empty pools."""
         return Pools(CalibrationSet if self.store == "exact" else Histogram, smoothed=self.smoothed)
 
 
@@ -119,10 +114,7 @@ CONTROLLERS: Mapping[str, Callable[[ControllerSettings, Scores], Controller]] = 
 
 
 def make_controller(
-    name: str = "two-level",
-    settings: ControllerSettings | None = None,
-    *,
-    calibration_scores: Scores | None = None,
+    name: str = "two-level", settings: ControllerSettings | None = None, *, calibration_scores: Scores | None = None
 ) -> Controller:
     """A new controller.
 
@@ -141,11 +133,9 @@ def make_controller(
         0
     """
     if name not in CONTROLLERS:
-        raise InvalidRequestError(
-            f"there is no controller {name!r}", field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}"
-        )
-    settings = settings or ControllerSettings()
-    return Budget(CONTROLLERS[name](settings, calibration_scores or {}))
+        remedy = f"choose from {', '.join(CONTROLLERS)}"
+        raise InvalidRequestError(f"there is no controller {name!r}", field="controller", remedy=remedy)
+    return Budget(CONTROLLERS[name](settings or ControllerSettings(), calibration_scores or {}))
 
 
 def _wrong(name: str, value: object, remedy: str) -> InvalidRequestError:

@@ -35,11 +35,9 @@ class Exponential:
         return sum(map(len, self._histograms.values()))
 
     def sizes(self) -> dict[str, int]:
-        """Scores by category."""
         return {name: len(self._histograms[name]) for name in sorted(self._histograms)}
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the weighted p-value is <= alpha."""
         histogram = self._histograms.get(candidate.category)
         greater, equal = (histogram or Histogram()).count(candidate.score)
         weight = self._weights.get(candidate.category, 1.0)
@@ -48,7 +46,6 @@ class Exponential:
         return at_level((greater + draw * (weight + equal)) / (total + weight), candidate.alpha)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """The score enters with the weight of the newest one."""
         name = candidate.category
         histogram = self._histograms.get(name)
         self._histograms[name] = histogram = Histogram() if histogram is None else histogram
@@ -86,7 +83,6 @@ class PerProblem(Mondrian):
         self._own: LRU[tuple[str, str], CalibrationSet] = LRU(MAX_CATEGORIES)
 
     def decide(self, candidate: Candidate) -> Decision:
-        """Take over when the p-value in the pool that was drawn is <= alpha."""
         own, u = self._own.get(_problem(candidate)), candidate.u
         share = len(own) / (len(own) + self._prior) if own else 0.0
         if own and u < share:
