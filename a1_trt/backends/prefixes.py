@@ -1,9 +1,9 @@
-"""Digests of the beginnings of token sequences, a block of the KV cache at a time."""
+"""Digests of vocabularies, and of the beginnings of token sequences, a block of the KV cache at a time."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -26,3 +26,11 @@ def block_digests(token_ids: Sequence[int]) -> list[bytes]:
         digest.update(array[end - BLOCK_TOKENS : end].tobytes())
         digests.append(digest.digest())
     return digests
+
+
+def vocabulary_digest(entries: Iterable[bytes]) -> str:
+    """Hash of token strings, with their ids, in the order of their ids, which is what gives ids their meaning."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(len(entry).to_bytes(4, "little") + entry)
+    return digest.hexdigest()[:32]

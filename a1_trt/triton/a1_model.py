@@ -24,7 +24,6 @@ from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
 GRPC_URL = "A1_TRT_GRPC_URL"
-"""Environment variable: where this server's own gRPC endpoint is."""
 _POLL_S = 0.25
 # What Triton's own front ends and clients add to a request; HTTP's "id" becomes a parameter, not the request's id.
 _RESERVED = {"triton_enable_empty_final_response", "binary_data_output", "id"}
@@ -36,10 +35,8 @@ class A1Model:
     The request's id, where it has one, is the problem's: it takes part in every seed.
 
     Args:
-        pair: The pair.
         pb: Triton's module `triton_python_backend_utils`.
         models: Names of the models that hold a role, where there are several.
-        engines: Engines of its own, instead of models.
     """
 
     def __init__(
@@ -59,13 +56,9 @@ class A1Model:
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> A1Model:
-        """Read the pair, and load its engines if they are to be inside.
+        """Read the pair, and load its engines if they are to be inside; what is wrong is a TritonModelException.
 
         Models are connected to at the first request, as they load beside this one.
-
-        Raises:
-            TritonModelException: The pair file is wrong, or an engine cannot be loaded; the message is the line of an
-                `A1Error`.
         """
         parameters = model_parameters(model_config)
         copies = {role: parameters[f"{role}_models"].split(",") for role in ROLES if parameters.get(f"{role}_models")}
@@ -77,11 +70,9 @@ class A1Model:
             raise pb.TritonModelException(error.to_wire()) from None
 
     def start(self, requests: list[Any]) -> None:
-        """Start to work on requests."""
         self._loop.start(requests)
 
     def close(self) -> None:
-        """Stop all work and close the session."""
         self._loop.close(self._aclose)
 
     async def _work(self, request: TritonRequest) -> None:
@@ -140,7 +131,6 @@ def _own_url(pair: Pair) -> str:
 
 
 def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
-    """The problem, how to solve it, and how to answer."""
     known = [tensor.name for tensor in A1_INPUTS]
     for name in request.parameters:
         if name not in _RESERVED:

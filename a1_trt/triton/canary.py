@@ -23,8 +23,6 @@ _T = TypeVar("_T")
 
 
 class _Ids:
-    """Stands for a tokenizer where only ids are sent."""
-
     fingerprint = ""
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
@@ -39,30 +37,16 @@ class _Ids:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What one model did.
-
-    Args:
-        model: Its name.
-        seconds: How long it took for one token, or one problem.
-        score_difference: Largest difference between scores of the same tokens, alone and in company; None where the
-            model did not score.
-    """
-
     model: str
     seconds: float
     score_difference: float | None = None
 
 
 async def run_canary(url: str, model: str, *, timeout_s: float = 30.0) -> Canary:
-    """Have a model do a little work.
-
-    Args:
-        url: ``host:port`` of gRPC.
-        model: "a1", or a model whose name begins with "draft" or "target".
-        timeout_s: Longest time of each step, seconds.
+    """Have a model, "a1" or one whose name begins with "draft" or "target", do a little work at gRPC's ``host:port``.
 
     Raises:
-        EngineTimeout: It did not answer in time.
+        EngineTimeout: A step was not done in `timeout_s`.
         ScoreShapeError: Scores of the same tokens differ by more than `TOLERANCE`, or have the wrong shape.
         A1Error: Whatever else it answers.
     """
@@ -100,12 +84,9 @@ async def _scores(engine: TritonEngine) -> float:
     await asyncio.gather(*company)
     difference = max(abs(one - other) for values in (again, mixed) for one, other in zip(first, values, strict=True))
     if difference > TOLERANCE:
-        raise ScoreShapeError(
-            f"log-probs of the same tokens differ by {difference:.3f} between alone and in company",
-            role="target",
-            field="score",
-            remedy="do not serve with this server: its scores are wrong; see docs/gpu.md on scoring",
-        )
+        message = f"log-probs of the same tokens differ by {difference:.3f} between alone and in company"
+        remedy = "do not serve with this server: its scores are wrong; see docs/gpu.md on scoring"
+        raise ScoreShapeError(message, role="target", field="score", remedy=remedy)
     return difference
 
 
@@ -119,6 +100,5 @@ async def _in_time(work: Awaitable[_T], model: str, timeout_s: float) -> _T:
 
 
 async def _solve(address: str) -> None:
-    """One sample of one turn of one token."""
     async with AsyncClient(f"grpc://{address}") as client:
         await client.solve("1 + 1 = ", n_samples=1, max_turns=1, draft_tokens=1, target_tokens=1)

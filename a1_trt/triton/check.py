@@ -42,13 +42,7 @@ _SETTINGS: dict[Profile, tuple[Setting, ...]] = {"cpu": _CPU, "pytorch": _OWN, "
 
 
 def check(directory: Path) -> Report:
-    """Compare a repository with what its pair renders to.
-
-    Args:
-        directory: What 'a1-trt deploy render' wrote, or a repository made by hand.
-
-    Raises:
-        DeployError: There is no such directory.
+    """Compare a repository, rendered or made by hand, with what its pair renders to.
 
     Example:
         >>> check(Path("triton_models")).ok  # doctest: +SKIP
@@ -176,7 +170,6 @@ class _Check:
                 self.compare_part(model, part, text, settings)
 
     def compare_part(self, model: str, part: str, rendered: str, settings: Mapping[str, Setting]) -> None:
-        """Compare one file of a model."""
         path = self.directory / model / part
         if part == "config.pbtxt":
             if model in self.configs:

@@ -51,7 +51,6 @@ class Difference:
 
     @property
     def code(self) -> str:
-        """Kind of the difference, as in `Finding`."""
         part = self.path[min(2, len(self.path) - 1)]
         absent = "missing" if self.found is None else "extra" if self.expected is None else "value"
         return _CODES.get(part, absent)
@@ -114,7 +113,6 @@ def document_findings(name: str, expected: Any, found: Any, model: str = "") -> 
 
 
 def parameters_of(config: Any) -> dict[str, str]:
-    """Name -> text of a model's parameters."""
     return {key: value.string_value for key, value in config.parameters.items()}
 
 

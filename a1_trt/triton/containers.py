@@ -21,9 +21,7 @@ from a1_trt.types import Role
 
 Platform = Literal["compose", "kubernetes"]
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
-"""As the templates have them."""
 _ORCHESTRATOR = "TRTLLM_ORCHESTRATOR"
-"""A server with a model on several GPUs starts its workers itself."""
 _MEMORY = {"draft": "128Gi", "target": "256Gi"}
 
 
@@ -34,17 +32,7 @@ class _Text(Template):
 def container_files(
     pair: Pair, profile: Profile, placement: Mapping[Role, RolePlacement], platform: Platform
 ) -> dict[str, str]:
-    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml: path -> text.
-
-    Args:
-        pair: A pair that was read from a file.
-        profile: "pytorch" or "tensorrt".
-        placement: Role -> GPUs.
-        platform: What the containers are for.
-
-    Raises:
-        DeployError: Compose would take the pair's path for a variable.
-    """
+    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml: path -> text."""
     assert pair.path is not None  # noqa: S101  render refuses others
     directory = str(pair.path.resolve().parent)
     project = f"a1-trt-{re.sub(r'[^a-z0-9]+', '-', pair.name.lower()).strip('-')}"
@@ -104,5 +92,4 @@ def _filled(name: str, values: Mapping[str, str], **more: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A YAML string; JSON's are."""
     return json.dumps(text, ensure_ascii=False)

@@ -27,13 +27,7 @@ _CANCELLED = "Requests that were cut short since the start, by role"
 
 
 class EngineModel:
-    """One engine. A request with `draft_input_ids` has those scored, any other one generates.
-
-    Args:
-        engine: The engine.
-        role: Its role.
-        pb: Triton's module `triton_python_backend_utils`.
-    """
+    """One engine. A request with `draft_input_ids` has those scored, any other one generates."""
 
     def __init__(self, engine: OpenVinoEngine | TensorRtLlmEngine, role: Role, pb: Any) -> None:
         self._engine = engine
@@ -48,15 +42,7 @@ class EngineModel:
 
     @classmethod
     def load(cls, arguments: dict[str, str], pb: Any) -> EngineModel:
-        """Load the engine that a model's configuration names.
-
-        Args:
-            arguments: What Triton's Python backend gives to `initialize`.
-            pb: Triton's module.
-
-        Raises:
-            TritonModelException: It cannot be loaded; the message is the line of an `A1Error`.
-        """
+        """The model of what Triton gives to `initialize`; a TritonModelException has the line of an `A1Error`."""
         parameters = model_parameters(arguments["model_config"])
         role: Role = "draft" if parameters["role"] == "draft" else "target"
         version = Path(arguments["model_repository"]) / arguments["model_version"]
@@ -77,11 +63,9 @@ class EngineModel:
         return cls(engine, role, pb)
 
     def start(self, requests: list[Any]) -> None:
-        """Start to work on requests."""
         self._loop.start(requests)
 
     def close(self) -> None:
-        """Stop all work and free the engine."""
         self._loop.close(self._engine.aclose)
 
     def _export(self) -> bool:
@@ -106,10 +90,7 @@ class EngineModel:
             return
         temperature = 0.0 if inputs.get("runtime_top_k") == 1 else inputs.get("temperature", 1.0)
         generation = await self._engine.generate(
-            prompt,
-            max_tokens=inputs["request_output_len"],
-            temperature=temperature,
-            seed=inputs.get("seed", 0),
+            prompt, max_tokens=inputs["request_output_len"], temperature=temperature, seed=inputs.get("seed", 0)
         )
         request.send(_generated(len(prompt), generation.token_ids), final=True)
 
@@ -158,11 +139,8 @@ def _prompt(inputs: dict[str, Any]) -> list[int]:
     ids: list[int] = inputs.get("input_ids", [])
     length = inputs["input_lengths"]
     if not 1 <= length <= len(ids):
-        raise InvalidRequestError(
-            f"input_lengths is {length} and input_ids has {len(ids)} elements",
-            field="input_lengths",
-            remedy="give the number of prompt tokens, at least 1",
-        )
+        message = f"input_lengths is {length} and input_ids has {len(ids)} elements"
+        raise InvalidRequestError(message, field="input_lengths", remedy="give the number of prompt tokens, at least 1")
     return ids[:length]
 
 

@@ -27,13 +27,7 @@ def model_config(
 ) -> Any:
     """The ModelConfig of one of this project's models: Python backend, one instance.
 
-    Args:
-        name: The model's name.
-        max_batch_size: Largest batch; 0 where requests have no batch dimension.
-        decoupled: Whether a request may have any number of responses.
-        inputs: Its inputs; likewise `outputs`.
-        outputs: Its outputs.
-        parameters: Name -> text.
+    `max_batch_size` is 0 where requests have no batch dimension; a `decoupled` model gives any number of responses.
     """
     config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=max_batch_size)
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
@@ -48,11 +42,6 @@ def model_config(
 
 
 def set_parameters(config: Any, parameters: Mapping[str, str]) -> None:
-    """Set parameters of a model.
-
-    Raises:
-        DeployError: A text has a control character.
-    """
     for key, value in parameters.items():
         if any(ord(character) < 32 for character in value):
             raise DeployError(f"{key} {value!r} has a control character", field=key, remedy="move the file elsewhere")
@@ -61,10 +50,6 @@ def set_parameters(config: Any, parameters: Mapping[str, str]) -> None:
 
 def to_text(config: Any, note: str = "") -> str:
     """The text of a config.pbtxt: plain fields first, then a line for each tensor and each parameter.
-
-    Args:
-        config: A ModelConfig.
-        note: A comment below the header, such as why a field is as it is.
 
     Example:
         >>> config = model_config("m", max_batch_size=0, decoupled=True, inputs=[Tensor("x", "INT32")], outputs=[],
@@ -91,11 +76,7 @@ def to_text(config: Any, note: str = "") -> str:
 
 
 def parse(text: str) -> Any:
-    """The ModelConfig of a config.pbtxt.
-
-    Raises:
-        ParseError: It is not valid protobuf text, or has an unknown field.
-    """
+    """The ModelConfig of a config.pbtxt; a ParseError where it is not protobuf text or has an unknown field."""
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(_parsed(text))
     return config

@@ -10,14 +10,7 @@ from a1_trt.errors import DeployError
 
 
 def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Settle on ports, all different.
-
-    Args:
-        host: Address to listen on.
-        wanted: Argument name, such as "grpc_port" -> port; 0 is any free one.
-
-    Raises:
-        DeployError: A port is in use, out of range, not permitted, or wanted twice.
+    """Settle on ports, all different: argument name, such as "grpc_port" -> port; 0 is any free one.
 
     Example:
         >>> ports = choose_ports("127.0.0.1", {"grpc_port": 0, "http_port": 0})
@@ -55,11 +48,9 @@ def _bind(host: str, name: str, port: int) -> socket.socket:
 
 def _refused(host: str, name: str, port: int, error: OSError) -> DeployError:
     if error.errno == errno.EADDRINUSE:
-        return DeployError(
-            f"port {port} of {host} is in use",
-            field=name,
-            remedy=f"stop what listens there, or give another one with --{name.replace('_', '-')} (0 is any free one)",
-        )
+        message = f"port {port} of {host} is in use"
+        remedy = f"stop what listens there, or give another one with --{name.replace('_', '-')} (0 is any free one)"
+        return DeployError(message, field=name, remedy=remedy)
     if error.errno == errno.EACCES:
         return DeployError(f"port {port} is not permitted", field=name, remedy="give one above 1023")
     return DeployError(

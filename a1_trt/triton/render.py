@@ -23,7 +23,6 @@ from a1_trt.types import Role
 MAX_BATCH_SIZE = 64
 MODELS = ("a1", "draft", "target")
 SETTINGS_FILE = "1/settings.json"
-"""In a model's directory: the keyword arguments of `tensorrt_llm.LLM`."""
 
 
 def render(
@@ -46,14 +45,8 @@ def render(
         platform: One server that holds everything ("compose"), or one for each copy of a model ("kubernetes").
         force: Replace files that are not of an earlier rendering, or were changed since.
 
-    Returns:
-        The files that were written.
-
     Raises:
         DeployError: The pair has no file, `output` cannot be written, or holds files that are not ours.
-
-    Example:
-        >>> render(load_pair("reference"), "triton_models")  # doctest: +SKIP
     """
     about: dict[str, Any] = {"pair": pair.name, "profile": profile}
     if profile != "cpu":
@@ -70,11 +63,7 @@ def files(
     placement: Mapping[Role, RolePlacement] | None = None,
     platform: Platform = "compose",
 ) -> dict[str, str]:
-    """The files of a pair's model repository: path in it -> text.
-
-    Raises:
-        DeployError: The pair has no file.
-    """
+    """The files of a pair's model repository: path in it -> text."""
     reference = _reference(pair, by_name=profile == "cpu")
     if profile == "cpu":
         own = {**_own_files("draft", "draft", reference), **_own_files("target", "target", reference)}
@@ -95,23 +84,18 @@ def files(
 def _reference(pair: Pair, *, by_name: bool) -> str:
     """How the models find the pair file: by name where that is enough, else by its absolute path."""
     if pair.path is None:
-        raise DeployError(
-            f"the pair {pair.name} was not read from a file",
-            field="pair",
-            remedy="write it to a pair.toml and load that",
-        )
+        message = f"the pair {pair.name} was not read from a file"
+        raise DeployError(message, field="pair", remedy="write it to a pair.toml and load that")
     path = pair.path.resolve()
     known = list_pairs().get(path.parent.name) if by_name else None
     return path.parent.name if known is not None and known.resolve() == path else str(path)
 
 
 def source(name: str) -> str:
-    """The text of a model.py: "a1" or "engine"."""
     return resources.files("a1_trt.triton.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
 def _a1_options(places: Mapping[Role, RolePlacement]) -> dict[str, str]:
-    """What a1 has to know of the models that hold a role."""
     options = {"engines": "models"}
     for role, place in places.items():
         if len(place.replicas) > 1:
@@ -137,7 +121,6 @@ def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
 def _own_files(
     model: str, role: Role, reference: str, size: int = MAX_BATCH_SIZE, more: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """A model of this project's own, which has a part of the tensors of `tensorrt_llm`."""
     config = model_config(
         model,
         max_batch_size=size,
@@ -163,7 +146,6 @@ def _pytorch_files(
 def _tensorrt_files(
     model: str, engine: Path, queue: int, place: RolePlacement, gpus: tuple[int, ...]
 ) -> dict[str, str]:
-    """TensorRT-LLM's own model: all of its tensors, all of its parameters."""
     config = tensorrt_llm.template()
     config.name = model
     config.max_batch_size = place.max_batch_size

@@ -24,10 +24,6 @@ class RolePlacement:
         n_scores: Whole contexts at once for whose logits there is memory.
         settings: Keyword arguments of `tensorrt_llm.LLM` (profile "pytorch").
         parameters: Parameters of the `tensorrt_llm` model that differ from their usual text (profile "tensorrt").
-
-    Example:
-        >>> RolePlacement(((0,), (1,)), 16).models("target")
-        {'target': (0,), 'target_2': (1,)}
     """
 
     replicas: tuple[tuple[int, ...], ...]
@@ -39,18 +35,12 @@ class RolePlacement:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The placement that `as_dict` made.
-
-        Raises:
-            TypeError: It is of something else.
-        """
         replicas = tuple(tuple(gpus) for gpus in document.get("replicas", ()))
         if not replicas or not all(gpus and all(isinstance(gpu, int) for gpu in gpus) for gpus in replicas):
             raise TypeError("replicas are not numbers of GPUs")
         return cls(**{**document, "replicas": replicas})
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
         return asdict(self)
 
     def models(self, role: Role) -> dict[str, tuple[int, ...]]:

@@ -24,12 +24,10 @@ class Setting:
     """What one parameter of the model may be.
 
     Args:
-        key: Its name.
         kind: "int", "float", "bool" or "string": what its text has to be.
         allowed: The only values there are, where these are known.
         most: Largest number, where there is one; the smallest is 0.
         needed: It may not be empty.
-        pattern: Regular expression of the text.
         why: What goes wrong otherwise.
     """
 

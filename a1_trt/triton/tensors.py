@@ -9,13 +9,10 @@ from a1_trt.requests import INPUTS
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output of a Triton model.
+    """One input or output of a Triton model; dimensions are without the batch, -1 is any.
 
     Args:
-        name: Its name.
         data_type: Triton's word, without ``TYPE_``.
-        dims: Its dimensions without the batch; -1 is any.
-        optional: A request may leave it out.
         scalar: One number a request: ``[1]`` outside the model, no dimension inside.
         ragged: Requests of different length may share a batch.
     """
@@ -50,7 +47,6 @@ ENGINE_INPUTS = (
     _number("streaming", "BOOL"),
     _number("stop", "BOOL"),
 )
-"""A subset of TensorRT-LLM's `tensorrt_llm` model: the same names, types and dimensions."""
 
 ENGINE_OUTPUTS = (
     Tensor("output_ids", "INT32", (-1, -1)),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine, canary
-from a1_trt.backends.tensorrt_llm.failures import typed_error
+from a1_trt.backends.tensorrt_llm.requests import typed_error
 from a1_trt.backends.tensorrt_llm.runtime import ModelShape, open_llm, planned_scores, read_settings
 from a1_trt.backends.tensorrt_llm.scorers import (
     AdditionalOutputScorer,

@@ -31,9 +31,7 @@ class _Request:
     options: GenerateRequest
     future: ThreadFuture
     cancelled: bool = False
-    """The caller has gone."""
     blocks: int = 0
-    """KV blocks that it needs at most."""
     handle: Any = field(default=None)
 
     def __post_init__(self) -> None:
@@ -42,13 +40,7 @@ class _Request:
 
 
 class Batcher:
-    """Runs requests on a pipeline, all that are in flight together.
-
-    Args:
-        pipeline: An openvino_genai.ContinuousBatchingPipeline; this object owns it from now on.
-        n_blocks: Size of its KV cache, in blocks.
-        role: For error messages.
-    """
+    """Runs requests on an openvino_genai.ContinuousBatchingPipeline, which it owns, all that are in flight together."""
 
     def __init__(self, pipeline: Any, *, n_blocks: int, role: Role) -> None:
         # Whoever has a pipeline has the package; without it, this module must still be importable.
@@ -70,26 +62,18 @@ class Batcher:
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or run."""
         with self._wake:
             return len(self._waiting) + len(self._running)
 
     @classmethod
     def load(cls, setup: Setup) -> Self:
-        """Load a pipeline into this process; takes seconds and blocks.
-
-        Raises:
-            ConfigError: The model cannot be loaded.
-        """
         return cls(load_pipeline(setup), n_blocks=setup.n_blocks, role=setup.role)
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """Token ids with which the model ends its text."""
         return self._end_tokens
 
     async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
-        """Run one request; see `a1_trt.backends.openvino.pipeline.Pipeline.run`."""
         request = _Request(token_ids, options, ThreadFuture())
         if request.blocks > self._n_blocks:
             raise self._too_small()
@@ -104,7 +88,6 @@ class Batcher:
             request.cancelled = True  # without effect on a finished one
 
     def close(self) -> None:
-        """Fail what is in flight, end the thread and free the pipeline; blocking, and a second call does nothing."""
         with self._wake:
             self._closed = True
             self._wake.notify()
@@ -143,7 +126,6 @@ class Batcher:
         return arrived
 
     def _step(self, arrived: list[_Request]) -> None:
-        """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
         for request in arrived:
             request.handle = self._add(request)
         dropped = {request for request in self._running if request.cancelled or request.handle is None}

@@ -31,11 +31,7 @@ _BLOCKS = {
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a .gguf file, key -> value; strings are bytes.
-
-    Raises:
-        ValueError: The file is not GGUF, or is damaged or cut off, in its metadata or its weights.
-    """
+    """The metadata of a .gguf file, key -> value; strings are bytes. A ValueError for damage, also of the weights."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ValueError("it does not start with 'GGUF'")

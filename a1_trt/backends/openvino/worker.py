@@ -26,7 +26,6 @@ LINE_BYTES = 1 << 26
 
 
 async def serve(handle: int) -> None:
-    """Load the pipeline and work until the other end closes."""
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle), limit=LINE_BYTES)
     try:
         message = json.loads(await reader.readline())

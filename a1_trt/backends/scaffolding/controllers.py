@@ -57,10 +57,6 @@ class A1Controller(Controller):  # type: ignore[misc]
     ) -> Generator[ParallelProcess, None, None]:
         """Solve the problems whose text the tasks hold; each task's `result` becomes an `A1Output`.
 
-        Args:
-            tasks: GenerationTasks with `input_str`.
-            parameters: Other parameters than the controller's.
-
         Raises:
             A1Error: No sample of a problem could be worked on; the first one's error. Or too many segments of it could
                 not be scored.
@@ -80,12 +76,7 @@ class A1Controller(Controller):  # type: ignore[misc]
 
 
 class A1CandidateController(Controller):  # type: ignore[misc]
-    """One sample: one task after the other, each decided by what came of the last.
-
-    Args:
-        bridge: Knows what the sample does next.
-        key: Which sample.
-    """
+    """One sample: one task after the other, each decided by what came of the last."""
 
     WorkerTag: ClassVar[type[a1_tasks.WorkerTag]] = a1_tasks.WorkerTag
 
@@ -95,7 +86,6 @@ class A1CandidateController(Controller):  # type: ignore[misc]
         self._key = key
 
     def process(self, tasks: Sequence[Task], **_: Any) -> Generator[list[Task], None, None]:
-        """Draft, have it scored, take over or not, until the sample ends."""
         del tasks  # the scheduler holds the problem
         while (task := self._bridge.next(self._key)) is not None:
             yield [task]

@@ -13,9 +13,7 @@ class A1Completion:
     """A chain, as an element of `outputs`.
 
     Args:
-        text: The chain.
         token_ids: Ids that its writers gave; of more than one tokenizer where draft and target have different ones.
-        finish_reason: Why the sample ended.
         answer: The problem's answer, by vote of all samples.
     """
 
@@ -32,9 +30,7 @@ class A1Completion:
 class A1Output:
     """What `ScaffoldingLlm` returns for a problem.
 
-    Args:
-        result: Everything: answer, votes, samples, cost.
-        outputs: The chain that speaks for the answer: the first sample that voted for it, else the first sample.
+    `outputs` is the chain that speaks for the answer: the first sample that voted for it, else the first sample.
     """
 
     result: Result
@@ -44,12 +40,10 @@ class A1Output:
 
     @property
     def text(self) -> str:
-        """Text of the chain."""
         return self.outputs[0].text if self.outputs else ""
 
     @classmethod
     def of(cls, result: Result) -> A1Output:
-        """The output of a result."""
         voted = [one for one in result.trajectories if one.answer and normalise(one.answer) == result.answer]
         return cls(result, tuple(_completion(one, result.answer) for one in (voted or result.trajectories)[:1]))
 

@@ -9,12 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class ByteSemaphore:
-    """Admits requests in order of arrival while what they hold together fits.
-
-    Used from one event loop.
-
-    Args:
-        n_bytes: How much there is.
+    """Admits requests in order of arrival while what they hold together fits. Used from one event loop.
 
     Example:
         >>> async def main() -> int:

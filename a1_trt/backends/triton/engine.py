@@ -14,13 +14,7 @@ from a1_trt.backends.checks import ArgumentChecks
 from a1_trt.backends.triton.connection import Connection, StreamError, make_request, read_response
 from a1_trt.backends.triton.protocol import Dialect, InferenceRequest
 from a1_trt.engine import Engine, Generation, Tokenizer
-from a1_trt.errors import (
-    EngineError,
-    EngineOverloaded,
-    EngineTimeout,
-    EngineUnavailable,
-    from_wire,
-)
+from a1_trt.errors import EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable, from_wire
 from a1_trt.types import Role
 
 _T = TypeVar("_T")
@@ -51,11 +45,6 @@ class TritonEngine(Engine):
         cancel: What a cancelled call becomes: "client", the call is broken off and the server notices; or "stop", a
             second request with the same id asks the server to stop, for backends that do not survive the first way.
         timeout_s: Longest time of one call, seconds.
-
-    Example:
-        >>> engine = TritonEngine("127.0.0.1:8001", "draft", tokenizer, role="draft",
-        ...     max_context_tokens=1024)  # doctest: +SKIP
-        >>> await engine.generate(tokenizer.encode("2 + 2 ="), max_tokens=8, temperature=0.0, seed=0)  # doctest: +SKIP
     """
 
     def __init__(
@@ -86,16 +75,13 @@ class TritonEngine(Engine):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
         return self._tokenizer
 
     @property
     def max_context_tokens(self) -> int:
-        """Longest prompt plus generation."""
         return self._checks.max_context_tokens
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
         self._checks.generate(prompt, max_tokens)
         with self._typed():
             connection = await self._connected()
@@ -110,7 +96,6 @@ class TritonEngine(Engine):
         return Generation(ids, ended=len(ids) < max_tokens)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
         self._checks.score(prompt, segment)
         with self._typed():
             connection = await self._connected()
@@ -154,11 +139,9 @@ class TritonEngine(Engine):
         answer = read_response(await connection.infer(message, self._timeout_s), request.outputs)
         missing = [output for output in request.outputs if output not in answer]
         if missing:
-            raise EngineError(
-                f"the answer has no {missing[0]}",
-                field=missing[0],
-                remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
-            )
+            message = f"the answer has no {missing[0]}"
+            remedy = "serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'"
+            raise EngineError(message, field=missing[0], remedy=remedy)
         return answer
 
     def _kept(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:

@@ -41,8 +41,6 @@ _NEEDS: dict[Scoring, tuple[frozenset[str], frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """One request: its prompt, its tensors beside that, and the outputs that are wanted."""
-
     prompt: Sequence[int]
     tensors: Tensors
     outputs: tuple[str, ...]
@@ -50,13 +48,7 @@ class InferenceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The tensors of one model.
-
-    Args:
-        scoring: How it scores.
-        is_tensorrt_llm: It is TensorRT-LLM's own model.
-        end_ids: Tokens that end a text, the chief one first; empty where the server knows them itself.
-    """
+    """How one model is asked; `end_ids` end a text, the chief one first; empty where the server knows them itself."""
 
     scoring: Scoring
     is_tensorrt_llm: bool
@@ -71,13 +63,7 @@ class Dialect:
         *,
         context_logits: bool = False,
     ) -> Dialect:
-        """The dialect of a model with these inputs and outputs.
-
-        Args:
-            inputs: Names of its inputs.
-            outputs: Names of its outputs.
-            end_ids: Tokens that end a text, the chief one first.
-            context_logits: Score by context logits where there is a choice.
+        """The dialect of a model with these inputs and outputs; `context_logits`: score so where there is a choice.
 
         Raises:
             EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
@@ -86,21 +72,16 @@ class Dialect:
         way: Scoring = ("context_logits" if context_logits else "external_draft") if is_tensorrt_llm else "log_probs"
         lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
         if lacking:
-            raise EngineError(
-                f"the model has no {', '.join(lacking)}, which scoring by {way} needs",
-                field=lacking[0],
-                remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
-            )
+            message = f"the model has no {', '.join(lacking)}, which scoring by {way} needs"
+            remedy = "serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'"
+            raise EngineError(message, field=lacking[0], remedy=remedy)
         if is_tensorrt_llm and not end_ids:
-            raise EngineError(
-                "tensorrt_llm does not know which token ends a text, and was not told",
-                field="end_id",
-                remedy="give a model directory whose generation_config.json or tokenizer names the end-of-text token",
-            )
+            message = "tensorrt_llm does not know which token ends a text, and was not told"
+            remedy = "give a model directory whose generation_config.json or tokenizer names the end-of-text token"
+            raise EngineError(message, field="end_id", remedy=remedy)
         return cls(way, is_tensorrt_llm, tuple(end_ids))
 
     def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> InferenceRequest:
-        """Continue a prompt."""
         tensors: Tensors = {"request_output_len": ("INT32", [max_tokens]), "seed": ("UINT64", [seed])}
         if temperature > 0.0:
             # With neither top_k nor top_p the backend takes the likeliest token, whatever the temperature.
@@ -110,7 +91,6 @@ class Dialect:
         return InferenceRequest(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
 
     def score(self, prompt: Sequence[int], segment: Sequence[int]) -> InferenceRequest:
-        """Score a segment after a prompt."""
         if self.scoring == "log_probs":
             asked: Tensors = {
                 "request_output_len": ("INT32", [1]),
@@ -182,11 +162,9 @@ class Dialect:
 def _rows(logits: Any, n_wanted: int, field: str) -> Any:
     """The rows of one beam, floating[n_rows, vocabulary]."""
     if logits.ndim < 2 or any(size != 1 for size in logits.shape[:-2]) or logits.shape[-2] != n_wanted:
-        raise ScoreShapeError(
-            f"{field} has the shape {list(logits.shape)} where {n_wanted} rows are wanted",
-            field=field,
-            remedy="build the target with logits gathered and max_draft_len for the longest segment",
-        )
+        message = f"{field} has the shape {list(logits.shape)} where {n_wanted} rows are wanted"
+        remedy = "build the target with logits gathered and max_draft_len for the longest segment"
+        raise ScoreShapeError(message, field=field, remedy=remedy)
     return logits.reshape(n_wanted, logits.shape[-1])
 
 
