@@ -11,12 +11,7 @@ from a1_trt.types import Role
 
 @dataclass(frozen=True, slots=True)
 class ArgumentChecks:
-    """Refuses calls that a model cannot answer.
-
-    Example:
-        >>> checks = ArgumentChecks("draft", 8)
-        >>> checks.generate([1, 2], max_tokens=6)  # 7 would be a ContextLengthError
-    """
+    """Refuses calls that a model cannot answer."""
 
     role: Role
     max_context_tokens: int

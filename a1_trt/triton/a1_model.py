@@ -50,6 +50,7 @@ class A1Model:
         self._models = models or {}
         self._engines = engines
         self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self.start = self._loop.start
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
         self._session: Session | None = None
@@ -68,9 +69,6 @@ class A1Model:
             return cls(pair, pb, copies, engines)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
-
-    def start(self, requests: list[Any]) -> None:
-        self._loop.start(requests)
 
     def close(self) -> None:
         self._loop.close(self._aclose)

@@ -66,9 +66,8 @@ def find_binary() -> Binary:
         remedy = "use Linux (also in a container or WSL 2), or solve in process: 'a1-trt solve -p PAIR'"
         raise DeployError(message, field="platform", remedy=remedy)
     if not (Path(sys.executable).parent / "python3").exists():
-        raise DeployError(
-            f"there is no python3 beside {sys.executable}", field="python", remedy="run from a virtual environment"
-        )
+        message = f"there is no python3 beside {sys.executable}"
+        raise DeployError(message, field="python", remedy="run from a virtual environment")
     library = _libpython()
     named = os.environ.get(VARIABLE)
     if named and not os.access(named, os.X_OK):
@@ -95,7 +94,8 @@ def _installed(path: Path, library: Path) -> Binary:
     backend = root / "backends" / "python"
     stub = backend / "triton_python_backend_stub"
     if not stub.is_file():
-        raise _incomplete(path, f"no Python backend in {backend}")
+        message = f"{path} has no Python backend in {backend}"
+        raise DeployError(message, field="tritonserver", remedy=f"name another one in {VARIABLE}")
     if f"libpython{_VERSION}.so".encode() not in stub.read_bytes():
         message = f"the Python backend of {path} is built for another Python than {_VERSION}"
         raise DeployError(message, field="python", remedy="run a1-trt with the Python of that server's container")
@@ -105,9 +105,8 @@ def _installed(path: Path, library: Path) -> Binary:
 def _wheel(library: Path) -> Binary:
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
-        message = "there is no tritonserver"
         remedy = f"pip install 'a1_trt[serve]', or name one in {VARIABLE}"
-        raise DeployError(message, field="tritonserver", remedy=remedy)
+        raise DeployError("there is no tritonserver", field="tritonserver", remedy=remedy)
     _check_wheel_runs()
     package = Path(spec.submodule_search_locations[0])
     root = package / "tritonserver"
@@ -123,21 +122,15 @@ def _wheel(library: Path) -> Binary:
 def _check_wheel_runs() -> None:
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < _GLIBC:
-        raise DeployError(
-            f"the server of nvidia-pytriton needs glibc {_GLIBC[0]}.{_GLIBC[1]}, this is {name or 'another C library'} "
-            f"{version}".rstrip(),
-            field="platform",
-            remedy="use a newer distribution (Ubuntu 22.04, Debian 12), or NVIDIA's Triton container",
-        )
+        library = f"{name or 'another C library'} {version}".rstrip()
+        message = f"the server of nvidia-pytriton needs glibc {_GLIBC[0]}.{_GLIBC[1]}, this is {library}"
+        remedy = "use a newer distribution (Ubuntu 22.04, Debian 12), or NVIDIA's Triton container"
+        raise DeployError(message, field="platform", remedy=remedy)
     numpy = metadata.version("numpy")
     if int(numpy.split(".")[0]) >= 2:
         # With numpy 2 that server's Python backend sends every output empty, without an error.
         message = f"the server of nvidia-pytriton works with numpy 1 only, this is {numpy}"
         raise DeployError(message, field="numpy", remedy="pip install 'numpy<2'")
-
-
-def _incomplete(path: Path, what: str) -> DeployError:
-    return DeployError(f"{path} has {what}", field="tritonserver", remedy=f"name another one in {VARIABLE}")
 
 
 def _split(variable: str) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from a1_trt.backends.triton import TritonEngine
 from a1_trt.client import AsyncClient
+from a1_trt.engine import Tokenizer
 from a1_trt.errors import EngineTimeout, ScoreShapeError
 from a1_trt.types import Role
 
@@ -22,24 +23,11 @@ _CONTEXT_TOKENS = 64
 _T = TypeVar("_T")
 
 
-class _Ids:
-    fingerprint = ""
-
-    def encode(self, text: str, *, special: bool = False) -> list[int]:
-        raise NotImplementedError
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        raise NotImplementedError
-
-    def chat(self, system: str, user: str) -> str:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
 class Canary:
     model: str
     seconds: float
-    score_difference: float | None = None
+    score_difference: float | None = None  # largest, alone and in company; None where it did not score
 
 
 async def run_canary(url: str, model: str, *, timeout_s: float = 30.0) -> Canary:
@@ -56,9 +44,10 @@ async def run_canary(url: str, model: str, *, timeout_s: float = 30.0) -> Canary
         await _in_time(_solve(address), model, timeout_s)
         return Canary(model, time.monotonic() - started_s)
     role: Role = "draft" if model.startswith("draft") else "target"
-    # Which token ends a text does not matter for one token.
+    # Only ids are sent, so nobody asks the tokenizer; which token ends a text does not matter for one token.
+    tokenizer = cast(Tokenizer, None)
     engine = TritonEngine(
-        address, model, _Ids(), role=role, max_context_tokens=_CONTEXT_TOKENS, end_ids=(0,), timeout_s=timeout_s
+        address, model, tokenizer, role=role, max_context_tokens=_CONTEXT_TOKENS, end_ids=(0,), timeout_s=timeout_s
     )
     try:
         started_s = time.monotonic()

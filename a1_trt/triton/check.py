@@ -24,9 +24,8 @@ from a1_trt.triton.findings import Finding, Report
 from a1_trt.triton.pbtxt import parse
 from a1_trt.triton.render import MODELS, SETTINGS_FILE, files
 from a1_trt.triton.repository import MANIFEST, read_manifest
-from a1_trt.triton.role_placement import PROFILES, Profile, RolePlacement, default_placement
+from a1_trt.triton.role_placement import PROFILES, Placement, Profile, RolePlacement, default_placement
 from a1_trt.triton.tensorrt_llm import SETTINGS, Setting
-from a1_trt.types import Role
 
 _MODEL = re.compile(r"a1|(draft|target)(_\d+)?")
 _MOST_BYTES = 1 << 20
@@ -209,7 +208,7 @@ class _Check:
         if rendered is not None:
             self.add(document_findings(SETTINGS_FILE, rendered, settings, model))
 
-    def placement(self, pair: Pair) -> Mapping[Role, RolePlacement]:
+    def placement(self, pair: Pair) -> Placement:
         """The placement in the manifest; else the GPUs that the models name, with usual sizes."""
         usual = default_placement(pair)
         if "placement" in self.manifest:

@@ -33,6 +33,7 @@ class EngineModel:
         self._engine = engine
         self._role: Role = role
         self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self.start = self._loop.start
         kind = pb.MetricFamily.GAUGE
         self._families = (
             pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=kind),
@@ -61,9 +62,6 @@ class EngineModel:
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
         return cls(engine, role, pb)
-
-    def start(self, requests: list[Any]) -> None:
-        self._loop.start(requests)
 
     def close(self) -> None:
         self._loop.close(self._engine.aclose)

@@ -8,15 +8,8 @@ from typing import Any
 
 from a1_trt.runtime.metrics import N_BINS, Metrics
 
-_NO_CALLS = {"draft": 0, "target": 0}
-_START = {
-    **Metrics().snapshot(),
-    "calls_in_flight": _NO_CALLS,
-    "calls_waiting": _NO_CALLS,
-    "calibration_size": 0,
-    "scoring_available": True,
-}
-
+_NO_CALLS = {name: {"draft": 0, "target": 0} for name in ("calls_in_flight", "calls_waiting")}
+_START = {**Metrics().snapshot(), **_NO_CALLS, "calibration_size": 0, "scoring_available": True}
 _AVAILABLE = "0 while too many segments go unscored for problems to be solved, else 1"
 
 Snapshot = Mapping[str, Any]
@@ -82,12 +75,10 @@ class Exporter:
 
     def __init__(self, pb: Any) -> None:
         make = pb.MetricFamily
-        self._families = {
-            one.name: make(
-                name=one.name, description=one.description, kind=make.COUNTER if one.is_counter else make.GAUGE
-            )
-            for one in FAMILIES
-        }
+        self._families: dict[str, Any] = {}
+        for family in FAMILIES:
+            kind = make.COUNTER if family.is_counter else make.GAUGE
+            self._families[family.name] = make(name=family.name, description=family.description, kind=kind)
         self._histogram = make(name=P_VALUE, description=P_VALUE_DESCRIPTION, kind=make.HISTOGRAM)
         self._p_values = self._histogram.Metric(labels={}, buckets=P_VALUE_BOUNDS)
         self._metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}

@@ -17,21 +17,15 @@ HEADER = "# Written by 'a1-trt deploy render'; change the pair file instead.\n"
 
 
 def model_config(
-    name: str,
-    *,
-    max_batch_size: int,
-    decoupled: bool,
-    inputs: Iterable[Tensor],
-    outputs: Iterable[Tensor],
-    parameters: Mapping[str, str],
+    name: str, size: int, inputs: Iterable[Tensor], outputs: Iterable[Tensor], parameters: Mapping[str, str]
 ) -> Any:
     """The ModelConfig of one of this project's models: Python backend, one instance.
 
-    `max_batch_size` is 0 where requests have no batch dimension; a `decoupled` model gives any number of responses.
+    `size` is that of the largest batch. At 0 requests have no batch dimension, and any number of responses.
     """
-    config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=max_batch_size)
+    config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=size)
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    if decoupled:
+    if size == 0:
         config.model_transaction_policy.decoupled = True
     for tensor in inputs:
         _fill(config.input.add(optional=tensor.optional, allow_ragged_batch=tensor.ragged), tensor)
@@ -52,8 +46,7 @@ def to_text(config: Any, note: str = "") -> str:
     """The text of a config.pbtxt: plain fields first, then a line for each tensor and each parameter.
 
     Example:
-        >>> config = model_config("m", max_batch_size=0, decoupled=True, inputs=[Tensor("x", "INT32")], outputs=[],
-        ...     parameters={"pair": "p"})
+        >>> config = model_config("m", 0, [Tensor("x", "INT32")], [], {"pair": "p"})
         >>> print(to_text(config, "One instance."))
         # Written by 'a1-trt deploy render'; change the pair file instead.
         # One instance.

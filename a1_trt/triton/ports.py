@@ -10,13 +10,7 @@ from a1_trt.errors import DeployError
 
 
 def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Settle on ports, all different: argument name, such as "grpc_port" -> port; 0 is any free one.
-
-    Example:
-        >>> ports = choose_ports("127.0.0.1", {"grpc_port": 0, "http_port": 0})
-        >>> ports["grpc_port"] != ports["http_port"]
-        True
-    """
+    """Settle on ports, all different: argument name, such as "grpc_port" -> port; 0 is any free one."""
     held: list[socket.socket] = []
     chosen: dict[str, int] = {}
     try:

@@ -22,9 +22,9 @@ class ModelReport:
     name: str
     backend: str
     decoupled: bool
-    max_batch_size: int
-    max_queue_size: int
-    optional_absent: tuple[str, ...]
+    max_batch_size: int  # 0 where requests have no batch dimension
+    max_queue_size: int  # 0 is no limit
+    optional_absent: tuple[str, ...]  # tensors of ours that it does not have
 
 
 def probe(url: str, models: tuple[str, ...] = MODELS, *, timeout_s: float = 10.0) -> tuple[ModelReport, ...]:
@@ -55,14 +55,9 @@ def _checked(model: str, config: dict[str, Any]) -> ModelReport:
             else:
                 _check_tensor(model, kind, tensor, served.get(tensor.name))
     queue = config.get("dynamic_batching", {}).get("default_queue_policy", {})
-    return ModelReport(
-        model,
-        config.get("backend", ""),
-        bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
-        int(config.get("max_batch_size", 0)),
-        int(queue.get("max_queue_size", 0)),
-        tuple(absent),
-    )
+    decoupled = bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+    sizes = int(config.get("max_batch_size", 0)), int(queue.get("max_queue_size", 0))
+    return ModelReport(model, config.get("backend", ""), decoupled, *sizes, tuple(absent))
 
 
 def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] | None) -> None:
@@ -82,8 +77,7 @@ def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
     with grpc.insecure_channel(url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
-            ready = stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready
-            if not ready:
+            if not stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready:
                 raise _not_ready(url, model)
             config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s).config
         except grpc.RpcError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from a1_trt.triton import tensorrt_llm
 from a1_trt.triton.containers import Platform, container_files
 from a1_trt.triton.pbtxt import model_config, set_parameters, to_text
 from a1_trt.triton.repository import write
-from a1_trt.triton.role_placement import Profile, RolePlacement, default_placement
+from a1_trt.triton.role_placement import Gpus, Placement, Profile, RolePlacement, default_placement
 from a1_trt.triton.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS
 from a1_trt.types import Role
 
@@ -30,7 +31,7 @@ def render(
     output: str | os.PathLike[str],
     *,
     profile: Profile = "cpu",
-    placement: Mapping[Role, RolePlacement] | None = None,
+    placement: Placement | None = None,
     platform: Platform = "compose",
     force: bool = False,
 ) -> list[Path]:
@@ -51,23 +52,19 @@ def render(
     about: dict[str, Any] = {"pair": pair.name, "profile": profile}
     if profile != "cpu":
         placement = placement or default_placement(pair)
-        about |= {"platform": platform, "placement": {role: place.as_dict() for role, place in placement.items()}}
+        about |= {"platform": platform, "placement": {role: asdict(place) for role, place in placement.items()}}
     rendered = files(pair, profile=profile, placement=placement, platform=platform)
     return write(rendered, Path(output), about=about, force=force)
 
 
 def files(
-    pair: Pair,
-    *,
-    profile: Profile = "cpu",
-    placement: Mapping[Role, RolePlacement] | None = None,
-    platform: Platform = "compose",
+    pair: Pair, *, profile: Profile = "cpu", placement: Placement | None = None, platform: Platform = "compose"
 ) -> dict[str, str]:
     """The files of a pair's model repository: path in it -> text."""
     reference = _reference(pair, by_name=profile == "cpu")
     if profile == "cpu":
-        own = {**_own_files("draft", "draft", reference), **_own_files("target", "target", reference)}
-        return {**_a1_files(reference, {"engines": pair.serving.engines}), **own}
+        own = _own_files("draft", "draft", reference) | _own_files("target", "target", reference)
+        return _a1_files(reference, {"engines": pair.serving.engines}) | own
     places = dict(placement or default_placement(pair))
     one_server = {role: place if platform == "compose" else place.alone() for role, place in places.items()}
     rendered = _a1_files(reference, _a1_options(one_server))
@@ -95,7 +92,7 @@ def source(name: str) -> str:
     return resources.files("a1_trt.triton.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _a1_options(places: Mapping[Role, RolePlacement]) -> dict[str, str]:
+def _a1_options(places: Placement) -> dict[str, str]:
     options = {"engines": "models"}
     for role, place in places.items():
         if len(place.replicas) > 1:
@@ -106,14 +103,7 @@ def _a1_options(places: Mapping[Role, RolePlacement]) -> dict[str, str]:
 
 
 def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
-    config = model_config(
-        "a1",
-        max_batch_size=0,
-        decoupled=True,
-        inputs=A1_INPUTS,
-        outputs=A1_OUTPUTS,
-        parameters={"pair": reference, **options},
-    )
+    config = model_config("a1", 0, A1_INPUTS, A1_OUTPUTS, {"pair": reference, **options})
     note = "One instance: two would be two processes, each with a calibration of its own."
     return {"a1/config.pbtxt": to_text(config, note), "a1/1/model.py": source("a1")}
 
@@ -121,21 +111,13 @@ def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
 def _own_files(
     model: str, role: Role, reference: str, size: int = MAX_BATCH_SIZE, more: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    config = model_config(
-        model,
-        max_batch_size=size,
-        decoupled=False,
-        inputs=ENGINE_INPUTS,
-        outputs=ENGINE_OUTPUTS,
-        parameters={"pair": reference, "role": role, **(more or {})},
-    )
+    parameters = {"pair": reference, "role": role, **(more or {})}
+    config = model_config(model, size, ENGINE_INPUTS, ENGINE_OUTPUTS, parameters)
     note = "The engine batches by itself, whatever is in flight; a model that is not decoupled is cheaper to call."
     return {f"{model}/config.pbtxt": to_text(config, note), f"{model}/1/model.py": source("engine")}
 
 
-def _pytorch_files(
-    model: str, role: Role, reference: str, place: RolePlacement, gpus: tuple[int, ...]
-) -> dict[str, str]:
+def _pytorch_files(model: str, role: Role, reference: str, place: RolePlacement, gpus: Gpus) -> dict[str, str]:
     more = {"engine": "tensorrt_llm", "gpu_device_ids": _listed(gpus), "n_scores": str(place.n_scores)}
     rendered = _own_files(model, role, reference, max(MAX_BATCH_SIZE, place.max_batch_size), more)
     if place.settings:
@@ -143,9 +125,7 @@ def _pytorch_files(
     return rendered
 
 
-def _tensorrt_files(
-    model: str, engine: Path, queue: int, place: RolePlacement, gpus: tuple[int, ...]
-) -> dict[str, str]:
+def _tensorrt_files(model: str, engine: Path, queue: int, place: RolePlacement, gpus: Gpus) -> dict[str, str]:
     config = tensorrt_llm.template()
     config.name = model
     config.max_batch_size = place.max_batch_size
@@ -157,5 +137,5 @@ def _tensorrt_files(
     return {f"{model}/config.pbtxt": to_text(config, note), f"{model}/1/.gitkeep": ""}
 
 
-def _listed(gpus: tuple[int, ...]) -> str:
+def _listed(gpus: Gpus) -> str:
     return ",".join(str(gpu) for gpu in gpus)

@@ -37,7 +37,6 @@ class TritonServer:
     """Serves one pair: the models "a1", "draft" and "target". A context manager: enters when ready, leaves stopped.
 
     Args:
-        pair: The pair.
         host: Address to listen on; others than the default let other machines in.
         grpc_port: 0 is any free one. Likewise `http_port`, `metrics_port`.
         repository: A model repository to serve instead of one rendered from the pair.

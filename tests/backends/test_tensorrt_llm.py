@@ -236,7 +236,7 @@ def test_the_cheapest_right_scorer_is_chosen(
     wanted: str, version: str, architecture: str, settings: Any, kind: type | None
 ) -> None:
     def chosen() -> Any:
-        return choose(wanted, version=version, architecture=architecture, vocabulary=9, settings=settings)
+        return choose(wanted, version=version, shape=ModelShape(architecture, 9, 99), settings=settings)
 
     if kind is None:
         with pytest.raises(ConfigError) as caught:

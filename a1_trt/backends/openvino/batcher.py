@@ -10,15 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from a1_trt.backends.checks import closed
 from a1_trt.backends.openvino.loading import load_pipeline, openvino_genai
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.backends.prefixes import BLOCK_TOKENS
-from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
+from a1_trt.errors import A1Error, ContextLengthError, EngineError
 from a1_trt.types import Role
 
 _HANDOVER_S = 5e-5
@@ -31,12 +32,12 @@ class _Request:
     options: GenerateRequest
     future: ThreadFuture
     cancelled: bool = False
-    blocks: int = 0
-    handle: Any = field(default=None)
+    handle: Any = None
 
-    def __post_init__(self) -> None:
-        n_tokens = len(self.token_ids) + self.options.max_tokens
-        self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
+    @property
+    def blocks(self) -> int:
+        """KV blocks that it needs at most."""
+        return -(-(len(self.token_ids) + self.options.max_tokens) // BLOCK_TOKENS) + 1
 
 
 class Batcher:
@@ -48,7 +49,7 @@ class Batcher:
 
         self._reason, self._status = GenerationFinishReason, GenerationStatus
         self._pipeline = pipeline
-        self._end_tokens = _end_tokens(pipeline)
+        self.end_tokens = _end_tokens(pipeline)
         self._n_blocks = n_blocks
         self._role = role
         self._wake = threading.Condition()
@@ -69,17 +70,13 @@ class Batcher:
     def load(cls, setup: Setup) -> Self:
         return cls(load_pipeline(setup), n_blocks=setup.n_blocks, role=setup.role)
 
-    @property
-    def end_tokens(self) -> frozenset[int]:
-        return self._end_tokens
-
     async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
         request = _Request(token_ids, options, ThreadFuture())
         if request.blocks > self._n_blocks:
             raise self._too_small()
         with self._wake:
             if self._closed:
-                raise self._unavailable()
+                raise closed(self._role)
             self._waiting.append(request)
             self._wake.notify()
         try:
@@ -104,7 +101,7 @@ class Batcher:
                 self._step(arrived)
             except Exception as error:  # noqa: BLE001  whatever the runtime raises becomes a typed error of every caller
                 self._fail(EngineError(f"the {self._role} engine failed: {error}", role=self._role))
-        self._fail(self._unavailable())
+        self._fail(closed(self._role))
         self._pipeline = None
 
     def _admitted(self) -> list[_Request]:
@@ -134,13 +131,10 @@ class Batcher:
                 request.handle.cancel()
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        finished = [
-            request
-            for request in self._running
-            if request not in dropped and request.handle.get_status() != self._status.RUNNING
-        ]
+        kept = [request for request in self._running if request not in dropped]
+        finished = [request for request in kept if request.handle.get_status() != self._status.RUNNING]
         with self._wake:
-            self._running = [r for r in self._running if r not in dropped and r not in finished]
+            self._running = [request for request in kept if request not in finished]
             self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
         for request in finished:
             request.future.resolve(self._outcome(request.handle))
@@ -187,11 +181,6 @@ class Batcher:
             role=self._role,
             field="kv_cache_gb",
             remedy="raise kv_cache_gb",
-        )
-
-    def _unavailable(self) -> EngineUnavailable:
-        return EngineUnavailable(
-            f"the {self._role} engine is closed", role=self._role, remedy="open a new session or engine"
         )
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from a1_trt.backends.checks import ArgumentChecks
+from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.openvino.loading import read_shape
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Pipeline, Setup
 from a1_trt.backends.openvino.prefix_order import PrefixSerializer
@@ -32,7 +32,7 @@ from a1_trt.backends.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
-from a1_trt.errors import ConfigError, EngineUnavailable, ScoreShapeError
+from a1_trt.errors import ConfigError, ScoreShapeError
 from a1_trt.types import Role
 
 PROPOSED_TOKENS = 5
@@ -112,17 +112,8 @@ class OpenVinoEngine(Engine):
     def for_pair(
         cls, pair: Pair, role: Role, *, start: Callable[[Setup], Pipeline] = PipelineProcess.start
     ) -> OpenVinoEngine:
-        config = pair.role(role)
-        return cls.load(
-            pair.model_path(role),
-            role=role,
-            max_in_flight=config.max_in_flight,
-            kv_cache_gb=config.kv_cache_gb,
-            max_context_tokens=config.max_context_tokens,
-            threads=config.threads,
-            precision=config.precision,
-            start=start,
-        )
+        names = {"max_in_flight", "kv_cache_gb", "max_context_tokens", "threads", "precision"}
+        return cls.load(pair.model_path(role), role=role, start=start, **pair.role(role).model_dump(include=names))
 
     @property
     def tokenizer(self) -> OpenVinoTokenizer:
@@ -218,7 +209,7 @@ class OpenVinoEngine(Engine):
         """A pipeline in which nothing but scores runs, loaded when it is first wanted."""
         async with self._scorers_lock:
             if self._closed:
-                raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
+                raise closed(self._role)
             if reuse_prefixes not in self._scorers:
                 setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
                 self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)

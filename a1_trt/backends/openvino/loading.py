@@ -61,9 +61,8 @@ def loading(model: Path) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  the runtime raises many kinds for a damaged file
-        raise _wrong(
-            model, f"cannot be loaded ({last_line(error)})", "it may be damaged: build or download it again"
-        ) from None
+        remedy = "it may be damaged: build or download it again"
+        raise _wrong(model, f"cannot be loaded ({last_line(error)})", remedy) from None
 
 
 def load_pipeline(setup: Setup) -> Any:

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
+from a1_trt.backends.checks import closed
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, from_wire
 
@@ -92,7 +93,7 @@ class PipelineProcess:
                 self._waiting.pop(number, None)
 
     def close(self) -> None:
-        self._give_up(EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one"))
+        self._give_up(closed(self._role))
         with suppress(OSError):  # it may be closed already
             self._line.shutdown(socket.SHUT_RDWR)
         try:

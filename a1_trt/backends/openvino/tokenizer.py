@@ -22,8 +22,8 @@ class OpenVinoTokenizer:
     """
 
     def __init__(self, native: Any, fingerprint: str, path: Path) -> None:
-        self._native = native
-        self._fingerprint = fingerprint
+        self.native = native
+        self.fingerprint = fingerprint
         self._path = path
 
     @classmethod
@@ -42,30 +42,22 @@ class OpenVinoTokenizer:
             return cls(native, vocabulary_digest(_tokens(model)), model)
 
     @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
     def end_ids(self) -> list[int]:
-        end = int(self._native.get_eos_token_id())
+        end = int(self.native.get_eos_token_id())
         return [] if end < 0 else [end]
-
-    @property
-    def native(self) -> Any:
-        return self._native
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         if not text and not special:
             return []
-        ids: list[int] = self._native.encode(text, add_special_tokens=special).input_ids.data[0].tolist()
+        ids: list[int] = self.native.encode(text, add_special_tokens=special).input_ids.data[0].tolist()
         return ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        return str(self._native.decode(list(token_ids), skip_special_tokens=True)) if token_ids else ""
+        return str(self.native.decode(list(token_ids), skip_special_tokens=True)) if token_ids else ""
 
     def chat(self, system: str, user: str) -> str:
-        turns = chat_turns(self._native.chat_template, str(self._path), system, user)
-        return str(self._native.apply_chat_template(turns, add_generation_prompt=True))
+        turns = chat_turns(self.native.chat_template, str(self._path), system, user)
+        return str(self.native.apply_chat_template(turns, add_generation_prompt=True))
 
 
 def _tokens(model: Path) -> list[bytes]:

@@ -18,23 +18,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from a1_trt.backends.checks import ArgumentChecks
-from a1_trt.backends.tensorrt_llm import canary
+from a1_trt.backends.checks import ArgumentChecks, closed
+from a1_trt.backends.tensorrt_llm import canary, runtime
 from a1_trt.backends.tensorrt_llm.byte_semaphore import ByteSemaphore
 from a1_trt.backends.tensorrt_llm.requests import Requests
-from a1_trt.backends.tensorrt_llm.runtime import (
-    ModelShape,
-    open_llm,
-    planned_scores,
-    read_settings,
-    served_shape,
-    tensorrt_llm,
-)
 from a1_trt.backends.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer, Tail, choose
 from a1_trt.backends.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
-from a1_trt.errors import EngineError, EngineUnavailable, ScoreShapeError
+from a1_trt.errors import EngineError, ScoreShapeError
 from a1_trt.types import Role
 
 _ROUNDING = 1e-4
@@ -61,7 +53,7 @@ class TensorRtLlmEngine(Engine):
         tokenizer: Tokenizer,
         *,
         role: Role,
-        shape: ModelShape,
+        shape: runtime.ModelShape,
         scorer: Scorer | None,
         end_ids: frozenset[int],
         n_scores: int = 1,
@@ -105,18 +97,14 @@ class TensorRtLlmEngine(Engine):
                 "context_logits"; other requests wait.
             check: Run the canary on a target; an EngineError if it finds scores that disagree.
         """
-        shape = served_shape(settings)
-        version = str(tensorrt_llm().__version__)
-        chosen = None
-        if role == "target":
-            chosen = choose(
-                scorer, version=version, architecture=shape.architecture, vocabulary=shape.vocabulary, settings=settings
-            )
+        shape = runtime.served_shape(settings)
+        version = str(runtime.tensorrt_llm().__version__)
+        chosen = choose(scorer, version=version, shape=shape, settings=settings) if role == "target" else None
         if tokenizer is None:
             native = await asyncio.to_thread(TransformersTokenizer.load, str(settings["model"]))
             tokenizer, end_ids = native, end_ids or native.end_ids
         log_probs = isinstance(chosen, AdditionalOutputScorer)
-        llm = await asyncio.to_thread(open_llm, {"skip_tokenizer_init": True, **settings}, log_probs=log_probs)
+        llm = await asyncio.to_thread(runtime.open_llm, {"skip_tokenizer_init": True, **settings}, log_probs=log_probs)
         engine = cls(
             llm, tokenizer, role=role, shape=shape, scorer=chosen, end_ids=end_ids or frozenset(), n_scores=n_scores
         )
@@ -128,11 +116,11 @@ class TensorRtLlmEngine(Engine):
     async def for_pair(cls, pair: Pair, role: Role) -> TensorRtLlmEngine:
         """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes."""
         config, model = pair.role(role), str(pair.model_path(role))
-        settings = await asyncio.to_thread(read_settings, model)
+        settings = await asyncio.to_thread(runtime.read_settings, model)
         if config.max_context_tokens is not None:
             limit = config.max_context_tokens + 1
             settings["max_seq_len"] = min(limit, settings.get("max_seq_len") or limit)
-        return await cls.open(settings, role=role, scorer=config.gpu.scoring, n_scores=planned_scores(model))
+        return await cls.open(settings, role=role, scorer=config.gpu.scoring, n_scores=runtime.planned_scores(model))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -155,8 +143,7 @@ class TensorRtLlmEngine(Engine):
             output = self._submitted(prompt, sampling)
             self._generating.add(output)
             try:
-                answer = (await self._requests.finished(output)).outputs[0]
-                return self._requests.generation(answer)
+                return self._requests.generation((await self._requests.finished(output)).outputs[0])
             except asyncio.CancelledError:
                 output.abort()
                 raise
@@ -180,9 +167,8 @@ class TensorRtLlmEngine(Engine):
         """
         way = scorer or self._scorer
         if way is None:
-            raise EngineError(
-                "a draft does not score", role=self._role, field="role", remedy="open the engine with role target"
-            )
+            remedy = "open the engine with role target"
+            raise EngineError("a draft does not score", role=self._role, field="role", remedy=remedy)
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
         held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._logits_memory.n_bytes)
@@ -243,7 +229,7 @@ class TensorRtLlmEngine(Engine):
 
     def _submitted(self, tokens: Sequence[int], sampling: Any, *, salt: str | None = None) -> Any:
         if self._closed:
-            raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one")
+            raise closed(self._role)
         return self._requests.submit(tokens, sampling, salt=salt)
 
     def _held_bytes(self, n_prompt: int) -> int:

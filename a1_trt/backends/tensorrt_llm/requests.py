@@ -75,12 +75,7 @@ class Requests:
 
 
 def typed_error(error: Exception, role: Role) -> EngineError:
-    """The error of this package that says what `error` says.
-
-    Example:
-        >>> type(typed_error(RuntimeError("LLM is shutting down"), "draft")).__name__
-        'EngineUnavailable'
-    """
+    """The error of this package that says what `error` says."""
     if isinstance(error, EngineError):
         return error
     kind = EngineTimeout if isinstance(error, TimeoutError) else EngineError

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from a1_trt.backends.checks import last_line
 from a1_trt.errors import ConfigError
 
+_T = TypeVar("_T")
 SETTINGS_FILE = "settings.json"
 """In the directory of a built engine: the keyword arguments of `LLM`."""
 _MANIFEST = "manifest.json"
@@ -80,29 +81,28 @@ def checkpoint_of(model: str) -> str:
 def read_settings(model: str) -> dict[str, Any]:
     """The settings of a built engine's directory; of a checkpoint, those that it takes to run it."""
     path = Path(model) / SETTINGS_FILE
-    if not path.is_file():
-        limit = ModelShape.read(model).max_context_tokens
-        return {"model": model, "max_seq_len": limit, "max_num_tokens": limit}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return dict(settings.items())
-    except (OSError, ValueError, AttributeError) as error:
-        message = f"{path} cannot be read ({last_line(error)})"
-        remedy = "build the engine again with 'a1-trt engine build'"
-        raise ConfigError(message, path=str(path), field="model", remedy=remedy) from None
+    if path.is_file():
+        return _read(path, "model", lambda settings: dict(settings.items()))
+    limit = ModelShape.read(model).max_context_tokens
+    return {"model": model, "max_seq_len": limit, "max_num_tokens": limit}
 
 
 def planned_scores(model: str) -> int:
     """Scores at once that a build set memory aside for; 1 where there is no record of one."""
-    path = Path(model).parent / _MANIFEST
-    if not path.is_file():
-        return 1
+    path, field = Path(model).parent / _MANIFEST, "max_scoring_requests"
+    return _read(path, field, lambda manifest: max(int(manifest.get(field) or 1), 1)) if path.is_file() else 1
+
+
+def _read(path: Path, field: str, take: Callable[[Any], _T]) -> _T:
+    """What `take` finds in a JSON file of a build."""
     try:
-        return max(int(json.loads(path.read_text(encoding="utf-8")).get("max_scoring_requests") or 1), 1)
+        return take(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        message = f"{path} cannot be read ({last_line(error)})"
-        remedy = "build the engine again with 'a1-trt engine build'"
-        raise ConfigError(message, path=str(path), field="max_scoring_requests", remedy=remedy) from None
+        message, remedy = (
+            f"{path} cannot be read ({last_line(error)})",
+            "build the engine again with 'a1-trt engine build'",
+        )
+        raise ConfigError(message, path=str(path), field=field, remedy=remedy) from None
 
 
 def served_shape(settings: Mapping[str, Any]) -> ModelShape:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from a1_trt.backends.tensorrt_llm.runtime import at_least
+from a1_trt.backends.tensorrt_llm.runtime import ModelShape, at_least
 from a1_trt.errors import ConfigError, ScoreShapeError
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
@@ -166,7 +166,7 @@ class PromptLogprobsScorer(ContextLogitsScorer):
         return Tail(1, tuple(float(entries[i][token].logprob) for i, token in enumerate(tokens[1:])))
 
 
-def choose(wanted: str, *, version: str, architecture: str, vocabulary: int, settings: Mapping[str, Any]) -> Scorer:
+def choose(wanted: str, *, version: str, shape: ModelShape, settings: Mapping[str, Any]) -> Scorer:
     """The scorer of a name, or for "auto" the cheapest that is right for this engine and the `settings` of its `LLM`.
 
     Raises:
@@ -177,12 +177,12 @@ def choose(wanted: str, *, version: str, architecture: str, vocabulary: int, set
     if settings.get("speculative_config") is not None:
         message = "an engine with speculative_config returns no logits of the prompt"
         raise _wrong(message, "speculative_config", "leave it out for the target")
-    obstacle = _obstacle(architecture, settings)
+    obstacle = _obstacle(shape.architecture, settings)
     if wanted == "additional_output" and obstacle:
         raise _wrong(f"additional_output cannot be used: {obstacle}", "scorer", "score with 'context_logits'")
     if wanted not in ("auto", "additional_output", "context_logits"):
         raise _wrong(f"there is no scorer {wanted!r}", "scorer", "choose auto, additional_output or context_logits")
-    return ContextLogitsScorer(vocabulary) if wanted == "context_logits" or obstacle else AdditionalOutputScorer()
+    return ContextLogitsScorer(shape.vocabulary) if wanted == "context_logits" or obstacle else AdditionalOutputScorer()
 
 
 def _obstacle(architecture: str, settings: Mapping[str, Any]) -> str | None:

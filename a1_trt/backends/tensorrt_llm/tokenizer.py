@@ -22,7 +22,7 @@ class TransformersTokenizer:
         own = frozenset() if native.eos_token_id is None else frozenset([int(native.eos_token_id)])
         self.end_ids = end_ids or own
         entries = sorted(native.get_vocab().items(), key=lambda item: item[1])
-        self._fingerprint = vocabulary_digest(f"{number} {token}".encode() for token, number in entries)
+        self.fingerprint = vocabulary_digest(f"{number} {token}".encode() for token, number in entries)
 
     @classmethod
     def load(cls, checkpoint: str) -> TransformersTokenizer:
@@ -41,10 +41,6 @@ class TransformersTokenizer:
             remedy = "give the directory of a Hugging Face checkpoint with its tokenizer files"
             raise ConfigError(message, path=checkpoint, field="model", remedy=remedy) from None
         return cls(native, checkpoint, _end_ids(checkpoint))
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         return [int(token) for token in self._native.encode(text, add_special_tokens=special)]
