@@ -52,9 +52,8 @@ class Replicated(Engine):
         if not replicas:
             raise ConfigError("there are no replicas", field="replicas", remedy="give at least one engine")
         if len({replica.tokenizer.fingerprint for replica in replicas}) > 1:
-            raise ConfigError(
-                "the replicas have different tokenizers", field="replicas", remedy="serve the same model on all of them"
-            )
+            message = "the replicas have different tokenizers"
+            raise ConfigError(message, field="replicas", remedy="serve the same model on all of them")
         self._replicas = tuple(replicas)
         self._rest_s = rest_s
         self._down_until_s = [float("-inf")] * len(replicas)

@@ -19,7 +19,7 @@ from a1_trt.requests import check_problem, make_parameters
 from a1_trt.runtime.session import ROLES, Session, open_engines, open_session
 from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
-from a1_trt.triton.tensors import A1_INPUTS
+from a1_trt.triton.tensors import A1_INPUTS, USAGE
 from a1_trt.types import Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
@@ -141,20 +141,13 @@ def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict
 
 
 def _outputs(result: Result, event: str) -> dict[str, Any]:
-    usage = result.usage
     return {
         "answer": result.answer or "",
         "vote_answers": np.array([answer.encode() for answer, _ in result.votes], dtype=np.object_),
         "vote_counts": np.array([count for _, count in result.votes], dtype=np.int32),
         # Not a NaN where nothing was scored: it would make the JSON of HTTP answers invalid.
         "rejection_rate": result.rejection_rate or 0.0,
-        "n_scored": usage.n_scored,
-        "n_takeovers": usage.n_takeovers,
-        "n_unscored": usage.n_unscored,
-        "n_stopped": usage.n_stopped,
-        "draft_tokens": usage.draft_tokens,
-        "target_tokens": usage.target_tokens,
-        "scored_tokens": usage.scored_tokens,
+        **{name: getattr(result.usage, name) for name in USAGE},
         "wall_s": float(result.wall_s),
         "event": event,
     }

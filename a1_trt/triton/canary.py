@@ -83,9 +83,8 @@ async def _in_time(work: Awaitable[_T], model: str, timeout_s: float) -> _T:
     try:
         return await asyncio.wait_for(work, timeout_s)
     except TimeoutError:
-        raise EngineTimeout(
-            f"{model} is ready but did not answer in {timeout_s:g} s", field="timeout", remedy="see the server's log"
-        ) from None
+        message = f"{model} is ready but did not answer in {timeout_s:g} s"
+        raise EngineTimeout(message, field="timeout", remedy="see the server's log") from None
 
 
 async def _solve(address: str) -> None:

@@ -48,9 +48,8 @@ def check(directory: Path) -> Report:
         True
     """
     if not directory.is_dir():
-        raise DeployError(
-            f"there is no directory {directory}", field="directory", remedy="make one with 'a1-trt deploy render'"
-        )
+        message = f"there is no directory {directory}"
+        raise DeployError(message, field="directory", remedy="make one with 'a1-trt deploy render'")
     return _Check(directory).run()
 
 

@@ -115,9 +115,8 @@ def _settings(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error}", path=str(path), field="settings", remedy="render it again"
-        ) from None
+        message = f"{path} cannot be read: {error}"
+        raise ConfigError(message, path=str(path), field="settings", remedy="render it again") from None
 
 
 def _check(inputs: dict[str, Any]) -> None:

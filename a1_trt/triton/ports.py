@@ -47,6 +47,5 @@ def _refused(host: str, name: str, port: int, error: OSError) -> DeployError:
         return DeployError(message, field=name, remedy=remedy)
     if error.errno == errno.EACCES:
         return DeployError(f"port {port} is not permitted", field=name, remedy="give one above 1023")
-    return DeployError(
-        f"cannot listen on {host}: {error.strerror or error}", field="host", remedy="give an address of this machine"
-    )
+    message = f"cannot listen on {host}: {error.strerror or error}"
+    return DeployError(message, field="host", remedy="give an address of this machine")

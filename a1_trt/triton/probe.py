@@ -111,6 +111,5 @@ def _not_ready(url: str, model: str) -> DeployError:
 
 
 def _silent(url: str, why: str | None) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"no Triton server answers at {url} ({why})", field="url", remedy="start one with 'a1-trt serve PAIR'"
-    )
+    message = f"no Triton server answers at {url} ({why})"
+    return EngineUnavailable(message, field="url", remedy="start one with 'a1-trt serve PAIR'")

@@ -34,9 +34,8 @@ def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, Any], f
         else:
             _create(texts, output)
     except OSError as error:
-        raise DeployError(
-            f"{output} cannot be written: {error.strerror}", field="output", remedy="choose another directory"
-        ) from None
+        message = f"{output} cannot be written: {error.strerror}"
+        raise DeployError(message, field="output", remedy="choose another directory") from None
     return [output / name for name in texts]
 
 

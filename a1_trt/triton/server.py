@@ -236,6 +236,5 @@ def _log_file(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
     except OSError as error:
-        raise DeployError(
-            f"the log {path} cannot be written: {error.strerror}", field="log_path", remedy="give another path"
-        ) from None
+        message = f"the log {path} cannot be written: {error.strerror}"
+        raise DeployError(message, field="log_path", remedy="give another path") from None

@@ -58,13 +58,15 @@ ENGINE_OUTPUTS = (
 
 A1_INPUTS = tuple(Tensor(name, data_type, optional=name != "problem") for name, data_type in INPUTS.items())
 
+USAGE = ("n_scored", "n_takeovers", "n_unscored", "n_stopped", "draft_tokens", "target_tokens", "scored_tokens")
+"""Fields of `a1_trt.types.Usage` that are outputs of a1."""
+
 A1_OUTPUTS = (
     Tensor("answer", "STRING"),
     Tensor("vote_answers", "STRING", (-1,)),
     Tensor("vote_counts", "INT32", (-1,)),
     Tensor("rejection_rate", "FP32"),
-    *(Tensor(name, "INT32") for name in ("n_scored", "n_takeovers", "n_unscored", "n_stopped")),
-    *(Tensor(name, "INT32") for name in ("draft_tokens", "target_tokens", "scored_tokens")),
+    *(Tensor(name, "INT32") for name in USAGE),
     Tensor("wall_s", "FP32"),
     Tensor("event", "STRING"),
 )

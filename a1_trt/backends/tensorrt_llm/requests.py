@@ -11,17 +11,12 @@ from a1_trt.engine import Generation
 from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable
 from a1_trt.types import Role
 
-_SIGNS: tuple[tuple[str, type[EngineError]], ...] = (
-    ("maximum queue size", EngineOverloaded),
-    ("out of memory", EngineOverloaded),
-    ("shutting down", EngineUnavailable),
-    ("shut down", EngineUnavailable),
-    ("died", EngineUnavailable),
-    ("max_num_tokens", ContextLengthError),
-    ("max_seq_len", ContextLengthError),
-    ("max_input_len", ContextLengthError),
-    ("timed out", EngineTimeout),
-)
+_SIGNS: dict[type[EngineError], tuple[str, ...]] = {
+    EngineOverloaded: ("maximum queue size", "out of memory"),
+    EngineUnavailable: ("shutting down", "shut down", "died"),
+    ContextLengthError: ("max_num_tokens", "max_seq_len", "max_input_len"),
+    EngineTimeout: ("timed out",),
+}
 """Words by which the messages of tensorrt_llm are told apart; its exceptions share few types."""
 
 
@@ -82,6 +77,7 @@ def typed_error(error: Exception, role: Role) -> EngineError:
     if type(error).__name__ == "EngineDeadError":
         kind = EngineUnavailable
     if kind is EngineError:
-        kind = next((kind for sign, kind in _SIGNS if sign in str(error).lower()), EngineError)
+        text = str(error).lower()
+        kind = next((kind for kind, signs in _SIGNS.items() if any(sign in text for sign in signs)), EngineError)
     remedy = "start it again, and see its log" if kind is EngineUnavailable else None
     return kind(f"the {role} engine failed: {last_line(error)}", role=role, remedy=remedy)

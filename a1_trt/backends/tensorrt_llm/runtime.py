@@ -98,10 +98,8 @@ def _read(path: Path, field: str, take: Callable[[Any], _T]) -> _T:
     try:
         return take(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        message, remedy = (
-            f"{path} cannot be read ({last_line(error)})",
-            "build the engine again with 'a1-trt engine build'",
-        )
+        remedy = "build the engine again with 'a1-trt engine build'"
+        message = f"{path} cannot be read ({last_line(error)})"
         raise ConfigError(message, path=str(path), field=field, remedy=remedy) from None
 
 

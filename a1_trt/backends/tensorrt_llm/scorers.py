@@ -131,9 +131,8 @@ class ContextLogitsScorer:
         cached, width = int(output.cached_tokens), int(logits.shape[-1])
         _checked_rows(int(logits.shape[0]), len(tokens), cached, "context_logits")
         if width < self._vocabulary:
-            raise ScoreShapeError(
-                f"context_logits has {width} columns for a vocabulary of {self._vocabulary}", field="context_logits"
-            )
+            message = f"context_logits has {width} columns for a vocabulary of {self._vocabulary}"
+            raise ScoreShapeError(message, field="context_logits")
         values: list[float] = []
         targets = list(tokens[cached + 1 :])
         for start in range(0, len(targets), _BLOCK_ROWS):
@@ -160,9 +159,8 @@ class PromptLogprobsScorer(ContextLogitsScorer):
             raise ScoreShapeError("prompt_logprobs are of no use with a cached prefix", field="prompt_logprobs")
         missing = [i for i, token in enumerate(tokens[1:]) if token not in entries[i]]
         if missing:
-            raise ScoreShapeError(
-                f"prompt_logprobs at {missing[0]} does not hold the prompt's next token", field="prompt_logprobs"
-            )
+            message = f"prompt_logprobs at {missing[0]} does not hold the prompt's next token"
+            raise ScoreShapeError(message, field="prompt_logprobs")
         return Tail(1, tuple(float(entries[i][token].logprob) for i, token in enumerate(tokens[1:])))
 
 

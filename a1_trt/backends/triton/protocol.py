@@ -29,14 +29,12 @@ from a1_trt.errors import EngineError, ScoreShapeError
 Scoring = Literal["log_probs", "external_draft", "context_logits"]
 TOKENS_PER_BLOCK = 32
 """Tokens in a block of the KV cache: the default of trtllm-build, which `a1_trt.build` leaves as it is."""
-_NEEDS: dict[Scoring, tuple[frozenset[str], frozenset[str]]] = {
-    "log_probs": (frozenset({"draft_input_ids", "return_log_probs"}), frozenset({"output_log_probs"})),
-    "external_draft": (frozenset({"draft_input_ids", "return_generation_logits"}), frozenset({"generation_logits"})),
-    "context_logits": (
-        frozenset({"return_context_logits", "return_perf_metrics"}),
-        frozenset({"context_logits", "kv_cache_reused_blocks"}),
-    ),
+_NEEDS: dict[Scoring, tuple[set[str], set[str]]] = {
+    "log_probs": ({"draft_input_ids", "return_log_probs"}, {"output_log_probs"}),
+    "external_draft": ({"draft_input_ids", "return_generation_logits"}, {"generation_logits"}),
+    "context_logits": ({"return_context_logits", "return_perf_metrics"}, {"context_logits", "kv_cache_reused_blocks"}),
 }
+"""The inputs and outputs that a way of scoring needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +89,14 @@ class Dialect:
         return InferenceRequest(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
 
     def score(self, prompt: Sequence[int], segment: Sequence[int]) -> InferenceRequest:
+        draft: Tensors = {"draft_input_ids": ("INT32", segment)}
         if self.scoring == "log_probs":
-            asked: Tensors = {
-                "request_output_len": ("INT32", [1]),
-                "draft_input_ids": ("INT32", segment),
-                "return_log_probs": ("BOOL", [True]),
-            }
-            return InferenceRequest(prompt, asked, ("output_log_probs",))
+            return InferenceRequest(prompt, draft | _asked(1, "return_log_probs"), ("output_log_probs",))
         more: Tensors = {"runtime_top_k": ("INT32", [1]), **self._ending(), **self._whole()}
         if self.scoring == "external_draft":
-            asked = {
-                "request_output_len": ("INT32", [len(segment) + 1]),
-                "draft_input_ids": ("INT32", segment),
-                "return_generation_logits": ("BOOL", [True]),
-            }
+            asked = draft | _asked(len(segment) + 1, "return_generation_logits")
             return InferenceRequest(prompt, asked | more, ("generation_logits",))
-        asked = {
-            "request_output_len": ("INT32", [1]),
-            "return_context_logits": ("BOOL", [True]),
-            "return_perf_metrics": ("BOOL", [True]),
-        }
+        asked = _asked(1, "return_context_logits", "return_perf_metrics")
         return InferenceRequest([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
 
     def read_score(self, answer: Mapping[str, Any], n_prompt: int, segment: Sequence[int]) -> list[float]:
@@ -128,17 +114,16 @@ class Dialect:
         rows = _rows(answer["context_logits"], n_prompt + len(segment), "context_logits")
         n_blocks = int(answer["kv_cache_reused_blocks"].ravel()[0])
         if n_blocks * TOKENS_PER_BLOCK > n_prompt - 1:
-            raise ScoreShapeError(
-                f"{n_blocks} blocks came from the KV cache, which reach into the segment, whose logits are then "
-                "not written",
-                field="context_logits",
-                remedy="score with external_draft, or render the target with KV cache reuse off",
+            message = (
+                f"{n_blocks} blocks came from the KV cache and reach into the segment, whose logits are not written"
             )
+            remedy = "score with external_draft, or render the target with KV cache reuse off"
+            raise ScoreShapeError(message, field="context_logits", remedy=remedy)
         return _log_probs(rows[n_prompt - 1 : -1], segment, "context_logits")
 
     def stop(self, prompt: Sequence[int]) -> InferenceRequest:
         """Stop the request of the same id; the prompt is not looked at, but the backend wants one."""
-        return InferenceRequest(prompt[:1], {"request_output_len": ("INT32", [1]), "stop": ("BOOL", [True])}, ())
+        return InferenceRequest(prompt[:1], _asked(1, "stop"), ())
 
     def _ending(self) -> Tensors:
         """What ends a text; the backend generates to the end of its room without it."""
@@ -157,6 +142,10 @@ class Dialect:
         if not self.is_tensorrt_llm:
             return {}
         return {"streaming": ("BOOL", [False]), "exclude_input_in_output": ("BOOL", [True])}
+
+
+def _asked(n_tokens: int, *flags: str) -> Tensors:
+    return {"request_output_len": ("INT32", [n_tokens]), **{flag: ("BOOL", [True]) for flag in flags}}
 
 
 def _rows(logits: Any, n_wanted: int, field: str) -> Any:
@@ -181,7 +170,6 @@ def _log_probs(rows: Any, segment: Sequence[int], field: str) -> list[float]:
 
 def _checked(values: Any, segment: Sequence[int], field: str) -> list[float]:
     if len(values) < len(segment) or not np.isfinite(values).all():
-        raise ScoreShapeError(
-            f"{int(np.isfinite(values).sum())} usable log-probs came for {len(segment)} tokens", field=field
-        )
+        message = f"{int(np.isfinite(values).sum())} usable log-probs came for {len(segment)} tokens"
+        raise ScoreShapeError(message, field=field)
     return [float(value) for value in values]
