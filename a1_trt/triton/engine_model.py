@@ -54,11 +54,12 @@ class EngineModel:
                 if parameters.get("gpu_device_ids"):
                     # Before CUDA is loaded: this process is the model's own, and the GPUs it sees are the engine's.
                     os.environ["CUDA_VISIBLE_DEVICES"] = parameters["gpu_device_ids"]
-                engine = asyncio.run(
-                    _on_gpus(pair, role, _settings(version / "settings.json"), int(parameters.get("n_scores", "1")))
-                )
+                settings = _settings(version / "settings.json")
+                engine = asyncio.run(_on_gpus(pair, role, settings, int(parameters.get("n_scores", "1"))))
             else:
-                engine = _on_cpu(pair, role)
+                from a1_trt.backends.openvino import OpenVinoEngine
+
+                engine = OpenVinoEngine.for_pair(pair, role)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
         return cls(engine, role, pb)
@@ -91,12 +92,6 @@ class EngineModel:
             prompt, max_tokens=inputs["request_output_len"], temperature=temperature, seed=inputs.get("seed", 0)
         )
         request.send(_generated(len(prompt), generation.token_ids), final=True)
-
-
-def _on_cpu(pair: Pair, role: Role) -> OpenVinoEngine:
-    from a1_trt.backends.openvino import OpenVinoEngine
-
-    return OpenVinoEngine.for_pair(pair, role)
 
 
 async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> TensorRtLlmEngine:

@@ -124,7 +124,7 @@ class TritonServer:
     def wait_ready(self) -> None:
         """Wait until the server takes requests; a DeployError with the reason out of its log when it does not."""
         deadline_s = time.monotonic() + self._timeout_s
-        told = ""
+        reported = ""
         while not self._is_ready():
             log = self._log()
             if self.pid is None or _STUB_DIED in log:
@@ -132,10 +132,10 @@ class TritonServer:
             if time.monotonic() > deadline_s:
                 raise self._wrong(f"the server is not ready after {self._timeout_s:.0f} s", log)
             missing = sorted(set(MODELS) - set(_LOADED.findall(log)))
-            now = f"loading {', '.join(missing)}" if missing else "starting"
-            if now != told:
-                self._progress(now)
-                told = now
+            state = f"loading {', '.join(missing)}" if missing else "starting"
+            if state != reported:
+                self._progress(state)
+                reported = state
             time.sleep(_POLL_S)
         self._progress("ready")
 

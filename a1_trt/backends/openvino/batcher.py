@@ -176,12 +176,9 @@ class Batcher:
                 self._closed = True
 
     def _too_small(self) -> ContextLengthError:
-        return ContextLengthError(
-            f"the {self._role} engine's KV cache of {self._n_blocks * BLOCK_TOKENS} tokens is too small for a request",
-            role=self._role,
-            field="kv_cache_gb",
-            remedy="raise kv_cache_gb",
-        )
+        n_tokens = self._n_blocks * BLOCK_TOKENS
+        message = f"the {self._role} engine's KV cache of {n_tokens} tokens is too small for a request"
+        return ContextLengthError(message, role=self._role, field="kv_cache_gb", remedy="raise kv_cache_gb")
 
 
 def _config(options: GenerateRequest) -> Any:
