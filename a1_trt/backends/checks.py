@@ -1,51 +1,29 @@
-"""Argument checks that every engine makes before it accepts a request."""
+"""What engines check before they accept a request, and the errors that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from a1_trt.errors import ContextLengthError, InvalidRequestError
+from a1_trt.errors import ConfigError, ContextLengthError, EngineUnavailable, InvalidRequestError
 from a1_trt.types import Role
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentChecks:
-    """Refuses calls that a model cannot answer.
-
-    Args:
-        role: "draft" or "target", for error messages.
-        max_context_tokens: Longest prompt plus generation.
-        vocabulary: Number of token ids; not checked when None.
-
-    Example:
-        >>> checks = ArgumentChecks("draft", 8)
-        >>> checks.generate([1, 2], max_tokens=6)  # 7 would be a ContextLengthError
-    """
+    """Refuses calls that a model cannot answer."""
 
     role: Role
     max_context_tokens: int
     vocabulary: int | None = None
 
     def generate(self, prompt: Sequence[int], max_tokens: int) -> None:
-        """Check the arguments of `a1_trt.engine.Engine.generate`.
-
-        Raises:
-            InvalidRequestError: The prompt is empty or has foreign ids, or `max_tokens` is less than 1.
-            ContextLengthError: Both exceed the context.
-        """
         self._check_ids(prompt, "prompt")
         if max_tokens < 1:
             raise InvalidRequestError(f"max_tokens is {max_tokens}", field="max_tokens", remedy="ask for at least 1")
         self._check_length(len(prompt), max_tokens)
 
     def score(self, prompt: Sequence[int], segment: Sequence[int]) -> None:
-        """Check the arguments of `a1_trt.engine.Engine.score`.
-
-        Raises:
-            InvalidRequestError: The prompt or the segment is empty or has foreign ids.
-            ContextLengthError: Both exceed the context.
-        """
         self._check_ids(prompt, "prompt")
         self._check_ids(segment, "segment")
         self._check_length(len(prompt), len(segment))
@@ -54,18 +32,34 @@ class ArgumentChecks:
         if not token_ids:
             raise InvalidRequestError(f"the {name} has no tokens", field=name, remedy="give at least one token")
         if self.vocabulary is not None and not 0 <= min(token_ids) <= max(token_ids) < self.vocabulary:
-            raise InvalidRequestError(
-                f"the {name} holds token ids outside the vocabulary of {self.vocabulary}",
-                field=name,
-                remedy="encode the text with this engine's own tokenizer",
-            )
+            message = f"the {name} holds token ids outside the vocabulary of {self.vocabulary}"
+            raise InvalidRequestError(message, field=name, remedy="encode the text with this engine's own tokenizer")
 
     def _check_length(self, n_prompt: int, n_more: int) -> None:
         if n_prompt + n_more > self.max_context_tokens:
-            raise ContextLengthError(
+            message = (
                 f"{n_prompt} prompt tokens and {n_more} more exceed the {self.role} engine's context of "
-                f"{self.max_context_tokens}",
-                role=self.role,
-                field="prompt",
-                remedy="shorten the prompt, ask for fewer tokens, or choose a model with a longer context",
+                f"{self.max_context_tokens}"
             )
+            remedy = "shorten the prompt, ask for fewer tokens, or choose a model with a longer context"
+            raise ContextLengthError(message, role=self.role, field="prompt", remedy=remedy)
+
+
+def chat_turns(template: str | None, path: str, system: str, user: str) -> list[dict[str, str]]:
+    """The turns for a tokenizer's chat template; a ConfigError where the model at `path` has none."""
+    if not template:
+        message = f"{path} has no chat template"
+        remedy = 'write the prompt out, such as prompt = "{problem}\\n", instead of prompt = "chat"'
+        raise ConfigError(message, path=path, field="prompt", remedy=remedy)
+    return [*([{"role": "system", "content": system}] if system else []), {"role": "user", "content": user}]
+
+
+def closed(role: Role) -> EngineUnavailable:
+    """The error of a call to an engine after `aclose`."""
+    return EngineUnavailable(f"the {role} engine is closed", role=role, remedy="open a new session or engine")
+
+
+def last_line(error: BaseException) -> str:
+    """An error in one line: its type, and the last line of a library's message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:300]}" if lines else type(error).__name__

@@ -1,8 +1,9 @@
-"""Digests of the beginnings of token sequences, a block of the KV cache at a time."""
+"""Digests of vocabularies, and of the beginnings of token sequences, a block of the KV cache at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 from a1_trt.engine import prefix_digests
 
@@ -19,3 +20,11 @@ def block_digests(token_ids: Sequence[int]) -> list[bytes]:
         (2, True)
     """
     return prefix_digests(token_ids, BLOCK_TOKENS)
+
+
+def vocabulary_digest(entries: Iterable[bytes]) -> str:
+    """Hash of token strings, with their ids, in the order of their ids, which is what gives ids their meaning."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(len(entry).to_bytes(4, "little") + entry)
+    return digest.hexdigest()[:32]

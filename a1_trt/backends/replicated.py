@@ -23,22 +23,15 @@ _Key = tuple[bytes, tuple[int, ...]]
 
 
 class Replicated(Engine):
-    """One engine made of several that serve the same model.
+    """One engine made of several that serve the same model; they are closed with it.
 
-    A replica that cannot be reached is left alone for a while and its calls are made on the others; one whose queue is
-    full passes the call on. The answer is the same, as the same arguments give the same tokens everywhere.
-
-    Args:
-        replicas: At least one engine; they are closed with this one.
-        rest_s: How long a replica that failed is left alone, seconds.
+    A replica that cannot be reached is left alone for `rest_s` seconds and its calls are made on the others; one whose
+    queue is full passes the call on. The answer is the same, as the same arguments give the same tokens everywhere.
 
     Attributes:
         n_calls: Calls that each replica was given.
         n_homeward: Calls that went to the replica which holds their prefix.
         n_failovers: Calls that were made again on another replica.
-
-    Raises:
-        ConfigError: There are none, or their tokenizers differ.
 
     Example:
         >>> replicas = [TritonEngine(host, "draft", tokenizer, role="draft") for host in hosts]  # doctest: +SKIP
@@ -50,9 +43,8 @@ class Replicated(Engine):
         if not replicas:
             raise ConfigError("there are no replicas", field="replicas", remedy="give at least one engine")
         if len({replica.tokenizer.fingerprint for replica in replicas}) > 1:
-            raise ConfigError(
-                "the replicas have different tokenizers", field="replicas", remedy="serve the same model on all of them"
-            )
+            message = "the replicas have different tokenizers"
+            raise ConfigError(message, field="replicas", remedy="serve the same model on all of them")
         self._replicas = tuple(replicas)
         self._rest_s = rest_s
         self._down_until_s = [float("-inf")] * len(replicas)
@@ -64,17 +56,13 @@ class Replicated(Engine):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
         return self._replicas[0].tokenizer
 
     @property
     def max_context_tokens(self) -> int:
-        """Longest prompt plus generation that every replica takes."""
         return min(replica.max_context_tokens for replica in self._replicas)
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
-
         async def ask(replica: Engine) -> Generation:
             return await replica.generate(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
@@ -83,8 +71,6 @@ class Replicated(Engine):
         return written
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
-
         async def ask(replica: Engine) -> list[float]:
             return await replica.score(prompt, segment)
 
@@ -93,7 +79,6 @@ class Replicated(Engine):
         return values
 
     async def aclose(self) -> None:
-        """Close all replicas; a second call does nothing."""
         outcomes = await asyncio.gather(*(replica.aclose() for replica in self._replicas), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -139,7 +124,7 @@ class Replicated(Engine):
 
 
 class _Homes:
-    """Which replica holds which text, for the latest 65,536 texts.
+    """Which replica holds which of the latest `_MOST_TEXTS` texts.
 
     A text is *rooted* when it was the whole prompt of a call that extended nothing known: a problem. It has no home.
     """

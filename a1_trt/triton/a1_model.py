@@ -20,12 +20,11 @@ from a1_trt.runtime.opening import open_engines
 from a1_trt.runtime.session import Session, open_session
 from a1_trt.triton.exporter import Exporter
 from a1_trt.triton.request_loop import RequestLoop, TritonRequest, model_parameters
-from a1_trt.triton.tensors import A1_INPUTS
+from a1_trt.triton.tensors import A1_INPUTS, USAGE
 from a1_trt.types import ROLES, Parameters, Problem, ProblemFinished, Result, Role
 from a1_trt.wire import event_to_dict
 
 GRPC_URL = "A1_TRT_GRPC_URL"
-"""Environment variable: where this server's own gRPC endpoint is."""
 _POLL_S = 0.25
 # What Triton's own front ends and clients add to a request; HTTP's "id" becomes a parameter, not the request's id.
 _RESERVED = {"triton_enable_empty_final_response", "binary_data_output", "id"}
@@ -37,10 +36,8 @@ class A1Model:
     The request's id, where it has one, is the problem's: it takes part in every seed.
 
     Args:
-        pair: The pair.
         pb: Triton's module `triton_python_backend_utils`.
         models: Names of the models that hold a role, where there are several.
-        engines: Engines of its own, instead of models.
     """
 
     def __init__(
@@ -54,19 +51,16 @@ class A1Model:
         self._models = models or {}
         self._engines = engines
         self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self.start = self._loop.start
         self._exporter = Exporter(pb)
         self._opening: asyncio.Lock | None = None
         self._session: Session | None = None
 
     @classmethod
     def load(cls, model_config: str, pb: Any) -> A1Model:
-        """Read the pair, and load its engines if they are to be inside.
+        """Read the pair, and load its engines if they are to be inside; what is wrong is a TritonModelException.
 
         Models are connected to at the first request, as they load beside this one.
-
-        Raises:
-            TritonModelException: The pair file is wrong, or an engine cannot be loaded; the message is the line of an
-                `A1Error`.
         """
         parameters = model_parameters(model_config)
         copies = {role: parameters[f"{role}_models"].split(",") for role in ROLES if parameters.get(f"{role}_models")}
@@ -77,12 +71,7 @@ class A1Model:
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
 
-    def start(self, requests: list[Any]) -> None:
-        """Start to work on requests."""
-        self._loop.start(requests)
-
     def close(self) -> None:
-        """Stop all work and close the session."""
         self._loop.close(self._aclose)
 
     async def _work(self, request: TritonRequest) -> None:
@@ -141,7 +130,6 @@ def _own_url(pair: Pair) -> str:
 
 
 def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict[str, Any]]:
-    """The problem, how to solve it, and how to answer."""
     known = [tensor.name for tensor in A1_INPUTS]
     for name in request.parameters:
         if name not in _RESERVED:
@@ -154,20 +142,13 @@ def _read(request: TritonRequest, pair: Pair) -> tuple[Problem, Parameters, dict
 
 
 def _outputs(result: Result, event: str) -> dict[str, Any]:
-    usage = result.usage
     return {
         "answer": result.answer or "",
         "vote_answers": np.array([answer.encode() for answer, _ in result.votes], dtype=np.object_),
         "vote_counts": np.array([count for _, count in result.votes], dtype=np.int32),
         # Not a NaN where nothing was scored: it would make the JSON of HTTP answers invalid.
         "rejection_rate": result.rejection_rate or 0.0,
-        "n_scored": usage.n_scored,
-        "n_takeovers": usage.n_takeovers,
-        "n_unscored": usage.n_unscored,
-        "n_stopped": usage.n_stopped,
-        "draft_tokens": usage.draft_tokens,
-        "target_tokens": usage.target_tokens,
-        "scored_tokens": usage.scored_tokens,
+        **{name: getattr(result.usage, name) for name in USAGE},
         "wall_s": float(result.wall_s),
         "event": event,
     }

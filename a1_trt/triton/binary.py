@@ -27,14 +27,7 @@ _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A Triton server that can run here.
-
-    Args:
-        path: The executable.
-        backend: Its Python backend's directory.
-        stub: The Python backend's stub for the running Python version.
-        libraries: Directories of shared libraries that it needs.
-    """
+    """A Triton server that can run here, its Python backend, that one's stub for this Python, and shared libraries."""
 
     path: Path
     backend: Path
@@ -42,7 +35,7 @@ class Binary:
     libraries: tuple[Path, ...]
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of this process, with what the server needs on top."""
+        """This process's environment variables, with what the server needs on top."""
         libraries = [str(path) for path in self.libraries]
         return {
             **os.environ,
@@ -51,10 +44,7 @@ class Binary:
         }
 
     def make_backends(self, directory: Path) -> None:
-        """Fill a directory that tritonserver takes as its --backend-directory.
-
-        It is a private one because the installed one may be read-only, and lacks the stub.
-        """
+        """Fill a directory for --backend-directory: the installed one may be read-only, and lacks the stub."""
         private = directory / "python"
         private.mkdir(parents=True)
         for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
@@ -72,39 +62,30 @@ def find_binary() -> Binary:
         DeployError: There is none, or this machine or this Python cannot run it; it says what is missing.
     """
     if not sys.platform.startswith("linux"):
-        raise DeployError(
-            f"Triton runs on Linux only, this is {platform.system()}",
-            field="platform",
-            remedy="use Linux (also in a container or WSL 2), or solve in process: 'a1-trt solve -p PAIR'",
-        )
+        message = f"Triton runs on Linux only, this is {platform.system()}"
+        remedy = "use Linux (also in a container or WSL 2), or solve in process: 'a1-trt solve -p PAIR'"
+        raise DeployError(message, field="platform", remedy=remedy)
     if not (Path(sys.executable).parent / "python3").exists():
-        raise DeployError(
-            f"there is no python3 beside {sys.executable}", field="python", remedy="run from a virtual environment"
-        )
+        message = f"there is no python3 beside {sys.executable}"
+        raise DeployError(message, field="python", remedy="run from a virtual environment")
     library = _libpython()
     named = os.environ.get(VARIABLE)
     if named and not os.access(named, os.X_OK):
-        raise DeployError(
-            f"{VARIABLE} names {named}, which is not an executable file",
-            field=VARIABLE,
-            remedy="name a tritonserver, or unset it",
-        )
+        message = f"{VARIABLE} names {named}, which is not an executable file"
+        raise DeployError(message, field=VARIABLE, remedy="name a tritonserver, or unset it")
     system = named or shutil.which("tritonserver") or (str(_SYSTEM) if _SYSTEM.is_file() else None)
     return _installed(Path(system).resolve(), library) if system else _wheel(library)
 
 
 def _libpython() -> Path:
-    """The directory of this Python's shared library."""
     root = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
     name = f"libpython{_VERSION}.so.1.0"
     for directory in (root, root / (sysconfig.get_config_var("MULTIARCH") or ""), Path(sys.base_prefix) / "lib"):
         if (directory / name).is_file():
             return directory
-    raise DeployError(
-        f"this Python has no shared library {name}, which Triton's Python backend needs",
-        field="python",
-        remedy="use a Python built with --enable-shared, such as the system's with its libpython package",
-    )
+    message = f"this Python has no shared library {name}, which Triton's Python backend needs"
+    remedy = "use a Python built with --enable-shared, such as the system's with its libpython package"
+    raise DeployError(message, field="python", remedy=remedy)
 
 
 def _installed(path: Path, library: Path) -> Binary:
@@ -113,36 +94,27 @@ def _installed(path: Path, library: Path) -> Binary:
     backend = root / "backends" / "python"
     stub = backend / "triton_python_backend_stub"
     if not stub.is_file():
-        raise _incomplete(path, f"no Python backend in {backend}")
+        message = f"{path} has no Python backend in {backend}"
+        raise DeployError(message, field="tritonserver", remedy=f"name another one in {VARIABLE}")
     if f"libpython{_VERSION}.so".encode() not in stub.read_bytes():
-        raise DeployError(
-            f"the Python backend of {path} is built for another Python than {_VERSION}",
-            field="python",
-            remedy="run a1-trt with the Python of that server's container",
-        )
+        message = f"the Python backend of {path} is built for another Python than {_VERSION}"
+        raise DeployError(message, field="python", remedy="run a1-trt with the Python of that server's container")
     return Binary(path, backend, stub, (library, root / "lib"))
 
 
 def _wheel(library: Path) -> Binary:
-    """The tritonserver that the wheel nvidia-pytriton carries."""
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
-        raise DeployError(
-            "there is no tritonserver",
-            field="tritonserver",
-            remedy=f"pip install 'a1_trt[serve]', or name one in {VARIABLE}",
-        )
+        remedy = f"pip install 'a1_trt[serve]', or name one in {VARIABLE}"
+        raise DeployError("there is no tritonserver", field="tritonserver", remedy=remedy)
     _check_wheel_runs()
     package = Path(spec.submodule_search_locations[0])
     root = package / "tritonserver"
     stub = root / "python_backend_stubs" / _VERSION / "triton_python_backend_stub"
     if not stub.is_file():
         known = sorted(path.parent.name for path in root.glob("python_backend_stubs/*/triton_python_backend_stub"))
-        raise DeployError(
-            f"the server of nvidia-pytriton has no Python backend for Python {_VERSION}",
-            field="python",
-            remedy=f"use Python {', '.join(known)}",
-        )
+        message = f"the server of nvidia-pytriton has no Python backend for Python {_VERSION}"
+        raise DeployError(message, field="python", remedy=f"use Python {', '.join(known)}")
     libraries = (library, package.parent / "nvidia_pytriton.libs", root / "external_libs")
     return Binary(root / "bin" / "tritonserver", root / "backends" / "python", stub, libraries)
 
@@ -150,24 +122,15 @@ def _wheel(library: Path) -> Binary:
 def _check_wheel_runs() -> None:
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < _GLIBC:
-        raise DeployError(
-            f"the server of nvidia-pytriton needs glibc {_GLIBC[0]}.{_GLIBC[1]}, this is {name or 'another C library'} "
-            f"{version}".rstrip(),
-            field="platform",
-            remedy="use a newer distribution (Ubuntu 22.04, Debian 12), or NVIDIA's Triton container",
-        )
+        library = f"{name or 'another C library'} {version}".rstrip()
+        message = f"the server of nvidia-pytriton needs glibc {_GLIBC[0]}.{_GLIBC[1]}, this is {library}"
+        remedy = "use a newer distribution (Ubuntu 22.04, Debian 12), or NVIDIA's Triton container"
+        raise DeployError(message, field="platform", remedy=remedy)
     numpy = metadata.version("numpy")
     if int(numpy.split(".")[0]) >= 2:
         # With numpy 2 that server's Python backend sends every output empty, without an error.
-        raise DeployError(
-            f"the server of nvidia-pytriton works with numpy 1 only, this is {numpy}",
-            field="numpy",
-            remedy="pip install 'numpy<2'",
-        )
-
-
-def _incomplete(path: Path, what: str) -> DeployError:
-    return DeployError(f"{path} has {what}", field="tritonserver", remedy=f"name another one in {VARIABLE}")
+        message = f"the server of nvidia-pytriton works with numpy 1 only, this is {numpy}"
+        raise DeployError(message, field="numpy", remedy="pip install 'numpy<2'")
 
 
 def _split(variable: str) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from a1_trt.backends.triton import TritonEngine
 from a1_trt.client import AsyncClient
+from a1_trt.engine import Tokenizer
 from a1_trt.errors import EngineTimeout, ScoreShapeError
 from a1_trt.types import Role
 
@@ -22,47 +23,18 @@ _CONTEXT_TOKENS = 64
 _T = TypeVar("_T")
 
 
-class _Ids:
-    """Stands for a tokenizer where only ids are sent."""
-
-    fingerprint = ""
-
-    def encode(self, text: str, *, special: bool = False) -> list[int]:
-        raise NotImplementedError
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        raise NotImplementedError
-
-    def chat(self, system: str, user: str) -> str:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What one model did.
-
-    Args:
-        model: Its name.
-        seconds: How long it took for one token, or one problem.
-        score_difference: Largest difference between scores of the same tokens, alone and in company; None where the
-            model did not score.
-    """
-
     model: str
     seconds: float
-    score_difference: float | None = None
+    score_difference: float | None = None  # largest, alone and in company; None where it did not score
 
 
 async def run_canary(url: str, model: str, *, timeout_s: float = 30.0) -> Canary:
-    """Have a model do a little work.
-
-    Args:
-        url: ``host:port`` of gRPC.
-        model: "a1", or a model whose name begins with "draft" or "target".
-        timeout_s: Longest time of each step, seconds.
+    """Have a model, "a1" or one whose name begins with "draft" or "target", do a little work at gRPC's ``host:port``.
 
     Raises:
-        EngineTimeout: It did not answer in time.
+        EngineTimeout: A step was not done in `timeout_s`.
         ScoreShapeError: Scores of the same tokens differ by more than `TOLERANCE`, or have the wrong shape.
         A1Error: Whatever else it answers.
     """
@@ -72,9 +44,10 @@ async def run_canary(url: str, model: str, *, timeout_s: float = 30.0) -> Canary
         await _in_time(_solve(address), model, timeout_s)
         return Canary(model, time.monotonic() - started_s)
     role: Role = "draft" if model.startswith("draft") else "target"
-    # Which token ends a text does not matter for one token.
+    # Only ids are sent, so nobody asks the tokenizer; which token ends a text does not matter for one token.
+    tokenizer = cast(Tokenizer, None)
     engine = TritonEngine(
-        address, model, _Ids(), role=role, max_context_tokens=_CONTEXT_TOKENS, end_ids=(0,), timeout_s=timeout_s
+        address, model, tokenizer, role=role, max_context_tokens=_CONTEXT_TOKENS, end_ids=(0,), timeout_s=timeout_s
     )
     try:
         started_s = time.monotonic()
@@ -100,12 +73,9 @@ async def _scores(engine: TritonEngine) -> float:
     await asyncio.gather(*company)
     difference = max(abs(one - other) for values in (again, mixed) for one, other in zip(first, values, strict=True))
     if difference > TOLERANCE:
-        raise ScoreShapeError(
-            f"log-probs of the same tokens differ by {difference:.3f} between alone and in company",
-            role="target",
-            field="score",
-            remedy="do not serve with this server: its scores are wrong; see docs/gpu.md on scoring",
-        )
+        message = f"log-probs of the same tokens differ by {difference:.3f} between alone and in company"
+        remedy = "do not serve with this server: its scores are wrong; see docs/gpu.md on scoring"
+        raise ScoreShapeError(message, role="target", field="score", remedy=remedy)
     return difference
 
 
@@ -113,12 +83,10 @@ async def _in_time(work: Awaitable[_T], model: str, timeout_s: float) -> _T:
     try:
         return await asyncio.wait_for(work, timeout_s)
     except TimeoutError:
-        raise EngineTimeout(
-            f"{model} is ready but did not answer in {timeout_s:g} s", field="timeout", remedy="see the server's log"
-        ) from None
+        message = f"{model} is ready but did not answer in {timeout_s:g} s"
+        raise EngineTimeout(message, field="timeout", remedy="see the server's log") from None
 
 
 async def _solve(address: str) -> None:
-    """One sample of one turn of one token."""
     async with AsyncClient(f"grpc://{address}") as client:
         await client.solve("1 + 1 = ", n_samples=1, max_turns=1, draft_tokens=1, target_tokens=1)

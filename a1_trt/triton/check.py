@@ -24,9 +24,8 @@ from a1_trt.triton.findings import Finding, Report
 from a1_trt.triton.pbtxt import parse
 from a1_trt.triton.render import MODELS, SETTINGS_FILE, files
 from a1_trt.triton.repository import MANIFEST, read_manifest
-from a1_trt.triton.role_placement import PROFILES, Profile, RolePlacement, default_placement
+from a1_trt.triton.role_placement import PROFILES, Placement, Profile, RolePlacement, default_placement
 from a1_trt.triton.tensorrt_llm import SETTINGS, Setting
-from a1_trt.types import Role
 
 _MODEL = re.compile(r"a1|(draft|target)(_\d+)?")
 _MOST_BYTES = 1 << 20
@@ -42,22 +41,15 @@ _SETTINGS: dict[Profile, tuple[Setting, ...]] = {"cpu": _CPU, "pytorch": _OWN, "
 
 
 def check(directory: Path) -> Report:
-    """Compare a repository with what its pair renders to.
-
-    Args:
-        directory: What 'a1-trt deploy render' wrote, or a repository made by hand.
-
-    Raises:
-        DeployError: There is no such directory.
+    """Compare a repository, rendered or made by hand, with what its pair renders to.
 
     Example:
         >>> check(Path("triton_models")).ok  # doctest: +SKIP
         True
     """
     if not directory.is_dir():
-        raise DeployError(
-            f"there is no directory {directory}", field="directory", remedy="make one with 'a1-trt deploy render'"
-        )
+        message = f"there is no directory {directory}"
+        raise DeployError(message, field="directory", remedy="make one with 'a1-trt deploy render'")
     return _Check(directory).run()
 
 
@@ -176,7 +168,6 @@ class _Check:
                 self.compare_part(model, part, text, settings)
 
     def compare_part(self, model: str, part: str, rendered: str, settings: Mapping[str, Setting]) -> None:
-        """Compare one file of a model."""
         path = self.directory / model / part
         if part == "config.pbtxt":
             if model in self.configs:
@@ -216,7 +207,7 @@ class _Check:
         if rendered is not None:
             self.add(document_findings(SETTINGS_FILE, rendered, settings, model))
 
-    def placement(self, pair: Pair) -> Mapping[Role, RolePlacement]:
+    def placement(self, pair: Pair) -> Placement:
         """The placement in the manifest; else the GPUs that the models name, with usual sizes."""
         usual = default_placement(pair)
         if "placement" in self.manifest:

@@ -48,63 +48,62 @@ class Difference:
 
     path: tuple[str, ...]
     expected: Any
-    found: Any
+    actual: Any
 
     @property
     def code(self) -> str:
-        """Kind of the difference, as in `Finding`."""
         part = self.path[min(2, len(self.path) - 1)]
-        absent = "missing" if self.found is None else "extra" if self.expected is None else "value"
+        absent = "missing" if self.actual is None else "extra" if self.expected is None else "value"
         return _CODES.get(part, absent)
 
     def __str__(self) -> str:
         name = ".".join(self.path)
-        if self.found is None:
+        if self.actual is None:
             return f"{name} is missing"
-        return f"{name} is {self.found!r}, not {self.expected!r}" if self.expected is not None else f"{name} is extra"
+        return f"{name} is {self.actual!r}, not {self.expected!r}" if self.expected is not None else f"{name} is extra"
 
 
-def differences(expected: Any, found: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
+def differences(expected: Any, actual: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
     """The leaves in which two documents differ; items of a list that have names are compared by name.
 
     Example:
         >>> print(*differences({"a": 1, "b": [{"name": "x", "c": 2}]}, {"a": 1, "b": [{"name": "x", "c": 3}]}))
         b.x.c is 3, not 2
     """
-    expected, found = _by_name(expected), _by_name(found)
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        for key in dict.fromkeys([*expected, *found]):
-            yield from differences(expected.get(key), found.get(key), (*path, str(key)))
-    elif expected != found:
-        yield Difference(path, expected, found)
+    expected, actual = _by_name(expected), _by_name(actual)
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key in dict.fromkeys([*expected, *actual]):
+            yield from differences(expected.get(key), actual.get(key), (*path, str(key)))
+    elif expected != actual:
+        yield Difference(path, expected, actual)
 
 
-def config_findings(model: str, expected: Any, found: Any, settings: Mapping[str, Setting]) -> Findings:
+def config_findings(model: str, expected: Any, actual: Any, settings: Mapping[str, Setting]) -> Findings:
     """How a ModelConfig differs from the rendered one; `settings`: what may be in parameters that may differ."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
-    for difference in differences(_document(expected), _document(found)):
+    for difference in differences(_document(expected), _document(actual)):
         top, field = difference.path[0], difference.path[min(1, len(difference.path) - 1)].partition("#")[0]
         is_value = top == "parameters" and difference.code == "value"
         setting = settings.get(field) if is_value else None
-        fault = setting.fault(difference.found) if setting else None
+        fault = setting.fault(difference.actual) if setting else None
         if fault is not None:
             code = "reuse" if field == "enable_kv_cache_reuse" else "value"
-            errors.append(Finding(model, field, code, f"{field} is {difference.found!r}, {fault}"))
+            errors.append(Finding(model, field, code, f"{field} is {difference.actual!r}, {fault}"))
             continue
-        is_legal = setting is not None or _is_legal(difference, found, is_theirs=expected.backend == "tensorrtllm")
+        is_legal = setting is not None or _is_legal(difference, actual, is_theirs=expected.backend == "tensorrtllm")
         reason = f": {_REASONS[top]}" if top in _REASONS and not is_legal else ""
         (warnings if is_legal else errors).append(Finding(model, field, difference.code, f"{difference}{reason}"))
     return errors, warnings
 
 
-def document_findings(name: str, expected: Any, found: Any, model: str = "") -> Findings:
+def document_findings(name: str, expected: Any, actual: Any, model: str = "") -> Findings:
     """How settings.json, compose.yaml or kubernetes.yaml, parsed, differs from the rendered one."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
-    for difference in differences(expected, found):
-        names = {*difference.path, *(_names(difference.expected) if difference.found is None else ())}
-        is_absent = not difference.found or difference.expected is None  # 0 GPUs are none
+    for difference in differences(expected, actual):
+        names = {*difference.path, *(_names(difference.expected) if difference.actual is None else ())}
+        is_absent = not difference.actual or difference.expected is None  # 0 GPUs are none
         broken = [key for key in (_MUST_EXIST if is_absent else _MUST_EQUAL) if key in names]
         field, message = ".".join(difference.path), f"{name}: {difference}"
         if broken:
@@ -115,7 +114,6 @@ def document_findings(name: str, expected: Any, found: Any, model: str = "") -> 
 
 
 def parameters_of(config: Any) -> dict[str, str]:
-    """Name -> text of a model's parameters."""
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
@@ -149,7 +147,7 @@ def _names(value: Any) -> set[str]:
 
 def _is_legal(difference: Difference, config: Any, *, is_theirs: bool) -> bool:
     """Whether a configuration may differ so; `is_theirs` for TensorRT-LLM's own model."""
-    value = difference.found
+    value = difference.actual
     match difference.path:
         case ("max_batch_size",):
             return difference.expected is not None and (value or 0) > 0

@@ -15,15 +15,12 @@ from typing import Literal
 
 from a1_trt.config import Pair
 from a1_trt.errors import DeployError
-from a1_trt.triton.role_placement import Profile, RolePlacement
+from a1_trt.triton.role_placement import Placement, Profile
 from a1_trt.triton.tensorrt_llm import TEMPLATES
-from a1_trt.types import Role
 
 Platform = Literal["compose", "kubernetes"]
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
-"""As the templates have them."""
 _ORCHESTRATOR = "TRTLLM_ORCHESTRATOR"
-"""A server with a model on several GPUs starts its workers itself."""
 _MEMORY = {"draft": "128Gi", "target": "256Gi"}
 
 
@@ -31,30 +28,13 @@ class _Text(Template):
     delimiter = "@"  # Docker, Compose and Grafana have a use for $
 
 
-def container_files(
-    pair: Pair, profile: Profile, placement: Mapping[Role, RolePlacement], platform: Platform
-) -> dict[str, str]:
-    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml: path -> text.
-
-    Args:
-        pair: A pair that was read from a file.
-        profile: "pytorch" or "tensorrt".
-        placement: Role -> GPUs.
-        platform: What the containers are for.
-
-    Raises:
-        DeployError: Compose would take the pair's path for a variable.
-    """
+def container_files(pair: Pair, profile: Profile, placement: Placement, platform: Platform) -> dict[str, str]:
+    """Dockerfile, dashboard, and compose.yaml or kubernetes.yaml: path -> text."""
     assert pair.path is not None  # noqa: S101  render refuses others
     directory = str(pair.path.resolve().parent)
     project = f"a1-trt-{re.sub(r'[^a-z0-9]+', '-', pair.name.lower()).strip('-')}"
-    values = {
-        "pair": pair.name,
-        "profile": profile,
-        "project": project,
-        "image": f"{project}:{profile}",
-        "directory": _quoted(directory),
-    }
+    values = {"pair": pair.name, "profile": profile, "project": project, "image": f"{project}:{profile}"}
+    values["directory"] = _quoted(directory)
     n_copies = 1 if platform == "kubernetes" else None
     models = ["a1", *(model for role, place in placement.items() for model in list(place.models(role))[:n_copies])]
     files = {
@@ -73,29 +53,21 @@ def container_files(
     return files | {"compose.yaml": text}
 
 
-def _kubernetes(values: Mapping[str, str], placement: Mapping[Role, RolePlacement], *, orchestrated: bool) -> str:
-    addresses = {
-        f"{role}_addresses": _quoted(
-            json.dumps([f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(len(place.replicas))])
-        )
-        for role, place in placement.items()
-    }
-    parts = [_filled("kubernetes.yaml", values, **addresses)]
+def _kubernetes(values: dict[str, str], placement: Placement, *, orchestrated: bool) -> str:
+    hosts = {role: json.dumps(addresses(role, len(place.replicas))) for role, place in placement.items()}
+    addressed = {f"{role}_addresses": _quoted(text) for role, text in hosts.items()}
+    parts = [_filled("kubernetes.yaml", values, **addressed)]
     for role, place in placement.items():
         n_gpus = len(place.replicas[0])
         environment = [{"name": _ORCHESTRATOR, "value": "1"}] if orchestrated and n_gpus > 1 else []
-        parts.append(
-            _filled(
-                "kubernetes-role.yaml",
-                values,
-                role=role,
-                replicas=str(len(place.replicas)),
-                gpus=str(n_gpus),
-                memory=_MEMORY[role],
-                environment=json.dumps(environment),
-            )
-        )
+        sizes = {"replicas": str(len(place.replicas)), "gpus": str(n_gpus), "memory": _MEMORY[role]}
+        parts.append(_filled("kubernetes-role.yaml", values | sizes, role=role, environment=json.dumps(environment)))
     return "".join(parts)
+
+
+def addresses(role: str, n_copies: int) -> list[str]:
+    """Where the copies of a role are reached in a cluster."""
+    return [f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(n_copies)]
 
 
 def _filled(name: str, values: Mapping[str, str], **more: str) -> str:
@@ -104,5 +76,4 @@ def _filled(name: str, values: Mapping[str, str], **more: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A YAML string; JSON's are."""
     return json.dumps(text, ensure_ascii=False)

@@ -27,18 +27,13 @@ _CANCELLED = "Requests that were cut short since the start, by role"
 
 
 class EngineModel:
-    """One engine. A request with `draft_input_ids` has those scored, any other one generates.
-
-    Args:
-        engine: The engine.
-        role: Its role.
-        pb: Triton's module `triton_python_backend_utils`.
-    """
+    """One engine. A request with `draft_input_ids` has those scored, any other one generates."""
 
     def __init__(self, engine: OpenVinoEngine | TensorRtLlmEngine, role: Role, pb: Any) -> None:
         self._engine = engine
         self._role: Role = role
         self._loop = RequestLoop(pb, self._work, poll_s=_POLL_S, on_poll=self._export)
+        self.start = self._loop.start
         kind = pb.MetricFamily.GAUGE
         self._families = (
             pb.MetricFamily(name="a1_engine_requests", description=_REQUESTS, kind=kind),
@@ -48,15 +43,7 @@ class EngineModel:
 
     @classmethod
     def load(cls, arguments: dict[str, str], pb: Any) -> EngineModel:
-        """Load the engine that a model's configuration names.
-
-        Args:
-            arguments: What Triton's Python backend gives to `initialize`.
-            pb: Triton's module.
-
-        Raises:
-            TritonModelException: It cannot be loaded; the message is the line of an `A1Error`.
-        """
+        """The model of what Triton gives to `initialize`; a TritonModelException has the line of an `A1Error`."""
         parameters = model_parameters(arguments["model_config"])
         role: Role = "draft" if parameters["role"] == "draft" else "target"
         version = Path(arguments["model_repository"]) / arguments["model_version"]
@@ -67,21 +54,17 @@ class EngineModel:
                 if parameters.get("gpu_device_ids"):
                     # Before CUDA is loaded: this process is the model's own, and the GPUs it sees are the engine's.
                     os.environ["CUDA_VISIBLE_DEVICES"] = parameters["gpu_device_ids"]
-                engine = asyncio.run(
-                    _on_gpus(pair, role, _settings(version / "settings.json"), int(parameters.get("n_scores", "1")))
-                )
+                settings = _settings(version / "settings.json")
+                engine = asyncio.run(_on_gpus(pair, role, settings, int(parameters.get("n_scores", "1"))))
             else:
-                engine = _on_cpu(pair, role)
+                from a1_trt.backends.openvino import OpenVinoEngine
+
+                engine = OpenVinoEngine.for_pair(pair, role)
         except A1Error as error:
             raise pb.TritonModelException(error.to_wire()) from None
         return cls(engine, role, pb)
 
-    def start(self, requests: list[Any]) -> None:
-        """Start to work on requests."""
-        self._loop.start(requests)
-
     def close(self) -> None:
-        """Stop all work and free the engine."""
         self._loop.close(self._engine.aclose)
 
     def _export(self) -> bool:
@@ -106,18 +89,9 @@ class EngineModel:
             return
         temperature = 0.0 if inputs.get("runtime_top_k") == 1 else inputs.get("temperature", 1.0)
         generation = await self._engine.generate(
-            prompt,
-            max_tokens=inputs["request_output_len"],
-            temperature=temperature,
-            seed=inputs.get("seed", 0),
+            prompt, max_tokens=inputs["request_output_len"], temperature=temperature, seed=inputs.get("seed", 0)
         )
         request.send(_generated(len(prompt), generation.token_ids), final=True)
-
-
-def _on_cpu(pair: Pair, role: Role) -> OpenVinoEngine:
-    from a1_trt.backends.openvino import OpenVinoEngine
-
-    return OpenVinoEngine.for_pair(pair, role)
 
 
 async def _on_gpus(pair: Pair, role: Role, settings: dict[str, Any] | None, n_scores: int) -> TensorRtLlmEngine:
@@ -136,9 +110,8 @@ def _settings(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error}", path=str(path), field="settings", remedy="render it again"
-        ) from None
+        message = f"{path} cannot be read: {error}"
+        raise ConfigError(message, path=str(path), field="settings", remedy="render it again") from None
 
 
 def _check(inputs: dict[str, Any]) -> None:
@@ -158,11 +131,8 @@ def _prompt(inputs: dict[str, Any]) -> list[int]:
     ids: list[int] = inputs.get("input_ids", [])
     length = inputs["input_lengths"]
     if not 1 <= length <= len(ids):
-        raise InvalidRequestError(
-            f"input_lengths is {length} and input_ids has {len(ids)} elements",
-            field="input_lengths",
-            remedy="give the number of prompt tokens, at least 1",
-        )
+        message = f"input_lengths is {length} and input_ids has {len(ids)} elements"
+        raise InvalidRequestError(message, field="input_lengths", remedy="give the number of prompt tokens, at least 1")
     return ids[:length]
 
 

@@ -8,32 +8,17 @@ from typing import Any
 
 from a1_trt.runtime.metrics import N_BINS, Metrics
 
-_NO_CALLS = {"draft": 0, "target": 0}
-_START = {
-    **Metrics().snapshot(),
-    "calls_in_flight": _NO_CALLS,
-    "calls_waiting": _NO_CALLS,
-    "calibration_size": 0,
-    "scoring_available": True,
-}
-
+_NO_CALLS = {name: {"draft": 0, "target": 0} for name in ("calls_in_flight", "calls_waiting")}
+_START = {**Metrics().snapshot(), **_NO_CALLS, "calibration_size": 0, "scoring_available": True}
 _AVAILABLE = "0 while too many segments go unscored for problems to be solved, else 1"
 
 Snapshot = Mapping[str, Any]
-"""What `a1_trt.runtime.session.Session.snapshot` returns."""
 Reading = tuple[dict[str, str], float]
-"""Labels, and the value that has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The metrics of one name.
-
-    Args:
-        name: Its name; a counter's ends in _total, any other one is a gauge.
-        read: Its metrics in a snapshot.
-        description: What it is.
-    """
+    """The metrics of one name: a counter where that ends in _total, else a gauge."""
 
     name: str
     read: Callable[[Snapshot], Iterable[Reading]]
@@ -41,7 +26,6 @@ class Family:
 
     @property
     def is_counter(self) -> bool:
-        """Whether it only grows."""
         return self.name.endswith("_total")
 
 
@@ -84,24 +68,17 @@ FAMILIES = (
 P_VALUE = "a1_p_value"
 P_VALUE_DESCRIPTION = "P-values of scored segments, each counted in the middle of its tenth"
 P_VALUE_BOUNDS = [(index + 1) / N_BINS for index in range(N_BINS)]
-"""Upper bounds of the buckets, without the last one, up to infinity."""
 
 
 class Exporter:
-    """Writes snapshots of a session to Triton's /metrics.
-
-    Args:
-        pb: Triton's module `triton_python_backend_utils`.
-    """
+    """Writes snapshots of a session to Triton's /metrics; `pb` is Triton's module `triton_python_backend_utils`."""
 
     def __init__(self, pb: Any) -> None:
         make = pb.MetricFamily
-        self._families = {
-            one.name: make(
-                name=one.name, description=one.description, kind=make.COUNTER if one.is_counter else make.GAUGE
-            )
-            for one in FAMILIES
-        }
+        self._families: dict[str, Any] = {}
+        for family in FAMILIES:
+            kind = make.COUNTER if family.is_counter else make.GAUGE
+            self._families[family.name] = make(name=family.name, description=family.description, kind=kind)
         self._histogram = make(name=P_VALUE, description=P_VALUE_DESCRIPTION, kind=make.HISTOGRAM)
         self._p_values = self._histogram.Metric(labels={}, buckets=P_VALUE_BOUNDS)
         self._metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
@@ -110,7 +87,6 @@ class Exporter:
         self.update(_START)
 
     def update(self, snapshot: Snapshot) -> None:
-        """Bring the metrics to a snapshot."""
         for family in FAMILIES:
             for labels, value in family.read(snapshot):
                 self._update_one(family, labels, value)

@@ -15,10 +15,9 @@ class Finding:
     Args:
         model: The Triton model it is about; empty for the repository.
         field: The tensor, parameter, file or key.
-        code: Its kind: missing, extra, dtype, dims, reshape, optional, ragged, placeholder, parse, value, reuse,
-            instances, address, file, changed, or live for what a running server does.
+        code: missing, extra, dtype, dims, reshape, optional, ragged, placeholder, parse, value, reuse, instances,
+            address, file, changed, or live for what a running server does.
         message: The field, what it is, and what it would be when rendered.
-        remedy: What to do.
     """
 
     model: str
@@ -33,16 +32,6 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found.
-
-    Attributes:
-        directory: The repository.
-        profile: What stands behind draft and target; None where that cannot be told.
-        models: Names of its models.
-        problems: What would fail, or be wrong silently.
-        warnings: What may be meant so.
-    """
-
     directory: str
     profile: str | None = None
     models: tuple[str, ...] = ()
@@ -51,9 +40,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
         return {"ok": self.ok, **asdict(self)}

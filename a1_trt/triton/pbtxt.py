@@ -17,27 +17,15 @@ HEADER = "# Written by 'a1-trt deploy render'; change the pair file instead.\n"
 
 
 def model_config(
-    name: str,
-    *,
-    max_batch_size: int,
-    decoupled: bool,
-    inputs: Iterable[Tensor],
-    outputs: Iterable[Tensor],
-    parameters: Mapping[str, str],
+    name: str, size: int, inputs: Iterable[Tensor], outputs: Iterable[Tensor], parameters: Mapping[str, str]
 ) -> Any:
     """The ModelConfig of one of this project's models: Python backend, one instance.
 
-    Args:
-        name: The model's name.
-        max_batch_size: Largest batch; 0 where requests have no batch dimension.
-        decoupled: Whether a request may have any number of responses.
-        inputs: Its inputs; likewise `outputs`.
-        outputs: Its outputs.
-        parameters: Name -> text.
+    `size` is that of the largest batch. At 0 requests have no batch dimension, and any number of responses.
     """
-    config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=max_batch_size)
+    config = model_config_pb2.ModelConfig(name=name, backend="python", max_batch_size=size)
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    if decoupled:
+    if size == 0:
         config.model_transaction_policy.decoupled = True
     for tensor in inputs:
         _fill(config.input.add(optional=tensor.optional, allow_ragged_batch=tensor.ragged), tensor)
@@ -48,11 +36,6 @@ def model_config(
 
 
 def set_parameters(config: Any, parameters: Mapping[str, str]) -> None:
-    """Set parameters of a model.
-
-    Raises:
-        DeployError: A text has a control character.
-    """
     for key, value in parameters.items():
         if any(ord(character) < 32 for character in value):
             raise DeployError(f"{key} {value!r} has a control character", field=key, remedy="move the file elsewhere")
@@ -62,13 +45,8 @@ def set_parameters(config: Any, parameters: Mapping[str, str]) -> None:
 def to_text(config: Any, note: str = "") -> str:
     """The text of a config.pbtxt: plain fields first, then a line for each tensor and each parameter.
 
-    Args:
-        config: A ModelConfig.
-        note: A comment below the header, such as why a field is as it is.
-
     Example:
-        >>> config = model_config("m", max_batch_size=0, decoupled=True, inputs=[Tensor("x", "INT32")], outputs=[],
-        ...     parameters={"pair": "p"})
+        >>> config = model_config("m", 0, [Tensor("x", "INT32")], [], {"pair": "p"})
         >>> print(to_text(config, "One instance."))
         # Written by 'a1-trt deploy render'; change the pair file instead.
         # One instance.
@@ -91,11 +69,7 @@ def to_text(config: Any, note: str = "") -> str:
 
 
 def parse(text: str) -> Any:
-    """The ModelConfig of a config.pbtxt.
-
-    Raises:
-        ParseError: It is not valid protobuf text, or has an unknown field.
-    """
+    """The ModelConfig of a config.pbtxt; a ParseError where it is not protobuf text or has an unknown field."""
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(_parsed(text))
     return config

@@ -10,20 +10,7 @@ from a1_trt.errors import DeployError
 
 
 def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Settle on ports, all different.
-
-    Args:
-        host: Address to listen on.
-        wanted: Argument name, such as "grpc_port" -> port; 0 is any free one.
-
-    Raises:
-        DeployError: A port is in use, out of range, not permitted, or wanted twice.
-
-    Example:
-        >>> ports = choose_ports("127.0.0.1", {"grpc_port": 0, "http_port": 0})
-        >>> ports["grpc_port"] != ports["http_port"]
-        True
-    """
+    """Settle on ports, all different: argument name, such as "grpc_port" -> port; 0 is any free one."""
     held: list[socket.socket] = []
     chosen: dict[str, int] = {}
     try:
@@ -55,13 +42,10 @@ def _bind(host: str, name: str, port: int) -> socket.socket:
 
 def _refused(host: str, name: str, port: int, error: OSError) -> DeployError:
     if error.errno == errno.EADDRINUSE:
-        return DeployError(
-            f"port {port} of {host} is in use",
-            field=name,
-            remedy=f"stop what listens there, or give another one with --{name.replace('_', '-')} (0 is any free one)",
-        )
+        message = f"port {port} of {host} is in use"
+        remedy = f"stop what listens there, or give another one with --{name.replace('_', '-')} (0 is any free one)"
+        return DeployError(message, field=name, remedy=remedy)
     if error.errno == errno.EACCES:
         return DeployError(f"port {port} is not permitted", field=name, remedy="give one above 1023")
-    return DeployError(
-        f"cannot listen on {host}: {error.strerror or error}", field="host", remedy="give an address of this machine"
-    )
+    message = f"cannot listen on {host}: {error.strerror or error}"
+    return DeployError(message, field="host", remedy="give an address of this machine")

@@ -19,23 +19,12 @@ _OWN_STATUS = (400, 404)
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """What one model says about itself.
-
-    Args:
-        name: Its name.
-        backend: Its backend, such as "python" or "tensorrtllm".
-        decoupled: It may send any number of responses, and wants a stream.
-        max_batch_size: Largest batch; 0 where requests have no batch dimension.
-        max_queue_size: Most requests that wait; 0 is no limit.
-        optional_absent: Optional tensors of ours that it does not have.
-    """
-
     name: str
     backend: str
     decoupled: bool
-    max_batch_size: int
-    max_queue_size: int
-    optional_absent: tuple[str, ...]
+    max_batch_size: int  # 0 where requests have no batch dimension
+    max_queue_size: int  # 0 is no limit
+    optional_absent: tuple[str, ...]  # tensors of ours that it does not have
 
 
 def probe(url: str, models: tuple[str, ...] = MODELS, *, timeout_s: float = 10.0) -> tuple[ModelReport, ...]:
@@ -49,10 +38,6 @@ def probe(url: str, models: tuple[str, ...] = MODELS, *, timeout_s: float = 10.0
     Raises:
         EngineUnavailable: Nothing answers at `url`.
         DeployError: A model is not there or not ready, or lacks a tensor; `field` names the tensor.
-
-    Example:
-        >>> [report.name for report in probe("127.0.0.1:8001")]  # doctest: +SKIP
-        ['a1', 'draft', 'target']
     """
     web = url.startswith(("http://", "https://"))
     config = _config_over_http if web else _config_over_grpc
@@ -70,14 +55,9 @@ def _checked(model: str, config: dict[str, Any]) -> ModelReport:
             else:
                 _check_tensor(model, kind, tensor, served.get(tensor.name))
     queue = config.get("dynamic_batching", {}).get("default_queue_policy", {})
-    return ModelReport(
-        model,
-        config.get("backend", ""),
-        bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
-        int(config.get("max_batch_size", 0)),
-        int(queue.get("max_queue_size", 0)),
-        tuple(absent),
-    )
+    decoupled = bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+    sizes = int(config.get("max_batch_size", 0)), int(queue.get("max_queue_size", 0))
+    return ModelReport(model, config.get("backend", ""), decoupled, *sizes, tuple(absent))
 
 
 def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] | None) -> None:
@@ -86,21 +66,18 @@ def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] 
         raise DeployError(f"model {model} has no {kind} {wanted.name}", model=model, field=wanted.name, remedy=remedy)
     shape = (served["data_type"], tuple(int(size) for size in served["dims"]))
     if shape != (f"TYPE_{wanted.data_type}", wanted.dims):
-        raise DeployError(
+        message = (
             f"{kind} {wanted.name} of model {model} is {shape[0]} {list(shape[1])}, "
-            f"not TYPE_{wanted.data_type} {list(wanted.dims)}",
-            model=model,
-            field=wanted.name,
-            remedy=remedy,
+            f"not TYPE_{wanted.data_type} {list(wanted.dims)}"
         )
+        raise DeployError(message, model=model, field=wanted.name, remedy=remedy)
 
 
 def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
     with grpc.insecure_channel(url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
-            ready = stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready
-            if not ready:
+            if not stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready:
                 raise _not_ready(url, model)
             config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout_s).config
         except grpc.RpcError as error:
@@ -128,15 +105,11 @@ def _config_over_http(url: str, model: str, timeout_s: float) -> dict[str, Any]:
 
 
 def _not_ready(url: str, model: str) -> DeployError:
-    return DeployError(
-        f"the server at {url} has no model {model} that is ready",
-        model=model,
-        field="model",
-        remedy="see the server's log, or start one with 'a1-trt serve PAIR'",
-    )
+    message = f"the server at {url} has no model {model} that is ready"
+    remedy = "see the server's log, or start one with 'a1-trt serve PAIR'"
+    return DeployError(message, model=model, field="model", remedy=remedy)
 
 
 def _silent(url: str, why: str | None) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"no Triton server answers at {url} ({why})", field="url", remedy="start one with 'a1-trt serve PAIR'"
-    )
+    message = f"no Triton server answers at {url} ({why})"
+    return EngineUnavailable(message, field="url", remedy="start one with 'a1-trt serve PAIR'")

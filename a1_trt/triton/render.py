@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,13 @@ from a1_trt.triton import tensorrt_llm
 from a1_trt.triton.containers import Platform, container_files
 from a1_trt.triton.pbtxt import model_config, set_parameters, to_text
 from a1_trt.triton.repository import write
-from a1_trt.triton.role_placement import Profile, RolePlacement, default_placement
+from a1_trt.triton.role_placement import Gpus, Placement, Profile, RolePlacement, default_placement
 from a1_trt.triton.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS
 from a1_trt.types import Role
 
 MAX_BATCH_SIZE = 64
 MODELS = ("a1", "draft", "target")
 SETTINGS_FILE = "1/settings.json"
-"""In a model's directory: the keyword arguments of `tensorrt_llm.LLM`."""
 
 
 def render(
@@ -31,7 +31,7 @@ def render(
     output: str | os.PathLike[str],
     *,
     profile: Profile = "cpu",
-    placement: Mapping[Role, RolePlacement] | None = None,
+    placement: Placement | None = None,
     platform: Platform = "compose",
     force: bool = False,
 ) -> list[Path]:
@@ -46,39 +46,25 @@ def render(
         platform: One server that holds everything ("compose"), or one for each copy of a model ("kubernetes").
         force: Replace files that are not of an earlier rendering, or were changed since.
 
-    Returns:
-        The files that were written.
-
     Raises:
         DeployError: The pair has no file, `output` cannot be written, or holds files that are not ours.
-
-    Example:
-        >>> render(load_pair("reference"), "triton_models")  # doctest: +SKIP
     """
     about: dict[str, Any] = {"pair": pair.name, "profile": profile}
     if profile != "cpu":
         placement = placement or default_placement(pair)
-        about |= {"platform": platform, "placement": {role: place.as_dict() for role, place in placement.items()}}
+        about |= {"platform": platform, "placement": {role: asdict(place) for role, place in placement.items()}}
     rendered = files(pair, profile=profile, placement=placement, platform=platform)
     return write(rendered, Path(output), about=about, force=force)
 
 
 def files(
-    pair: Pair,
-    *,
-    profile: Profile = "cpu",
-    placement: Mapping[Role, RolePlacement] | None = None,
-    platform: Platform = "compose",
+    pair: Pair, *, profile: Profile = "cpu", placement: Placement | None = None, platform: Platform = "compose"
 ) -> dict[str, str]:
-    """The files of a pair's model repository: path in it -> text.
-
-    Raises:
-        DeployError: The pair has no file.
-    """
+    """The files of a pair's model repository: path in it -> text."""
     reference = _reference(pair, by_name=profile == "cpu")
     if profile == "cpu":
-        own = {**_own_files("draft", "draft", reference), **_own_files("target", "target", reference)}
-        return {**_a1_files(reference, {"engines": pair.serving.engines}), **own}
+        own = _own_files("draft", "draft", reference) | _own_files("target", "target", reference)
+        return _a1_files(reference, {"engines": pair.serving.engines}) | own
     places = dict(placement or default_placement(pair))
     one_server = {role: place if platform == "compose" else place.alone() for role, place in places.items()}
     rendered = _a1_files(reference, _a1_options(one_server))
@@ -95,23 +81,18 @@ def files(
 def _reference(pair: Pair, *, by_name: bool) -> str:
     """How the models find the pair file: by name where that is enough, else by its absolute path."""
     if pair.path is None:
-        raise DeployError(
-            f"the pair {pair.name} was not read from a file",
-            field="pair",
-            remedy="write it to a pair.toml and load that",
-        )
+        message = f"the pair {pair.name} was not read from a file"
+        raise DeployError(message, field="pair", remedy="write it to a pair.toml and load that")
     path = pair.path.resolve()
     known = list_pairs().get(path.parent.name) if by_name else None
     return path.parent.name if known is not None and known.resolve() == path else str(path)
 
 
 def source(name: str) -> str:
-    """The text of a model.py: "a1" or "engine"."""
     return resources.files("a1_trt.triton.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _a1_options(places: Mapping[Role, RolePlacement]) -> dict[str, str]:
-    """What a1 has to know of the models that hold a role."""
+def _a1_options(places: Placement) -> dict[str, str]:
     options = {"engines": "models"}
     for role, place in places.items():
         if len(place.replicas) > 1:
@@ -122,14 +103,7 @@ def _a1_options(places: Mapping[Role, RolePlacement]) -> dict[str, str]:
 
 
 def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
-    config = model_config(
-        "a1",
-        max_batch_size=0,
-        decoupled=True,
-        inputs=A1_INPUTS,
-        outputs=A1_OUTPUTS,
-        parameters={"pair": reference, **options},
-    )
+    config = model_config("a1", 0, A1_INPUTS, A1_OUTPUTS, {"pair": reference, **options})
     note = "One instance: two would be two processes, each with a calibration of its own."
     return {"a1/config.pbtxt": to_text(config, note), "a1/1/model.py": source("a1")}
 
@@ -137,22 +111,13 @@ def _a1_files(reference: str, options: Mapping[str, str]) -> dict[str, str]:
 def _own_files(
     model: str, role: Role, reference: str, size: int = MAX_BATCH_SIZE, more: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """A model of this project's own, which has a part of the tensors of `tensorrt_llm`."""
-    config = model_config(
-        model,
-        max_batch_size=size,
-        decoupled=False,
-        inputs=ENGINE_INPUTS,
-        outputs=ENGINE_OUTPUTS,
-        parameters={"pair": reference, "role": role, **(more or {})},
-    )
+    parameters = {"pair": reference, "role": role, **(more or {})}
+    config = model_config(model, size, ENGINE_INPUTS, ENGINE_OUTPUTS, parameters)
     note = "The engine batches by itself, whatever is in flight; a model that is not decoupled is cheaper to call."
     return {f"{model}/config.pbtxt": to_text(config, note), f"{model}/1/model.py": source("engine")}
 
 
-def _pytorch_files(
-    model: str, role: Role, reference: str, place: RolePlacement, gpus: tuple[int, ...]
-) -> dict[str, str]:
+def _pytorch_files(model: str, role: Role, reference: str, place: RolePlacement, gpus: Gpus) -> dict[str, str]:
     more = {"engine": "tensorrt_llm", "gpu_device_ids": _listed(gpus), "n_scores": str(place.n_scores)}
     rendered = _own_files(model, role, reference, max(MAX_BATCH_SIZE, place.max_batch_size), more)
     if place.settings:
@@ -160,10 +125,7 @@ def _pytorch_files(
     return rendered
 
 
-def _tensorrt_files(
-    model: str, engine: Path, queue: int, place: RolePlacement, gpus: tuple[int, ...]
-) -> dict[str, str]:
-    """TensorRT-LLM's own model: all of its tensors, all of its parameters."""
+def _tensorrt_files(model: str, engine: Path, queue: int, place: RolePlacement, gpus: Gpus) -> dict[str, str]:
     config = tensorrt_llm.template()
     config.name = model
     config.max_batch_size = place.max_batch_size
@@ -175,5 +137,5 @@ def _tensorrt_files(
     return {f"{model}/config.pbtxt": to_text(config, note), f"{model}/1/.gitkeep": ""}
 
 
-def _listed(gpus: tuple[int, ...]) -> str:
+def _listed(gpus: Gpus) -> str:
     return ",".join(str(gpu) for gpu in gpus)

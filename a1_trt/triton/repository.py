@@ -19,22 +19,11 @@ _MOST_BYTES = 1 << 22
 
 
 def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, Any], force: bool = False) -> list[Path]:
-    """Write files and a manifest of them.
+    """Write files, path in the directory -> text, and a manifest of them with what is `about` them; the paths written.
 
     A directory that is not there appears complete at once. In one that is, each file is replaced at once, and files of
-    an earlier rendering that are not wanted any more are removed.
-
-    Args:
-        files: Path in the directory -> text.
-        output: The directory.
-        about: What the manifest says beside the files.
-        force: Replace files that are not of an earlier rendering, or were changed since.
-
-    Returns:
-        The files that were written, the manifest last.
-
-    Raises:
-        DeployError: The directory cannot be written, or holds files that are not ours in the way.
+    an earlier rendering that are not wanted any more are removed. Files that are not of an earlier rendering, or were
+    changed since, are a DeployError without `force`.
     """
     digests = {name: _digest(text.encode()) for name, text in sorted(files.items())}
     manifest = json.dumps({**about, "files": digests}, indent=2) + "\n"
@@ -45,9 +34,8 @@ def write(files: Mapping[str, str], output: Path, *, about: Mapping[str, Any], f
         else:
             _create(texts, output)
     except OSError as error:
-        raise DeployError(
-            f"{output} cannot be written: {error.strerror}", field="output", remedy="choose another directory"
-        ) from None
+        message = f"{output} cannot be written: {error.strerror}"
+        raise DeployError(message, field="output", remedy="choose another directory") from None
     return [output / name for name in texts]
 
 
@@ -105,11 +93,8 @@ def _is_ours(path: Path, rendered: str | None, text: str) -> bool:
 
 
 def _foreign(path: Path) -> DeployError:
-    return DeployError(
-        f"{path} was not written by 'a1-trt deploy render', or was changed since",
-        field="output",
-        remedy="choose another directory, or replace it with --force",
-    )
+    message = f"{path} was not written by 'a1-trt deploy render', or was changed since"
+    return DeployError(message, field="output", remedy="choose another directory, or replace it with --force")
 
 
 def _write_one(path: Path, text: str) -> None:

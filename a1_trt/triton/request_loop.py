@@ -11,14 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from a1_trt.errors import (
-    A1Error,
-    Cancelled,
-    ConfigError,
-    ContextLengthError,
-    EngineError,
-    InvalidRequestError,
-)
+from a1_trt.errors import A1Error, Cancelled, ConfigError, ContextLengthError, EngineError, InvalidRequestError
 from a1_trt.triton.tensors import Tensor
 
 _log = logging.getLogger(__name__)
@@ -28,12 +21,7 @@ _STOPPING_S = 0.005
 
 
 class TritonRequest:
-    """One request and its responses.
-
-    Args:
-        request: Triton's request.
-        pb: Triton's module `triton_python_backend_utils`, which exists inside the server only.
-    """
+    """One request and its responses; `pb` is Triton's module `triton_python_backend_utils`, inside the server only."""
 
     def __init__(self, request: Any, pb: Any) -> None:
         self.id: str = request.request_id()
@@ -44,21 +32,16 @@ class TritonRequest:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The request's parameters: fields of an HTTP request that are not tensors."""
+        """Fields of an HTTP request that are not tensors."""
         parameters: dict[str, Any] = json.loads(self._request.parameters() or "{}")
         return parameters
 
     def is_cancelled(self) -> bool:
-        """Whether the client has gone or cancelled its call."""
         # Triton (2.51) dies of a segmentation fault when asked about a request whose last response was sent.
         return not self._ended and bool(self._request.is_cancelled())
 
     def read(self, tensors: Iterable[Tensor]) -> dict[str, Any]:
-        """The tensors that the request has: a plain value for one element, a list for dimension -1.
-
-        Raises:
-            InvalidRequestError: A text is not UTF-8, or a tensor holds more than one request of a batch.
-        """
+        """The tensors that the request has: a plain value for one element, a list for dimension -1."""
         values = {}
         for tensor in tensors:
             given = self._pb.get_input_tensor_by_name(self._request, tensor.name)
@@ -75,7 +58,6 @@ class TritonRequest:
         self._send(self._pb.InferenceResponse(tensors), final=final)
 
     def fail(self, error: A1Error) -> None:
-        """End with an error."""
         code = getattr(self._pb.TritonError, _code(error))
         self._send(self._pb.InferenceResponse(error=self._pb.TritonError(error.to_wire(), code)), final=True)
 
@@ -97,18 +79,10 @@ class RequestLoop:
         work: Answers one request; whatever it raises becomes the request's error.
         poll_s: How often to look for requests that were cancelled, seconds. A look costs some 20 us a request.
         on_poll: Polled every `poll_s` while there is work, and after it until it returns True (idle).
-
-    Attributes:
-        n_cancelled: Requests that were cut short.
     """
 
     def __init__(
-        self,
-        pb: Any,
-        work: Callable[[TritonRequest], Awaitable[None]],
-        *,
-        poll_s: float,
-        on_poll: Callable[[], bool],
+        self, pb: Any, work: Callable[[TritonRequest], Awaitable[None]], *, poll_s: float, on_poll: Callable[[], bool]
     ) -> None:
         self._pb = pb
         self._work = work
@@ -124,7 +98,6 @@ class RequestLoop:
         return len(self._running)
 
     def start(self, requests: Sequence[Any]) -> None:
-        """Start to work on requests."""
         self._loop = asyncio.get_running_loop()
         for native in requests:
             request = TritonRequest(native, self._pb)
@@ -228,11 +201,9 @@ def _value(tensor: Tensor, given: Any) -> Any:
 
 
 def _batch(tensor: Tensor, size: int) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{tensor.name} holds {size} elements where one is wanted",
-        field=tensor.name,
-        remedy="send one sequence a request; the engine batches whatever is in flight",
-    )
+    message = f"{tensor.name} holds {size} elements where one is wanted"
+    remedy = "send one sequence a request; the engine batches whatever is in flight"
+    return InvalidRequestError(message, field=tensor.name, remedy=remedy)
 
 
 def _array(value: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from a1_trt.config import Pair
 from a1_trt.types import ROLES, Role
 
 Profile = Literal["cpu", "pytorch", "tensorrt"]
+Gpus = tuple[int, ...]
 PROFILES: tuple[Profile, ...] = ("cpu", "pytorch", "tensorrt")
 
 
@@ -24,13 +25,9 @@ class RolePlacement:
         n_scores: Whole contexts at once for whose logits there is memory.
         settings: Keyword arguments of `tensorrt_llm.LLM` (profile "pytorch").
         parameters: Parameters of the `tensorrt_llm` model that differ from their usual text (profile "tensorrt").
-
-    Example:
-        >>> RolePlacement(((0,), (1,)), 16).models("target")
-        {'target': (0,), 'target_2': (1,)}
     """
 
-    replicas: tuple[tuple[int, ...], ...]
+    replicas: tuple[Gpus, ...]
     max_batch_size: int
     max_context_tokens: int | None = None
     n_scores: int = 1
@@ -39,27 +36,21 @@ class RolePlacement:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The placement that `as_dict` made.
-
-        Raises:
-            TypeError: It is of something else.
-        """
         replicas = tuple(tuple(gpus) for gpus in document.get("replicas", ()))
         if not replicas or not all(gpus and all(isinstance(gpu, int) for gpu in gpus) for gpus in replicas):
             raise TypeError("replicas are not numbers of GPUs")
         return cls(**{**document, "replicas": replicas})
 
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
-    def models(self, role: Role) -> dict[str, tuple[int, ...]]:
+    def models(self, role: Role) -> dict[str, Gpus]:
         """Name of the Triton model of each copy -> its GPUs."""
         return {role if index == 0 else f"{role}_{index + 1}": gpus for index, gpus in enumerate(self.replicas)}
 
     def alone(self) -> RolePlacement:
         """One copy that sees no GPUs but its own, as in a container of its own."""
         return replace(self, replicas=(tuple(range(len(self.replicas[0]))),))
+
+
+Placement = Mapping[Role, RolePlacement]
 
 
 def default_placement(pair: Pair) -> dict[Role, RolePlacement]:

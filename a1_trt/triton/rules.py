@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from a1_trt.config import Pair
-from a1_trt.triton.containers import PORTS
+from a1_trt.triton.containers import PORTS, addresses
 from a1_trt.triton.findings import Finding
 from a1_trt.types import ROLES
 
@@ -86,8 +86,7 @@ def kubernetes(documents: list[Any]) -> Iterator[Finding]:
     variables = {item["name"]: item for item in scheduler["template"]["spec"]["containers"][0]["env"]}
     for role in ROLES:
         n_copies = specs["StatefulSet", role]["replicas"]
-        wanted = [f"{role}-{index}.{role}:{PORTS['grpc']}" for index in range(n_copies)]
+        wanted = addresses(role, n_copies)
         if json.loads(variables[f"A1_TRT_SERVING__{role.upper()}"]["value"]) != wanted:
-            yield Finding(
-                role, "replicas", "address", f"a1 does not call the {n_copies} copies of the {role}, {wanted}"
-            )
+            message = f"a1 does not call the {n_copies} copies of the {role}, {wanted}"
+            yield Finding(role, "replicas", "address", message)

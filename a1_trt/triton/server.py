@@ -38,9 +38,8 @@ class TritonServer:
     """Serves one pair: the models "a1", "draft" and "target". A context manager: enters when ready, leaves stopped.
 
     Args:
-        pair: The pair.
         host: Address to listen on; others than the default let other machines in.
-        grpc_port: Port of gRPC; 0 is any free one. Likewise `http_port`, `metrics_port`.
+        grpc_port: 0 is any free one. Likewise `http_port`, `metrics_port`.
         repository: A model repository to serve instead of one rendered from the pair.
         log_path: Where the server's log goes; a temporary file, kept only when the server fails, when None.
         timeout_s: Longest time until ready, seconds.
@@ -48,10 +47,6 @@ class TritonServer:
 
     Attributes:
         grpc_url: ``host:port`` of gRPC; likewise `http_url` and `metrics_url`, with ``http://``. Set by `start`.
-
-    Example:
-        >>> with TritonServer(load_pair("reference")) as server:  # doctest: +SKIP
-        ...     print(server.grpc_url)
     """
 
     def __init__(
@@ -94,15 +89,10 @@ class TritonServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process; None when it does not run."""
         return self._process.pid if self._process and not _has_ended(self._process.pid) else None
 
     def start(self) -> None:
-        """Start the server and return at once.
-
-        Raises:
-            DeployError: A port is in use, there is no tritonserver, or this machine cannot run it.
-        """
+        """Start the server and return at once."""
         if self._process is not None:
             raise DeployError("the server was started already", remedy="make another TritonServer")
         binary = find_binary()
@@ -135,13 +125,9 @@ class TritonServer:
             )
 
     def wait_ready(self) -> None:
-        """Wait until the server takes requests.
-
-        Raises:
-            DeployError: It died, or is not ready in time; with the reason out of its log.
-        """
+        """Wait until the server takes requests; a DeployError with the reason out of its log when it does not."""
         deadline_s = time.monotonic() + self._timeout_s
-        told = ""
+        reported = ""
         while not self._is_ready():
             log = self._log()
             if self.pid is None or _STUB_DIED in log:
@@ -149,29 +135,21 @@ class TritonServer:
             if time.monotonic() > deadline_s:
                 raise self._wrong(f"the server is not ready after {self._timeout_s:.0f} s", log)
             missing = sorted(set(MODELS) - set(_LOADED.findall(log)))
-            now = f"loading {', '.join(missing)}" if missing else "starting"
-            if now != told:
-                self._progress(now)
-                told = now
+            state = f"loading {', '.join(missing)}" if missing else "starting"
+            if state != reported:
+                self._progress(state)
+                reported = state
             time.sleep(_POLL_S)
         self._progress("ready")
 
     def wait(self) -> None:
-        """Wait until the server ends by itself.
-
-        Raises:
-            DeployError: Always, as a server that ends by itself has died.
-        """
+        """Wait until the server ends by itself, which is always a DeployError: it has died."""
         if self._process is not None:
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         raise self._death(self._log())
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Stop the server and all its processes; remove its files. A second call does nothing.
-
-        Args:
-            grace_s: How long it may take to end by itself, seconds.
-        """
+        """Stop the server, after `grace_s` seconds by force, and all its processes; remove its files. Works twice."""
         process, self._process = self._process, None
         try:
             if process is not None and not _has_ended(process.pid):
@@ -216,7 +194,6 @@ class TritonServer:
         return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path else ""
 
     def _death(self, log: str) -> DeployError:
-        """Why the server died: the error of one of its models where there is one."""
         for failure in _FAILED.finditer(log):
             # Behind the message the log has the place in the code, as escaped lines.
             typed = from_wire(failure.group().partition("\\n")[0].rstrip('"'))
@@ -253,10 +230,7 @@ def _has_ended(pid: int) -> bool:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process, reaped only after that, with its group; wait a moment until the group is gone.
-
-    What its init process has not reaped stays as a name.
-    """
+    """Kill a process, reaped only after that, with its group; wait a moment until the group is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -271,6 +245,5 @@ def _log_file(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
     except OSError as error:
-        raise DeployError(
-            f"the log {path} cannot be written: {error.strerror}", field="log_path", remedy="give another path"
-        ) from None
+        message = f"the log {path} cannot be written: {error.strerror}"
+        raise DeployError(message, field="log_path", remedy="give another path") from None

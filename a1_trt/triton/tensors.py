@@ -9,13 +9,10 @@ from a1_trt.requests import INPUTS
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output of a Triton model.
+    """One input or output of a Triton model; dimensions are without the batch, -1 is any.
 
     Args:
-        name: Its name.
         data_type: Triton's word, without ``TYPE_``.
-        dims: Its dimensions without the batch; -1 is any.
-        optional: A request may leave it out.
         scalar: One number a request: ``[1]`` outside the model, no dimension inside.
         ragged: Requests of different length may share a batch.
     """
@@ -50,7 +47,6 @@ ENGINE_INPUTS = (
     _number("streaming", "BOOL"),
     _number("stop", "BOOL"),
 )
-"""A subset of TensorRT-LLM's `tensorrt_llm` model: the same names, types and dimensions."""
 
 ENGINE_OUTPUTS = (
     Tensor("output_ids", "INT32", (-1, -1)),
@@ -62,18 +58,15 @@ ENGINE_OUTPUTS = (
 
 A1_INPUTS = tuple(Tensor(name, data_type, optional=name != "problem") for name, data_type in INPUTS.items())
 
+USAGE = ("n_scored", "n_takeovers", "n_unscored", "n_stopped", "draft_tokens", "target_tokens", "scored_tokens")
+"""Fields of `a1_trt.types.Usage` that are outputs of a1."""
+
 A1_OUTPUTS = (
     Tensor("answer", "STRING"),
     Tensor("vote_answers", "STRING", (-1,)),
     Tensor("vote_counts", "INT32", (-1,)),
     Tensor("rejection_rate", "FP32"),
-    Tensor("n_scored", "INT32"),
-    Tensor("n_takeovers", "INT32"),
-    Tensor("n_unscored", "INT32"),
-    Tensor("n_stopped", "INT32"),
-    Tensor("draft_tokens", "INT32"),
-    Tensor("target_tokens", "INT32"),
-    Tensor("scored_tokens", "INT32"),
+    *(Tensor(name, "INT32") for name in USAGE),
     Tensor("wall_s", "FP32"),
     Tensor("event", "STRING"),
 )

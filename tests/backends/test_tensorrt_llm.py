@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from a1_trt.backends.tensorrt_llm import TensorRtLlmEngine, canary
-from a1_trt.backends.tensorrt_llm.failures import typed_error
+from a1_trt.backends.tensorrt_llm.requests import typed_error
 from a1_trt.backends.tensorrt_llm.runtime import ModelShape, open_llm, planned_scores, read_settings
 from a1_trt.backends.tensorrt_llm.scorers import (
     AdditionalOutputScorer,
@@ -236,7 +236,7 @@ def test_the_cheapest_right_scorer_is_chosen(
     wanted: str, version: str, architecture: str, settings: Any, kind: type | None
 ) -> None:
     def chosen() -> Any:
-        return choose(wanted, version=version, architecture=architecture, vocabulary=9, settings=settings)
+        return choose(wanted, version=version, shape=ModelShape(architecture, 9, 99), settings=settings)
 
     if kind is None:
         with pytest.raises(ConfigError) as caught:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from a1_trt.backends.checks import closed
 from a1_trt.backends.openvino.loading import load_pipeline, openvino_genai
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.backends.prefixes import BLOCK_TOKENS
-from a1_trt.errors import A1Error, ContextLengthError, EngineError, EngineUnavailable
+from a1_trt.errors import A1Error, ContextLengthError, EngineError
 from a1_trt.types import Role
 
 _HANDOVER_S = 5e-5
@@ -31,24 +32,16 @@ class _Request:
     options: GenerateRequest
     future: ThreadFuture
     cancelled: bool = False
-    """The caller has gone."""
-    blocks: int = 0
-    """KV blocks that it needs at most."""
-    handle: Any = field(default=None)
+    handle: Any = None
 
-    def __post_init__(self) -> None:
-        n_tokens = len(self.token_ids) + self.options.max_tokens
-        self.blocks = -(-n_tokens // BLOCK_TOKENS) + 1
+    @property
+    def blocks(self) -> int:
+        """KV blocks that it needs at most."""
+        return -(-(len(self.token_ids) + self.options.max_tokens) // BLOCK_TOKENS) + 1
 
 
 class Batcher:
-    """Runs requests on a pipeline, all that are in flight together.
-
-    Args:
-        pipeline: An openvino_genai.ContinuousBatchingPipeline; this object owns it from now on.
-        n_blocks: Size of its KV cache, in blocks.
-        role: For error messages.
-    """
+    """Runs requests on an openvino_genai.ContinuousBatchingPipeline, which it owns, all that are in flight together."""
 
     def __init__(self, pipeline: Any, *, n_blocks: int, role: Role) -> None:
         # Whoever has a pipeline has the package; without it, this module must still be importable.
@@ -56,7 +49,7 @@ class Batcher:
 
         self._reason, self._status = GenerationFinishReason, GenerationStatus
         self._pipeline = pipeline
-        self._end_tokens = _end_tokens(pipeline)
+        self.end_tokens = _end_tokens(pipeline)
         self._n_blocks = n_blocks
         self._role = role
         self._wake = threading.Condition()
@@ -70,32 +63,20 @@ class Batcher:
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or run."""
         with self._wake:
             return len(self._waiting) + len(self._running)
 
     @classmethod
     def load(cls, setup: Setup) -> Self:
-        """Load a pipeline into this process; takes seconds and blocks.
-
-        Raises:
-            ConfigError: The model cannot be loaded.
-        """
         return cls(load_pipeline(setup), n_blocks=setup.n_blocks, role=setup.role)
 
-    @property
-    def end_tokens(self) -> frozenset[int]:
-        """Token ids with which the model ends its text."""
-        return self._end_tokens
-
     async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
-        """Run one request; see `a1_trt.backends.openvino.pipeline.Pipeline.run`."""
         request = _Request(token_ids, options, ThreadFuture())
         if request.blocks > self._n_blocks:
             raise self._too_small()
         with self._wake:
             if self._closed:
-                raise self._unavailable()
+                raise closed(self._role)
             self._waiting.append(request)
             self._wake.notify()
         try:
@@ -104,7 +85,6 @@ class Batcher:
             request.cancelled = True  # without effect on a finished one
 
     def close(self) -> None:
-        """Fail what is in flight, end the thread and free the pipeline; blocking, and a second call does nothing."""
         with self._wake:
             self._closed = True
             self._wake.notify()
@@ -121,7 +101,7 @@ class Batcher:
                 self._step(arrived)
             except Exception as error:  # noqa: BLE001  whatever the runtime raises becomes a typed error of every caller
                 self._fail(EngineError(f"the {self._role} engine failed: {error}", role=self._role))
-        self._fail(self._unavailable())
+        self._fail(closed(self._role))
         self._pipeline = None
 
     def _admitted(self) -> list[_Request]:
@@ -143,7 +123,6 @@ class Batcher:
         return arrived
 
     def _step(self, arrived: list[_Request]) -> None:
-        """Add what arrived, drop what was cancelled, make one step and hand over what finished."""
         for request in arrived:
             request.handle = None if request.cancelled else self._add(request)
         # A request that is cancelled before its prompt is computed leaves blocks in the prefix cache that nothing was
@@ -158,13 +137,10 @@ class Batcher:
                 request.handle.cancel()
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        finished = [
-            request
-            for request in self._running
-            if request not in dropped and request.handle.get_status() != self._status.RUNNING
-        ]
+        kept = [request for request in self._running if request not in dropped]
+        finished = [request for request in kept if request.handle.get_status() != self._status.RUNNING]
         with self._wake:
-            self._running = [r for r in self._running if r not in dropped and r not in finished]
+            self._running = [request for request in kept if request not in finished]
             self._busy = bool(self._running) or self._pipeline.has_non_finished_requests()
         for request in finished:
             request.future.resolve(self._outcome(request.handle))
@@ -206,17 +182,9 @@ class Batcher:
                 self._closed = True
 
     def _too_small(self) -> ContextLengthError:
-        return ContextLengthError(
-            f"the {self._role} engine's KV cache of {self._n_blocks * BLOCK_TOKENS} tokens is too small for a request",
-            role=self._role,
-            field="kv_cache_gb",
-            remedy="raise kv_cache_gb",
-        )
-
-    def _unavailable(self) -> EngineUnavailable:
-        return EngineUnavailable(
-            f"the {self._role} engine is closed", role=self._role, remedy="open a new session or engine"
-        )
+        n_tokens = self._n_blocks * BLOCK_TOKENS
+        message = f"the {self._role} engine's KV cache of {n_tokens} tokens is too small for a request"
+        return ContextLengthError(message, role=self._role, field="kv_cache_gb", remedy="raise kv_cache_gb")
 
 
 def _config(options: GenerateRequest) -> Any:

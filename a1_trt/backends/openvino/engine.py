@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from a1_trt.backends.checks import ArgumentChecks
+from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.openvino.loading import read_shape
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Pipeline, Setup
 from a1_trt.backends.openvino.prefix_order import PrefixSerializer
@@ -32,11 +32,10 @@ from a1_trt.backends.openvino.tokenizer import OpenVinoTokenizer
 from a1_trt.backends.prefixes import BLOCK_TOKENS
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory
-from a1_trt.errors import ConfigError, EngineUnavailable, ScoreShapeError
+from a1_trt.errors import ConfigError, ScoreShapeError
 from a1_trt.types import Role
 
 PROPOSED_TOKENS = 5
-"""Tokens that a proposer writes before each check: openvino-genai's own default."""
 
 
 class OpenVinoEngine(Engine):
@@ -97,14 +96,10 @@ class OpenVinoEngine(Engine):
             role: "draft" or "target", for error messages.
             max_in_flight: Most sequences in a batch; further calls wait.
             kv_cache_gb: Size of the KV cache, GB; memory is taken when it is used.
-            max_context_tokens: Longest prompt plus generation; the model's own when None. Never more than the KV cache
-                holds.
+            max_context_tokens: Longest prompt plus generation, within the KV cache; the model's own when None.
             threads: Processor threads; one a core when None.
             precision: "f32", or "device" for the processor's own choice.
             start: Loads a pipeline; each has a process of its own, unless this is `Batcher.load`.
-
-        Raises:
-            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
         """
         tokenizer = OpenVinoTokenizer.load(model)
         own = read_shape(model)
@@ -117,40 +112,22 @@ class OpenVinoEngine(Engine):
     def for_pair(
         cls, pair: Pair, role: Role, *, start: Callable[[Setup], Pipeline] = PipelineProcess.start
     ) -> OpenVinoEngine:
-        """Load the model of a pair's role as the pair file says; takes seconds and blocks.
-
-        Raises:
-            ConfigError: The model is missing or damaged, or openvino-genai is not installed.
-        """
-        config = pair.role(role)
-        return cls.load(
-            pair.model_path(role),
-            role=role,
-            max_in_flight=config.max_in_flight,
-            kv_cache_gb=config.kv_cache_gb,
-            max_context_tokens=config.max_context_tokens,
-            threads=config.threads,
-            precision=config.precision,
-            start=start,
-        )
+        names = {"max_in_flight", "kv_cache_gb", "max_context_tokens", "threads", "precision"}
+        return cls.load(pair.model_path(role), role=role, start=start, **pair.role(role).model_dump(include=names))
 
     @property
     def tokenizer(self) -> OpenVinoTokenizer:
-        """The model's tokenizer."""
         return self._tokenizer
 
     @property
     def max_context_tokens(self) -> int:
-        """Longest prompt plus generation."""
         return self._checks.max_context_tokens
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or run in the engine."""
         return self._generator.in_flight + sum(scorer.in_flight for scorer in self._scorers.values())
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
         self._checks.generate(prompt, max_tokens)
         proposed = PROPOSED_TOKENS if self._setup.proposer is not None else 0
         request = GenerateRequest(max_tokens, tuple(self._end_tokens), temperature, seed, proposed_tokens=proposed)
@@ -163,7 +140,6 @@ class OpenVinoEngine(Engine):
         return Generation(tuple(ids[:-1] if ended else ids), ended)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
         self._checks.score(prompt, segment)
         async with self._serializer.turn([*prompt, *segment]):
             known = self._memory.recall(prompt, segment)
@@ -176,27 +152,19 @@ class OpenVinoEngine(Engine):
             self.rescored += 1
             values = await self._tail(await self._scorer(reuse_prefixes=False), prompt, segment)
         if len(values) != len(segment) or not all(math.isfinite(value) and value <= 0.0 for value in values):
-            raise ScoreShapeError(
-                f"the {self._role} engine returned {len(values)} usable log-probs for {len(segment)} tokens",
-                role=self._role,
-                field="segment",
-            )
+            message = f"the {self._role} engine returned {len(values)} usable log-probs for {len(segment)} tokens"
+            raise ScoreShapeError(message, role=self._role, field="segment")
         self._memory.remember(prompt, segment, values)
         return values
 
     async def with_draft(self, draft: Engine) -> OpenVinoEngine:
         """Another engine of the same model that lets the draft's model propose tokens and checks them: token-level
         speculative decoding, as openvino-genai has it.
-
-        Raises:
-            ConfigError: The draft is of another kind of engine, or cannot be loaded beside it.
         """
         if not isinstance(draft, OpenVinoEngine):
-            raise ConfigError(
-                f"the draft's engine, {type(draft).__name__}, cannot propose tokens within openvino-genai",
-                field="draft.engine",
-                remedy='use engine = "openvino" for both models, in this process',
-            )
+            message = f"the draft's engine, {type(draft).__name__}, cannot propose tokens within openvino-genai"
+            remedy = 'use engine = "openvino" for both models, in this process'
+            raise ConfigError(message, field="draft.engine", remedy=remedy)
         # With prefix reuse its pipeline of two models loses count of its tokens and fails (2026.4).
         setup = replace(self._setup, proposer=draft._setup.model, reuse_prefixes=False)  # noqa: SLF001 - same class
         return await asyncio.to_thread(
@@ -223,7 +191,6 @@ class OpenVinoEngine(Engine):
         self._prompt_serializer = PrefixSerializer(self._setup.n_blocks)
 
     async def aclose(self) -> None:
-        """Free the engine; a second call does nothing."""
         self._closed = True
         async with self._scorers_lock:
             for pipeline in (self._generator, *self._scorers.values()):
@@ -242,7 +209,7 @@ class OpenVinoEngine(Engine):
         """A pipeline in which nothing but scores runs, loaded when it is first wanted."""
         async with self._scorers_lock:
             if self._closed:
-                raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
+                raise closed(self._role)
             if reuse_prefixes not in self._scorers:
                 setup = replace(self._setup, reuse_prefixes=reuse_prefixes)
                 self._scorers[reuse_prefixes] = await asyncio.to_thread(self._start, setup)

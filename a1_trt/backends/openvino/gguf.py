@@ -10,32 +10,14 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 _MOST_BYTES = 1 << 28
 """A longer string or array than this is damage, not metadata."""
-_BLOCKS = {
-    0: (1, 4),
-    1: (1, 2),
-    2: (32, 18),
-    3: (32, 20),
-    6: (32, 22),
-    7: (32, 24),
-    8: (32, 34),
-    9: (32, 36),
-    10: (256, 84),
-    11: (256, 110),
-    12: (256, 144),
-    13: (256, 176),
-    14: (256, 210),
-    15: (256, 292),
-    30: (1, 2),
-}
+_BLOCKS = {0: (1, 4), 1: (1, 2), 30: (1, 2)}
+_BLOCKS |= {2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36)}
+_BLOCKS |= {10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292)}
 """Tensor type -> values in a block, bytes of a block."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a .gguf file, key -> value; strings are bytes.
-
-    Raises:
-        ValueError: The file is not GGUF, or is damaged or cut off, in its metadata or its weights.
-    """
+    """The metadata of a .gguf file, key -> value; strings are bytes. A ValueError for damage, also of the weights."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ValueError("it does not start with 'GGUF'")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a1_trt.backends.checks import last_line
 from a1_trt.backends.openvino.gguf import read_metadata
 from a1_trt.backends.openvino.pipeline import Setup
 from a1_trt.backends.prefixes import BLOCK_TOKENS
@@ -17,46 +18,26 @@ from a1_trt.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a model says about itself.
-
-    Args:
-        max_context_tokens: Longest prompt plus generation.
-        vocabulary: Number of token ids.
-        kv_bytes: Bytes that one token takes in a KV cache of 32-bit numbers.
-    """
+    """What a model says about itself; `kv_bytes` are what one token takes in a KV cache of 32-bit numbers."""
 
     max_context_tokens: int
     vocabulary: int
     kv_bytes: int
 
     def n_blocks(self, kv_cache_gb: int) -> int:
-        """Blocks of the KV cache that `kv_cache_gb` GB hold."""
         return max(4, kv_cache_gb * 2**30 // (self.kv_bytes * BLOCK_TOKENS))
 
 
 def openvino_genai() -> Any:
-    """The package openvino_genai.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
     try:
         import openvino_genai as genai
     except ImportError as error:
-        raise ConfigError(
-            f"the CPU engine needs the package openvino-genai ({error})",
-            field="engine",
-            remedy="pip install 'a1_trt[cpu]'",
-        ) from None
+        message = f"the CPU engine needs the package openvino-genai ({error})"
+        raise ConfigError(message, field="engine", remedy="pip install 'a1_trt[cpu]'") from None
     return genai
 
 
 def checked_model(model: Path) -> None:
-    """Check that the files of a model are there.
-
-    Raises:
-        ConfigError: They are not.
-    """
     if not model.exists():
         raise _wrong(model, "does not exist", "give a compiled model directory or a .gguf file")
     if model.is_file():
@@ -80,9 +61,8 @@ def loading(model: Path) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  the runtime raises many kinds for a damaged file
-        raise _wrong(
-            model, f"cannot be loaded ({_last_line(error)})", "it may be damaged: build or download it again"
-        ) from None
+        remedy = "it may be damaged: build or download it again"
+        raise _wrong(model, f"cannot be loaded ({last_line(error)})", remedy) from None
 
 
 def load_pipeline(setup: Setup) -> Any:
@@ -90,9 +70,6 @@ def load_pipeline(setup: Setup) -> Any:
 
     With the "device" precision (bfloat16 arithmetic and an 8-bit KV cache on some processors) a log-prob depends on the
     machine, and on what is in the cache, by up to 0.05.
-
-    Raises:
-        ConfigError: The model cannot be loaded.
     """
     genai = openvino_genai()
     from openvino import Type
@@ -120,21 +97,12 @@ def load_pipeline(setup: Setup) -> Any:
 
 
 def context_length(model: Path) -> int:
-    """Longest prompt plus generation of a model, in tokens, read without loading it.
-
-    Raises:
-        ConfigError: The model is missing, damaged or does not say.
-    """
+    """Longest prompt plus generation of a model, in tokens, read without loading it."""
     checked_model(model)
     return read_shape(model).max_context_tokens
 
 
 def read_shape(model: Path) -> Shape:
-    """Context length and vocabulary of a model.
-
-    Raises:
-        ConfigError: The model does not say.
-    """
     with loading(model):
         if model.is_file():
             metadata = read_metadata(model)
@@ -158,8 +126,3 @@ def _kv_bytes(layers: int, kv_heads: int, width: int) -> int:
 
 def _wrong(model: Path, what: str, remedy: str) -> ConfigError:
     return ConfigError(f"the model {model} {what}", path=str(model), field="model", remedy=remedy)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__

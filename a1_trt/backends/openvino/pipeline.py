@@ -18,15 +18,11 @@ class Setup:
     """How a pipeline is loaded.
 
     Args:
-        model: A compiled model directory, or a .gguf file.
-        role: "draft" or "target", for error messages.
         max_in_flight: Most sequences in a batch; further requests wait.
-        n_blocks: Size of the KV cache, in blocks.
+        n_blocks: Size of the KV cache.
         reuse_prefixes: Whether a prompt takes what it shares with an earlier one from the KV cache.
         max_batched_tokens: Most tokens in one step; longer prompts are cut into chunks.
-        threads: Processor threads; one a core when None.
-        precision: "f32", or "device" for the processor's own choice.
-        proposer: Model that proposes tokens for this one to check, of the same tokenizer; none when None.
+        proposer: Model that proposes tokens for this one to check, of the same tokenizer.
     """
 
     model: Path
@@ -42,15 +38,8 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """Generation options.
-
-    Args:
-        max_tokens: New tokens, at most.
-        stop: Token ids that end the text.
-        temperature: 0 is greedy.
-        seed: Seed of the sampling.
-        echo: Return the prompt's tokens and log-probs, too.
-        proposed_tokens: Tokens that the proposer writes before each check.
+    """Generation options: `stop` are token ids that end the text, temperature 0 is greedy, `echo` returns the prompt's
+    tokens and log-probs, too, and `proposed_tokens` are what the proposer writes before each check.
     """
 
     max_tokens: int
@@ -63,12 +52,8 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the pipeline made of a request.
-
-    Args:
-        token_ids: New tokens, or with echo the prompt's and the new ones.
-        logprobs: Their log-probs as far as the pipeline computed them, aligned at the end.
-        stopped: Finished by an end-of-text token.
+    """New tokens, or with echo the prompt's and the new ones, and their log-probs as far as the pipeline computed them,
+    aligned at the end; `stopped` by an end-of-text token.
     """
 
     token_ids: list[int]
@@ -101,25 +86,13 @@ class Pipeline(Protocol):
     """A loaded model that works on all requests in flight together."""
 
     @property
-    def end_tokens(self) -> frozenset[int]:
-        """Token ids with which the model ends its text."""
+    def end_tokens(self) -> frozenset[int]: ...
 
     @property
-    def in_flight(self) -> int:
-        """Requests that wait or run."""
+    def in_flight(self) -> int: ...
 
     async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
-        """Carry out one request; cancelling the awaiting task takes it out of the batch before the next step.
-
-        Args:
-            token_ids: The prompt, int[n_prompt].
-            options: What to do with it, and how.
-
-        Raises:
-            EngineUnavailable: Closed, or its process has died.
-            ContextLengthError: The KV cache is too small for it.
-            EngineError: The pipeline failed.
-        """
+        """Carry out one request; cancelling the awaiting task takes it out of the batch before the next step."""
 
     def close(self) -> None:
         """Fail what is in flight and free the pipeline; blocking, and a second call does nothing."""

@@ -16,11 +16,7 @@ from a1_trt.backends.prefixes import block_digests
 
 
 class PrefixSerializer:
-    """Who computes which block, and which blocks have been computed.
-
-    Args:
-        n_blocks: Blocks of the KV cache; no more are remembered.
-    """
+    """Who computes which block, and which of the latest `n_blocks` have been computed."""
 
     def __init__(self, n_blocks: int) -> None:
         self._n_blocks = n_blocks
@@ -31,8 +27,7 @@ class PrefixSerializer:
     async def turn(self, token_ids: Sequence[int]) -> AsyncIterator[bool]:
         """Wait until nobody computes the beginning of these tokens that is not in the cache yet; then compute it.
 
-        Yields:
-            Whether there is a whole block to compute.
+        Yields whether there is a whole block to compute.
         """
         blocks = block_digests(token_ids)
         while (ahead := self._leader(blocks)) is not None:

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
+from a1_trt.backends.checks import closed
 from a1_trt.backends.openvino.pipeline import GenerateRequest, Output, Setup, ThreadFuture
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, from_wire
 
@@ -29,7 +30,7 @@ _BUFFER_BYTES = 1 << 22
 
 
 class PipelineProcess:
-    """The near end of a worker process; `start` makes one. See `a1_trt.backends.openvino.pipeline.Pipeline`."""
+    """The near end of a worker process; `start` makes one."""
 
     def __init__(self, setup: Setup, worker: subprocess.Popen[bytes], line: socket.socket) -> None:
         self._role = setup.role
@@ -55,12 +56,6 @@ class PipelineProcess:
 
     @classmethod
     def start(cls, setup: Setup) -> Self:
-        """Load a pipeline in a new process; takes seconds and blocks.
-
-        Raises:
-            ConfigError: The model cannot be loaded.
-            EngineUnavailable: The process died.
-        """
         near, far = socket.socketpair()
         for end in (near, far):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
@@ -77,12 +72,10 @@ class PipelineProcess:
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or run."""
         with self._lock:
             return len(self._waiting)
 
     async def run(self, token_ids: Sequence[int], options: GenerateRequest) -> Output:
-        """Carry out one request; see `Pipeline.run`."""
         waiting = ThreadFuture()
         with self._lock:
             if self._gone is not None:
@@ -100,8 +93,7 @@ class PipelineProcess:
                 self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """End the process; see `Pipeline.close`."""
-        self._give_up(EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one"))
+        self._give_up(closed(self._role))
         with suppress(OSError):  # it may be closed already
             self._line.shutdown(socket.SHUT_RDWR)
         try:
@@ -132,7 +124,6 @@ class PipelineProcess:
         return message
 
     def _read(self) -> None:
-        """Hand answers over until the line ends."""
         with suppress(OSError, ValueError):  # the line may break off in the middle
             for line in self._answers:
                 message = json.loads(line)
@@ -159,11 +150,9 @@ class PipelineProcess:
             status = f" with status {self._worker.wait(_CLOSE_S)}"
         except subprocess.TimeoutExpired:
             status = ""
-        return EngineUnavailable(
-            f"the process of the {self._role} engine ended{status}",
-            role=self._role,
-            remedy="look at standard error for the reason; it may have run out of memory",
-        )
+        message = f"the process of the {self._role} engine ended{status}"
+        remedy = "look at standard error for the reason; it may have run out of memory"
+        return EngineUnavailable(message, role=self._role, remedy=remedy)
 
 
 def _has_handle(stream: Any) -> bool:

@@ -26,17 +26,16 @@ LINE_BYTES = 1 << 26
 
 
 async def serve(handle: int) -> None:
-    """Load the pipeline and work until the other end closes."""
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=handle), limit=LINE_BYTES)
     try:
         message = json.loads(await reader.readline())
         paths = {name: Path(message[name]) for name in ("model", "proposer") if message[name] is not None}
         batcher = Batcher.load(Setup(**{**message, **paths}))
     except A1Error as error:
-        _say(writer, {"error": error.to_wire()})
+        _send(writer, {"error": error.to_wire()})
         await writer.drain()
         return
-    _say(writer, {"end_tokens": sorted(batcher.end_tokens)})
+    _send(writer, {"end_tokens": sorted(batcher.end_tokens)})
     tasks: dict[int, asyncio.Task[None]] = {}
     try:
         while line := await reader.readline():
@@ -59,16 +58,16 @@ async def _answer(batcher: Batcher, writer: asyncio.StreamWriter, message: dict[
             message["token_ids"], GenerateRequest(**{**message["options"], "stop": tuple(message["options"]["stop"])})
         )
     except A1Error as error:
-        _say(writer, {"number": message["number"], "error": error.to_wire()})
+        _send(writer, {"number": message["number"], "error": error.to_wire()})
         return
-    _say(writer, {"number": message["number"], "output": asdict(output)})
+    _send(writer, {"number": message["number"], "output": asdict(output)})
 
 
 def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> None:
     del tasks[number]
 
 
-def _say(writer: asyncio.StreamWriter, document: dict[str, Any]) -> None:
+def _send(writer: asyncio.StreamWriter, document: dict[str, Any]) -> None:
     writer.write(json.dumps(document).encode() + b"\n")
 
 

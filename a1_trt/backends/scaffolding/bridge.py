@@ -30,11 +30,7 @@ class SchedulerBridge:
     """Hands the scheduler's calls to the samples that they are for, and what came of them back to it.
 
     The framework runs the samples; this is all that they share, so it is never copied with a controller. Used from one
-    event loop.
-
-    Args:
-        scheduler: Decides.
-        forget: Told of the number of a finished problem and of its samples, so that caches of it can be dropped.
+    event loop. `forget` is told of a finished problem's number and of its samples.
     """
 
     def __init__(self, scheduler: Scheduler, forget: Callable[[int, int], None]) -> None:
@@ -69,7 +65,6 @@ class SchedulerBridge:
         return WaitTask(ready=partial(self._ready, key), worker_tag=WorkerTag.DRAFT)
 
     def book(self, task: A1Task) -> None:
-        """Take in what a worker made of a task."""
         call = task.call
         assert call is not None  # noqa: S101  tasks are made in `next`
         del self._tasks[call.id]

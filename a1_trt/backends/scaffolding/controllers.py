@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -11,11 +12,51 @@ from tensorrt_llm.scaffolding import Controller, ParallelProcess, Task
 
 from a1_trt.backends.scaffolding import tasks as a1_tasks
 from a1_trt.backends.scaffolding.bridge import SchedulerBridge
-from a1_trt.backends.scaffolding.output import A1Output
 from a1_trt.backends.scaffolding.tasks import A1Task
+from a1_trt.core.reasoning.answers import normalise
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
-from a1_trt.types import Parameters, Problem, SampleKey
+from a1_trt.types import Parameters, Problem, Result, SampleKey, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class A1Completion:
+    """A chain, as an element of `outputs`.
+
+    Args:
+        token_ids: Ids that its writers gave; of more than one tokenizer where draft and target have different ones.
+        answer: The problem's answer, by vote of all samples.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    finish_reason: str | None = None
+    answer: str | None = None
+    index: int = 0
+    cumulative_logprob: float | None = None
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class A1Output:
+    """What `ScaffoldingLlm` returns for a problem.
+
+    `outputs` is the chain that speaks for the answer: the first sample that voted for it, else the first sample.
+    """
+
+    result: Result
+    outputs: tuple[A1Completion, ...] = ()
+    context_logits: None = None
+    finished: bool = True
+
+    @property
+    def text(self) -> str:
+        return self.outputs[0].text if self.outputs else ""
+
+    @classmethod
+    def of(cls, result: Result) -> A1Output:
+        voted = [chain for chain in result.trajectories if chain.answer and normalise(chain.answer) == result.answer]
+        return cls(result, tuple(_completion(chain, result.answer) for chain in (voted or result.trajectories)[:1]))
 
 
 class A1Controller(Controller):  # type: ignore[misc]
@@ -57,10 +98,6 @@ class A1Controller(Controller):  # type: ignore[misc]
     ) -> Generator[ParallelProcess, None, None]:
         """Solve the problems whose text the tasks hold; each task's `result` becomes an `A1Output`.
 
-        Args:
-            tasks: GenerationTasks with `input_str`.
-            parameters: Other parameters than the controller's.
-
         Raises:
             A1Error: No sample of a problem could be worked on; the first one's error. Or too many segments of it could
                 not be scored.
@@ -80,12 +117,7 @@ class A1Controller(Controller):  # type: ignore[misc]
 
 
 class A1CandidateController(Controller):  # type: ignore[misc]
-    """One sample: one task after the other, each decided by what came of the last.
-
-    Args:
-        bridge: Knows what the sample does next.
-        key: Which sample.
-    """
+    """One sample: one task after the other, each decided by what came of the last."""
 
     WorkerTag: ClassVar[type[a1_tasks.WorkerTag]] = a1_tasks.WorkerTag
 
@@ -95,7 +127,6 @@ class A1CandidateController(Controller):  # type: ignore[misc]
         self._key = key
 
     def process(self, tasks: Sequence[Task], **_: Any) -> Generator[list[Task], None, None]:
-        """Draft, have it scored, take over or not, until the sample ends."""
         del tasks  # the scheduler holds the problem
         while (task := self._bridge.next(self._key)) is not None:
             yield [task]
@@ -106,8 +137,12 @@ class A1CandidateController(Controller):  # type: ignore[misc]
 def _problem(task: Task) -> Problem:
     text = task.input_str
     if not isinstance(text, str) or not text:
-        raise InvalidRequestError(
-            "the task has no input_str", field="input_str", remedy="give the problem as text, not as tokens"
-        )
+        remedy = "give the problem as text, not as tokens"
+        raise InvalidRequestError("the task has no input_str", field="input_str", remedy=remedy)
     # The id takes part in every seed: the same problem gives the same samples.
     return Problem(text, id=blake2b(text.encode(), digest_size=8).hexdigest())
+
+
+def _completion(chain: Trajectory, answer: str | None) -> A1Completion:
+    ids = tuple(token for turn in chain.turns for segment in turn.segments for token in segment.token_ids)
+    return A1Completion(chain.text, ids, chain.end.value, answer, chain.sample)

@@ -23,14 +23,9 @@ class WorkerTag(Enum):
 
 @dataclass
 class A1Task(Task):  # type: ignore[misc]
-    """A call of the scheduler.
+    """A call of the scheduler, and what came of it: `outcome` is None until a worker has carried it out.
 
-    Args:
-        call: What is to be done; its segments are the chain so far.
-        outcome: What came of it; None until a worker has carried it out.
-        started_s: When a worker began, seconds of the event loop's clock; likewise `ended_s`.
-        cancel_flag: Nobody wants the outcome any more.
-        request_handle: The work in flight.
+    `started_s` and `ended_s` are seconds of the event loop's clock.
     """
 
     call: Call | None = None
@@ -64,11 +59,7 @@ class TakeoverTask(A1Task):
 
 @dataclass
 class WaitTask(Task):  # type: ignore[misc]
-    """The sample has nothing to do now: all places are taken, or a barrier holds it.
-
-    Args:
-        ready: Comes back when there is something to do.
-    """
+    """The sample has nothing to do until `ready` comes back: all places are taken, or a barrier holds it."""
 
     ready: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 

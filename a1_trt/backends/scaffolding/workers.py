@@ -50,12 +50,6 @@ async def _wait(worker: _EngineWorker, task: WaitTask) -> TaskStatus:
 
 
 class _EngineWorker(Worker):  # type: ignore[misc]
-    """A worker on engines that it does not own.
-
-    Args:
-        caller: Makes the calls.
-    """
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {}
 
     def __init__(self, caller: Makes) -> None:
@@ -82,11 +76,7 @@ class TargetWorker(_EngineWorker):
 
 
 def make_workers(caller: Makes) -> dict[WorkerTag, Worker]:
-    """The workers that `ScaffoldingLlm` needs for an `A1Controller`.
-
-    Args:
-        caller: Makes the calls, such as ``CallRunner(engines, ledgers_of(pair, engines))``.
-    """
+    """The workers that `ScaffoldingLlm` needs for an `A1Controller`."""
     return {
         WorkerTag.DRAFT: DraftWorker(caller),
         WorkerTag.SCORE: ScoreWorker(caller),

@@ -9,21 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class ByteSemaphore:
-    """Admits requests in order of arrival while what they hold together fits.
-
-    Used from one event loop.
-
-    Args:
-        n_bytes: How much there is.
-
-    Example:
-        >>> async def main() -> int:
-        ...     memory = ByteSemaphore(100)
-        ...     async with memory.acquire(60), memory.acquire(40):
-        ...         return memory.free_bytes
-        >>> asyncio.run(main())
-        0
-    """
+    """Admits requests in order of arrival while what they hold together fits. Used from one event loop."""
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from a1_trt.backends.tensorrt_llm.runtime import at_least
-from a1_trt.backends.tensorrt_llm.scorers import PromptLogprobsScorer
-from a1_trt.backends.tensorrt_llm.scorers.prompt_logprobs import SINCE
+from a1_trt.backends.tensorrt_llm.scorers import PROMPT_LOGPROBS_SINCE, PromptLogprobsScorer
 from a1_trt.engine import Generation
 from a1_trt.errors import EngineError
 
@@ -52,21 +51,12 @@ class CanaryReport:
 
 
 async def run(engine: TensorRtLlmEngine, *, version: str, vocabulary: int) -> CanaryReport:
-    """Compare the engine's scores.
-
-    Args:
-        engine: A target; nothing else may be in flight.
-        version: Version of tensorrt_llm.
-        vocabulary: Number of token ids.
-
-    Raises:
-        EngineError: They disagree; the message has the numbers. Or the engine failed.
-    """
+    """Compare scores of a target on which nothing else is in flight; an EngineError has the numbers that disagree."""
     tokens = _tokens(engine)
     alone = await _fresh(engine, tokens)
     reused, n_cached = await _reused(engine, tokens)
     differences = {"reused": _difference(alone, reused)}
-    if at_least(version, SINCE):
+    if at_least(version, PROMPT_LOGPROBS_SINCE):
         checked = await engine.measure(tokens, scorer=PromptLogprobsScorer(vocabulary), salt=_salt())
         differences["prompt_logprobs"] = _difference(alone, checked.after(1))
     mixed, beside = await _in_company(engine, tokens)
@@ -158,22 +148,19 @@ def _judge(report: CanaryReport) -> None:
     if not report.differences[worst] <= TOLERANCE:
         raise _refused(
             f"log-probs differ from those of a fresh score alone by up to {report.differences[worst]:.3g} nats "
-            f"({worst}; at most {TOLERANCE} is accepted)",
+            f"({worst}; at most {TOLERANCE} is accepted)"
         )
     if report.innocent_loss > INNOCENT_TOLERANCE:
         raise _refused(
             f"what is generated beside scores is {report.innocent_loss:.3g} nats a token less probable than alone "
-            f"(at most {INNOCENT_TOLERANCE} is accepted)",
+            f"(at most {INNOCENT_TOLERANCE} is accepted)"
         )
 
 
 def _refused(what: str) -> EngineError:
-    return EngineError(
-        f"the canary refuses this engine: {what}",
-        role="target",
-        field="score",
-        remedy="use another version of TensorRT-LLM, or scorer = 'context_logits' on an engine that only scores",
-    )
+    message = f"the canary refuses this engine: {what}"
+    remedy = "use another version of TensorRT-LLM, or scorer = 'context_logits' on an engine that only scores"
+    return EngineError(message, role="target", field="score", remedy=remedy)
 
 
 def _salt() -> str:

@@ -18,23 +18,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from a1_trt.backends.checks import ArgumentChecks
-from a1_trt.backends.tensorrt_llm import canary
+from a1_trt.backends.checks import ArgumentChecks, closed
+from a1_trt.backends.tensorrt_llm import canary, runtime
 from a1_trt.backends.tensorrt_llm.byte_semaphore import ByteSemaphore
 from a1_trt.backends.tensorrt_llm.requests import Requests
-from a1_trt.backends.tensorrt_llm.runtime import (
-    ModelShape,
-    open_llm,
-    planned_scores,
-    read_settings,
-    served_shape,
-    tensorrt_llm,
-)
 from a1_trt.backends.tensorrt_llm.scorers import AdditionalOutputScorer, Scorer, Tail, choose
 from a1_trt.backends.tensorrt_llm.tokenizer import TransformersTokenizer
 from a1_trt.config import Pair
 from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
-from a1_trt.errors import EngineError, EngineUnavailable, ScoreShapeError
+from a1_trt.errors import EngineError, ScoreShapeError
 from a1_trt.types import Role
 
 _ROUNDING = 1e-4
@@ -61,7 +53,7 @@ class TensorRtLlmEngine(Engine):
         tokenizer: Tokenizer,
         *,
         role: Role,
-        shape: ModelShape,
+        shape: runtime.ModelShape,
         scorer: Scorer | None,
         end_ids: frozenset[int],
         n_scores: int = 1,
@@ -103,32 +95,18 @@ class TensorRtLlmEngine(Engine):
             scorer: "auto", "additional_output" or "context_logits".
             n_scores: How many whole contexts the GPU memory set aside for the logits of prompts can hold, with
                 "context_logits"; other requests wait.
-            check: Run the canary on a target.
-
-        Raises:
-            ConfigError: A setting is wrong, a file is missing, or tensorrt_llm is not installed.
-            EngineError: The canary found scores that disagree.
+            check: Run the canary on a target; an EngineError if it finds scores that disagree.
         """
-        shape = served_shape(settings)
-        version = str(tensorrt_llm().__version__)
-        chosen = None
-        if role == "target":
-            chosen = choose(
-                scorer, version=version, architecture=shape.architecture, vocabulary=shape.vocabulary, settings=settings
-            )
+        shape = runtime.served_shape(settings)
+        version = str(runtime.tensorrt_llm().__version__)
+        chosen = choose(scorer, version=version, shape=shape, settings=settings) if role == "target" else None
         if tokenizer is None:
             native = await asyncio.to_thread(TransformersTokenizer.load, str(settings["model"]))
             tokenizer, end_ids = native, end_ids or native.end_ids
         log_probs = isinstance(chosen, AdditionalOutputScorer)
-        llm = await asyncio.to_thread(open_llm, {"skip_tokenizer_init": True, **settings}, log_probs=log_probs)
+        llm = await asyncio.to_thread(runtime.open_llm, {"skip_tokenizer_init": True, **settings}, log_probs=log_probs)
         engine = cls(
-            llm,
-            tokenizer,
-            role=role,
-            shape=shape,
-            scorer=chosen,
-            end_ids=end_ids or frozenset(),
-            n_scores=n_scores,
+            llm, tokenizer, role=role, shape=shape, scorer=chosen, end_ids=end_ids or frozenset(), n_scores=n_scores
         )
         if chosen is not None and check:
             await engine._pass_canary(version, shape.vocabulary)
@@ -136,27 +114,20 @@ class TensorRtLlmEngine(Engine):
 
     @classmethod
     async def for_pair(cls, pair: Pair, role: Role) -> TensorRtLlmEngine:
-        """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes.
-
-        Raises:
-            ConfigError: As for `open`.
-            EngineError: As for `open`.
-        """
+        """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes."""
         config, model = pair.role(role), str(pair.model_path(role))
-        settings = await asyncio.to_thread(read_settings, model)
+        settings = await asyncio.to_thread(runtime.read_settings, model)
         if config.max_context_tokens is not None:
             limit = config.max_context_tokens + 1
             settings["max_seq_len"] = min(limit, settings.get("max_seq_len") or limit)
-        return await cls.open(settings, role=role, scorer=config.gpu.scoring, n_scores=planned_scores(model))
+        return await cls.open(settings, role=role, scorer=config.gpu.scoring, n_scores=runtime.planned_scores(model))
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
         return self._tokenizer
 
     @property
     def max_context_tokens(self) -> int:
-        """Longest prompt plus generation."""
         return self._checks.max_context_tokens
 
     @property
@@ -165,7 +136,6 @@ class TensorRtLlmEngine(Engine):
         return len(self._generating) + len(self._scoring)
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
         self._checks.generate(prompt, max_tokens)
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(max_tokens, temperature=temperature, seed=seed, more=every)
@@ -173,8 +143,7 @@ class TensorRtLlmEngine(Engine):
             output = self._submitted(prompt, sampling)
             self._generating.add(output)
             try:
-                answer = (await self._requests.finished(output)).outputs[0]
-                return self._requests.generation(answer)
+                return self._requests.generation((await self._requests.finished(output)).outputs[0])
             except asyncio.CancelledError:
                 output.abort()
                 raise
@@ -182,7 +151,6 @@ class TensorRtLlmEngine(Engine):
                 self._generating.discard(output)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
         self._checks.score(prompt, segment)
         work = asyncio.create_task(self._score([*prompt, *segment], len(prompt)))
         self._scoring.add(work)
@@ -196,15 +164,11 @@ class TensorRtLlmEngine(Engine):
             tokens: The whole prompt, int[n_tokens].
             scorer: Another way than the engine's own.
             salt: Requests share cached prefixes with requests of the same salt only.
-
-        Raises:
-            EngineError: The request failed, or its rows do not fit its tokens.
         """
         way = scorer or self._scorer
         if way is None:
-            raise EngineError(
-                "a draft does not score", role=self._role, field="role", remedy="open the engine with role target"
-            )
+            remedy = "open the engine with role target"
+            raise EngineError("a draft does not score", role=self._role, field="role", remedy=remedy)
         every = self._scorer.every_request if self._scorer else {}
         sampling = self._requests.sampling(1, temperature=0.0, seed=0, more={**every, **way.sampling})
         held = min(max(way.held_bytes(len(tokens)), self._held_bytes(len(tokens))), self._logits_memory.n_bytes)
@@ -216,7 +180,7 @@ class TensorRtLlmEngine(Engine):
                 raise
 
     async def aclose(self) -> None:
-        """Free the engine; a second call does nothing. Requests that generate are aborted, those that score awaited."""
+        """Free the engine. Requests that generate are aborted, those that score awaited."""
         if self._closed:
             return
         self._closed = True
@@ -247,12 +211,9 @@ class TensorRtLlmEngine(Engine):
             values = [new if old is None else old for old, new in zip(values, again, strict=True)]
         known = [min(value, 0.0) for value in values if value is not None and value <= _ROUNDING]
         if len(known) != len(segment):
-            raise ScoreShapeError(
-                f"the {self._role} engine returned {len(known)} usable log-probs for {len(segment)} tokens",
-                role=self._role,
-                field="segment",
-                remedy="switch chunked prefill off and give max_num_tokens room for a whole context",
-            )
+            message = f"the {self._role} engine returned {len(known)} usable log-probs for {len(segment)} tokens"
+            remedy = "switch chunked prefill off and give max_num_tokens room for a whole context"
+            raise ScoreShapeError(message, role=self._role, field="segment", remedy=remedy)
         self._memory.remember(prompt, segment, known)
         return known
 
@@ -267,9 +228,8 @@ class TensorRtLlmEngine(Engine):
         return values
 
     def _submitted(self, tokens: Sequence[int], sampling: Any, *, salt: str | None = None) -> Any:
-        """The RequestOutput of a new request."""
         if self._closed:
-            raise EngineUnavailable(f"the {self._role} engine is closed", role=self._role, remedy="open a new one")
+            raise closed(self._role)
         return self._requests.submit(tokens, sampling, salt=salt)
 
     def _held_bytes(self, n_prompt: int) -> int:

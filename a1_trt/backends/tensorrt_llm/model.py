@@ -20,7 +20,7 @@ from tensorrt_llm._torch.models.modeling_llama import LlamaForCausalLM
 from tensorrt_llm._torch.models.modeling_qwen import Qwen2ForCausalLM
 from tensorrt_llm._torch.models.modeling_utils import register_auto_model
 
-from a1_trt.backends.tensorrt_llm.scorers.additional_output import OUTPUT
+from a1_trt.backends.tensorrt_llm.scorers import OUTPUT
 from a1_trt.backends.tensorrt_llm.token_logprobs import token_logprobs
 
 
@@ -41,7 +41,6 @@ class _WithLogprobs:
         return_context_logits: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Logits as ever, and the log-probs of the prompt tokens in this batch."""
         hidden = self.model(
             attn_metadata=attn_metadata,
             input_ids=input_ids,

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from a1_trt.backends.tensorrt_llm.failures import typed_error
+from a1_trt.backends.checks import last_line
 from a1_trt.backends.tensorrt_llm.runtime import tensorrt_llm
 from a1_trt.engine import Generation
-from a1_trt.errors import EngineTimeout, EngineUnavailable
+from a1_trt.errors import ContextLengthError, EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable
 from a1_trt.types import Role
+
+_SIGNS: dict[type[EngineError], tuple[str, ...]] = {
+    EngineOverloaded: ("maximum queue size", "out of memory"),
+    EngineUnavailable: ("shutting down", "shut down", "died"),
+    ContextLengthError: ("max_num_tokens", "max_seq_len", "max_input_len"),
+    EngineTimeout: ("timed out",),
+}
+"""Words by which the messages of tensorrt_llm are told apart; its exceptions share few types."""
 
 
 class Requests:
-    """Hands requests to an `LLM`, and turns what it raises into typed errors.
-
-    Args:
-        llm: The `tensorrt_llm.LLM`.
-        role: "draft" or "target", for error messages.
-        end_ids: Tokens that end a text.
-    """
+    """Hands requests to an `LLM`, and turns what it raises into typed errors."""
 
     def __init__(self, llm: Any, role: Role, end_ids: frozenset[int]) -> None:
         self.llm = llm
@@ -27,14 +29,6 @@ class Requests:
         self._end_ids = end_ids
 
     def sampling(self, max_tokens: int, *, temperature: float, seed: int, more: Mapping[str, Any]) -> Any:
-        """Parameters of a request; temperature 0 is greedy.
-
-        Args:
-            max_tokens: Most new tokens.
-            temperature: Sampling temperature.
-            seed: Seed of the sampling.
-            more: Further parameters.
-        """
         how = {"temperature": temperature, "seed": seed} if temperature > 0.0 else {"top_k": 1}
         ends = sorted(self._end_ids)
         return tensorrt_llm().SamplingParams(
@@ -48,7 +42,6 @@ class Requests:
         )
 
     def submit(self, tokens: Sequence[int], sampling: Any, *, salt: str | None) -> Any:
-        """Hand a request to the engine: its RequestOutput."""
         try:
             return self.llm.generate_async(list(tokens), sampling, cache_salt=salt)
         except Exception as error:
@@ -74,3 +67,17 @@ class Requests:
         while ended and ids and ids[-1] in self._end_ids:
             ids.pop()
         return Generation(tuple(int(token) for token in ids), ended)
+
+
+def typed_error(error: Exception, role: Role) -> EngineError:
+    """The error of this package that says what `error` says."""
+    if isinstance(error, EngineError):
+        return error
+    kind = EngineTimeout if isinstance(error, TimeoutError) else EngineError
+    if type(error).__name__ == "EngineDeadError":
+        kind = EngineUnavailable
+    if kind is EngineError:
+        text = str(error).lower()
+        kind = next((kind for kind, signs in _SIGNS.items() if any(sign in text for sign in signs)), EngineError)
+    remedy = "start it again, and see its log" if kind is EngineUnavailable else None
+    return kind(f"the {role} engine failed: {last_line(error)}", role=role, remedy=remedy)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from a1_trt.backends.checks import last_line
 from a1_trt.errors import ConfigError
 
+_T = TypeVar("_T")
 SETTINGS_FILE = "settings.json"
 """In the directory of a built engine: the keyword arguments of `LLM`."""
 _MANIFEST = "manifest.json"
 """Beside the directories of a build's engines: what the build was for."""
 _MAX_NUM_TOKENS = 8192
-"""Its default in `LLM`."""
 _CLASSES = {
     "kv_cache_config": "KvCacheConfig",
     "scheduler_config": "SchedulerConfig",
@@ -26,19 +27,12 @@ _ENUMS = {"capacity_scheduler_policy": "CapacitySchedulerPolicy", "context_chunk
 
 
 def tensorrt_llm() -> Any:
-    """The package tensorrt_llm.
-
-    Raises:
-        ConfigError: It is not installed, or does not start on this machine.
-    """
     try:
         import tensorrt_llm as package
     except (ImportError, OSError, RuntimeError) as error:  # it loads CUDA libraries, which may be missing
-        raise ConfigError(
-            f"the tensorrt_llm engine needs TensorRT-LLM ({_last_line(error)})",
-            field="engine",
-            remedy='run in NVIDIA\'s container (docs/gpu.md), or choose engine = "openvino" on a CPU',
-        ) from None
+        message = f"the tensorrt_llm engine needs TensorRT-LLM ({last_line(error)})"
+        remedy = 'run in NVIDIA\'s container (docs/gpu.md), or choose engine = "openvino" on a CPU'
+        raise ConfigError(message, field="engine", remedy=remedy) from None
     return package
 
 
@@ -59,13 +53,7 @@ def at_least(version: str, wanted: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What a checkpoint says about itself.
-
-    Args:
-        architecture: Name of its class.
-        vocabulary: Number of token ids.
-        max_context_tokens: Longest sequence.
-    """
+    """What a checkpoint says about itself: the name of its class, the number of token ids, its longest sequence."""
 
     architecture: str
     vocabulary: int
@@ -73,82 +61,50 @@ class ModelShape:
 
     @classmethod
     def read(cls, checkpoint: str) -> ModelShape:
-        """Read the config.json in the directory of a checkpoint, or of the one that a built engine is of.
-
-        Raises:
-            ConfigError: There is none, or it does not say.
-        """
+        """Read the config.json in the directory of a checkpoint, or of the one that a built engine is of."""
         checkpoint = checkpoint_of(checkpoint)
         try:
             document = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
             config = document.get("text_config", document)
             return cls(config["architectures"][0], int(config["vocab_size"]), int(config["max_position_embeddings"]))
         except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ConfigError(
-                f"{checkpoint} has no readable config.json of a language model ({_last_line(error)})",
-                path=checkpoint,
-                field="model",
-                remedy="give the directory of a Hugging Face checkpoint; 'a1-trt engine build' makes one",
-            ) from None
+            message = f"{checkpoint} has no readable config.json of a language model ({last_line(error)})"
+            remedy = "give the directory of a Hugging Face checkpoint; 'a1-trt engine build' makes one"
+            raise ConfigError(message, path=checkpoint, field="model", remedy=remedy) from None
 
 
 def checkpoint_of(model: str) -> str:
-    """The checkpoint that a built engine's directory is of; any other directory is one itself.
-
-    Raises:
-        ConfigError: The engine's settings are damaged.
-    """
+    """The checkpoint that a built engine's directory is of; any other directory is one itself."""
     return str(read_settings(model).get("model", model)) if (Path(model) / SETTINGS_FILE).is_file() else model
 
 
 def read_settings(model: str) -> dict[str, Any]:
-    """The settings of a built engine's directory; of a checkpoint, those that it takes to run it.
-
-    Raises:
-        ConfigError: The file is damaged, or the checkpoint has no config.json.
-    """
+    """The settings of a built engine's directory; of a checkpoint, those that it takes to run it."""
     path = Path(model) / SETTINGS_FILE
-    if not path.is_file():
-        limit = ModelShape.read(model).max_context_tokens
-        return {"model": model, "max_seq_len": limit, "max_num_tokens": limit}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return dict(settings.items())
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({_last_line(error)})",
-            path=str(path),
-            field="model",
-            remedy="build the engine again with 'a1-trt engine build'",
-        ) from None
+    if path.is_file():
+        return _read(path, "model", lambda settings: dict(settings.items()))
+    limit = ModelShape.read(model).max_context_tokens
+    return {"model": model, "max_seq_len": limit, "max_num_tokens": limit}
 
 
 def planned_scores(model: str) -> int:
-    """Scores at once that a build set memory aside for; 1 where there is no record of one.
+    """Scores at once that a build set memory aside for; 1 where there is no record of one."""
+    path, field = Path(model).parent / _MANIFEST, "max_scoring_requests"
+    return _read(path, field, lambda manifest: max(int(manifest.get(field) or 1), 1)) if path.is_file() else 1
 
-    Raises:
-        ConfigError: The record is damaged.
-    """
-    path = Path(model).parent / _MANIFEST
-    if not path.is_file():
-        return 1
+
+def _read(path: Path, field: str, take: Callable[[Any], _T]) -> _T:
+    """What `take` finds in a JSON file of a build."""
     try:
-        return max(int(json.loads(path.read_text(encoding="utf-8")).get("max_scoring_requests") or 1), 1)
+        return take(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({_last_line(error)})",
-            path=str(path),
-            field="max_scoring_requests",
-            remedy="build the engine again with 'a1-trt engine build'",
-        ) from None
+        remedy = "build the engine again with 'a1-trt engine build'"
+        message = f"{path} cannot be read ({last_line(error)})"
+        raise ConfigError(message, path=str(path), field=field, remedy=remedy) from None
 
 
 def served_shape(settings: Mapping[str, Any]) -> ModelShape:
-    """The shape of the settings' model, its context cut to what they let through, less the token a score generates.
-
-    Raises:
-        ConfigError: "model" or "max_seq_len" is missing, or the checkpoint does not say what it is.
-    """
+    """The shape of the settings' model, its context cut to what they let through, less the token a score generates."""
     shape = ModelShape.read(str(_needed(settings, "model")))
     limit = min(shape.max_context_tokens, int(_needed(settings, "max_seq_len")) - 1)
     if not settings.get("enable_chunked_prefill"):
@@ -157,14 +113,9 @@ def served_shape(settings: Mapping[str, Any]) -> ModelShape:
 
 
 def open_llm(settings: Mapping[str, Any], *, log_probs: bool) -> Any:
-    """An `LLM` of plain settings; takes minutes and blocks.
+    """An `LLM` of plain settings, nested ones as mappings; takes minutes and blocks.
 
-    Args:
-        settings: Keyword arguments of `LLM`, nested ones as mappings.
-        log_probs: Its model is to return log-probs (`model.py`).
-
-    Raises:
-        ConfigError: A setting is unknown or wrong, or the model cannot be loaded.
+    With `log_probs` its model returns those of the prompt (`model.py`).
     """
     package = tensorrt_llm()
     try:
@@ -177,16 +128,12 @@ def open_llm(settings: Mapping[str, Any], *, log_probs: bool) -> Any:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(
-            f"TensorRT-LLM {package.__version__} cannot load {settings.get('model')} ({_last_line(error)})",
-            path=str(settings.get("model")),
-            field="engine",
-            remedy="compare settings, version and GPU with 'a1-trt engine check'",
-        ) from error
+        message = f"TensorRT-LLM {package.__version__} cannot load {settings.get('model')} ({last_line(error)})"
+        remedy = "compare settings, version and GPU with 'a1-trt engine check'"
+        raise ConfigError(message, path=str(settings.get("model")), field="engine", remedy=remedy) from error
 
 
 def _typed(name: str, value: Any) -> Any:
-    """A setting as tensorrt_llm wants it."""
     if name not in _CLASSES or not isinstance(value, Mapping):
         return value
     from tensorrt_llm import llmapi
@@ -201,14 +148,6 @@ def _enum(llmapi: Any, key: str, value: Any) -> Any:
 
 def _needed(settings: Mapping[str, Any], key: str) -> Any:
     if settings.get(key) is None:
-        raise ConfigError(
-            f"the settings of the engine have no {key}",
-            field=key,
-            remedy="make them with 'a1-trt engine plan', or add it",
-        )
+        message = f"the settings of the engine have no {key}"
+        raise ConfigError(message, field=key, remedy="make them with 'a1-trt engine plan', or add it")
     return settings[key]
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1][:300]}" if lines else type(error).__name__

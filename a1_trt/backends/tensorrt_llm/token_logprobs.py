@@ -28,14 +28,11 @@ def token_logprobs(
         lm_head: Makes logits of hidden states, floating[n, >= vocabulary]; padding behind that is cut off.
         input_ids: The tokens, int[n_tokens].
         sequence_lengths: Tokens of each sequence, in the order of the batch, int[n_sequences]; their sum is n_tokens.
-        vocabulary: Number of token ids.
+        vocabulary: Number of token ids. A head that is spread over GPUs and not gathered gives fewer: a ValueError.
         block: Rows at a time.
 
     Returns:
         float32[n_tokens, 1].
-
-    Raises:
-        ValueError: The head gives fewer logits than the vocabulary has tokens: it is spread over GPUs and not gathered.
     """
     n_tokens = hidden.shape[0]
     values = hidden.new_full((n_tokens, 1), float("nan")).float()

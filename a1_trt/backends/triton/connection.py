@@ -24,11 +24,7 @@ class StreamError(Exception):
 
 
 class Connection:
-    """A channel to one model, and what the model says about itself.
-
-    Attributes:
-        inputs: Names of the model's inputs; likewise `outputs`.
-    """
+    """A channel to one model, and the names of the model's `inputs` and `outputs`."""
 
     def __init__(self, channel: Any, config: Any) -> None:
         self._channel = channel
@@ -39,7 +35,6 @@ class Connection:
 
     @classmethod
     async def open(cls, url: str, model: str, timeout_s: float) -> Connection:
-        """Connect, and read the model's configuration."""
         options = [
             ("grpc.max_send_message_length", MAX_SENT_BYTES),
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
@@ -54,7 +49,6 @@ class Connection:
         return cls(channel, answer.config)
 
     async def infer(self, request: Any, timeout_s: float) -> Any:
-        """The model's one response to a request."""
         if not self._decoupled:
             return await self._stub.ModelInfer(request, timeout=timeout_s)
         call = self._stub.ModelStreamInfer(_only(request), timeout=timeout_s)
@@ -68,12 +62,10 @@ class Connection:
         raise StreamError("the stream ended without a response")
 
     async def send(self, request: Any, timeout_s: float) -> None:
-        """Make a request whose answer is of no interest."""
         with contextlib.suppress(grpc.RpcError, StreamError):
             await self.infer(request, timeout_s)
 
     async def close(self) -> None:
-        """Close the channel, and so cancel what is in flight on it."""
         await self._channel.close()
 
 

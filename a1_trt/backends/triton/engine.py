@@ -10,22 +10,16 @@ from typing import Any, Literal, TypeVar
 
 import grpc
 
-from a1_trt.backends.checks import ArgumentChecks
+from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.triton.connection import Connection, StreamError, make_request, read_response
 from a1_trt.backends.triton.protocol import Dialect, InferenceRequest
 from a1_trt.engine import Engine, Generation, Tokenizer
-from a1_trt.errors import (
-    EngineError,
-    EngineOverloaded,
-    EngineTimeout,
-    EngineUnavailable,
-    from_wire,
-)
+from a1_trt.errors import EngineError, EngineOverloaded, EngineTimeout, EngineUnavailable, from_wire
 from a1_trt.types import Role
 
 _T = TypeVar("_T")
 _FULL_QUEUE = "maximum queue size"
-_STATUS: dict[grpc.StatusCode, type[EngineError]] = {
+_STATUS: dict[grpc.StatusCode | None, type[EngineError]] = {
     grpc.StatusCode.UNAVAILABLE: EngineUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: EngineTimeout,
     grpc.StatusCode.RESOURCE_EXHAUSTED: EngineOverloaded,
@@ -44,18 +38,11 @@ class TritonEngine(Engine):
         url: ``host:port`` of the server's gRPC endpoint.
         model: Name of the Triton model, such as "draft".
         tokenizer: The model's tokenizer; tokenizing happens here, not on the server.
-        role: "draft" or "target", for error messages.
-        max_context_tokens: Longest prompt plus generation.
         end_ids: Tokens that end a text, the chief one first, for a server that does not know its model's own.
         context_logits: TensorRT-LLM's own model scores by context logits instead of an external draft.
         cancel: What a cancelled call becomes: "client", the call is broken off and the server notices; or "stop", a
             second request with the same id asks the server to stop, for backends that do not survive the first way.
         timeout_s: Longest time of one call, seconds.
-
-    Example:
-        >>> engine = TritonEngine("127.0.0.1:8001", "draft", tokenizer, role="draft",
-        ...     max_context_tokens=1024)  # doctest: +SKIP
-        >>> await engine.generate(tokenizer.encode("2 + 2 ="), max_tokens=8, temperature=0.0, seed=0)  # doctest: +SKIP
     """
 
     def __init__(
@@ -86,22 +73,18 @@ class TritonEngine(Engine):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
         return self._tokenizer
 
     @property
     def max_context_tokens(self) -> int:
-        """Longest prompt plus generation."""
         return self._checks.max_context_tokens
 
     async def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> Generation:
-        """Continue `prompt` by at most `max_tokens` tokens; see `a1_trt.engine.Engine.generate`."""
         self._checks.generate(prompt, max_tokens)
         with self._typed():
             connection = await self._connected()
-            request = self._dialect(connection).generate(
-                prompt, max_tokens=max_tokens, temperature=temperature, seed=seed
-            )
+            dialect = self._dialect(connection)
+            request = dialect.generate(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
             answer = await self._generated(connection, request)
         n_new = int(answer["sequence_length"].ravel()[0])
         ids = tuple(answer["output_ids"].ravel()[:n_new].tolist())
@@ -110,7 +93,6 @@ class TritonEngine(Engine):
         return Generation(ids, ended=len(ids) < max_tokens)
 
     async def score(self, prompt: Sequence[int], segment: Sequence[int]) -> list[float]:
-        """Log-probs of `segment` after `prompt`; see `a1_trt.engine.Engine.score`."""
         self._checks.score(prompt, segment)
         with self._typed():
             connection = await self._connected()
@@ -154,11 +136,9 @@ class TritonEngine(Engine):
         answer = read_response(await connection.infer(message, self._timeout_s), request.outputs)
         missing = [output for output in request.outputs if output not in answer]
         if missing:
-            raise EngineError(
-                f"the answer has no {missing[0]}",
-                field=missing[0],
-                remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
-            )
+            message = f"the answer has no {missing[0]}"
+            remedy = "serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'"
+            raise EngineError(message, field=missing[0], remedy=remedy)
         return answer
 
     def _kept(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
@@ -175,7 +155,7 @@ class TritonEngine(Engine):
 
     async def _connected(self) -> Connection:
         if self._closed:
-            raise self._gone()
+            raise closed(self._role)
         if self._connection is None or (self._connection.done() and _failed(self._connection)):
             self._connection = asyncio.create_task(Connection.open(self._url, self._model, self._timeout_s))
         # Shielded: it belongs to all callers, and one of them going away must not fail the others.
@@ -198,11 +178,8 @@ class TritonEngine(Engine):
         except asyncio.CancelledError:
             # The call ends like this too when it is not its caller but `aclose` that cancels it.
             if self._closed and not asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise self._gone() from None
+                raise closed(self._role) from None
             raise
-
-    def _gone(self) -> EngineUnavailable:
-        return EngineUnavailable(f"the {self._role} engine is closed", role=self._role)
 
     def _error(self, status: grpc.StatusCode | None, details: str) -> EngineError:
         typed = from_wire(details)
@@ -210,13 +187,10 @@ class TritonEngine(Engine):
             typed.role = self._role
             return typed
         if self._closed:
-            return self._gone()
-        kind = EngineOverloaded if _FULL_QUEUE in details else EngineError
-        if kind is EngineError and status is not None:
-            kind = _STATUS.get(status, EngineError)
+            return closed(self._role)
+        kind = EngineOverloaded if _FULL_QUEUE in details else _STATUS.get(status, EngineError)
         remedy = f"is a Triton server at {self._url}? see 'a1-trt serve'" if kind is EngineUnavailable else None
-        message = typed.message if typed else details or str(status)
-        field = typed.field if typed else None
+        message, field = (typed.message, typed.field) if typed else (details or str(status), None)
         return kind(f"{self._model} at {self._url}: {message}", role=self._role, field=field, remedy=remedy)
 
 

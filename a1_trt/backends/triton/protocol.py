@@ -29,20 +29,16 @@ from a1_trt.errors import EngineError, ScoreShapeError
 Scoring = Literal["log_probs", "external_draft", "context_logits"]
 TOKENS_PER_BLOCK = 32
 """Tokens in a block of the KV cache: the default of trtllm-build, which `a1_trt.build` leaves as it is."""
-_NEEDS: dict[Scoring, tuple[frozenset[str], frozenset[str]]] = {
-    "log_probs": (frozenset({"draft_input_ids", "return_log_probs"}), frozenset({"output_log_probs"})),
-    "external_draft": (frozenset({"draft_input_ids", "return_generation_logits"}), frozenset({"generation_logits"})),
-    "context_logits": (
-        frozenset({"return_context_logits", "return_perf_metrics"}),
-        frozenset({"context_logits", "kv_cache_reused_blocks"}),
-    ),
+_NEEDS: dict[Scoring, tuple[set[str], set[str]]] = {
+    "log_probs": ({"draft_input_ids", "return_log_probs"}, {"output_log_probs"}),
+    "external_draft": ({"draft_input_ids", "return_generation_logits"}, {"generation_logits"}),
+    "context_logits": ({"return_context_logits", "return_perf_metrics"}, {"context_logits", "kv_cache_reused_blocks"}),
 }
+"""The inputs and outputs that a way of scoring needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """One request: its prompt, its tensors beside that, and the outputs that are wanted."""
-
     prompt: Sequence[int]
     tensors: Tensors
     outputs: tuple[str, ...]
@@ -50,13 +46,7 @@ class InferenceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The tensors of one model.
-
-    Args:
-        scoring: How it scores.
-        is_tensorrt_llm: It is TensorRT-LLM's own model.
-        end_ids: Tokens that end a text, the chief one first; empty where the server knows them itself.
-    """
+    """How one model is asked; `end_ids` end a text, the chief one first; empty where the server knows them itself."""
 
     scoring: Scoring
     is_tensorrt_llm: bool
@@ -71,13 +61,7 @@ class Dialect:
         *,
         context_logits: bool = False,
     ) -> Dialect:
-        """The dialect of a model with these inputs and outputs.
-
-        Args:
-            inputs: Names of its inputs.
-            outputs: Names of its outputs.
-            end_ids: Tokens that end a text, the chief one first.
-            context_logits: Score by context logits where there is a choice.
+        """The dialect of a model with these inputs and outputs; `context_logits`: score so where there is a choice.
 
         Raises:
             EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
@@ -86,21 +70,16 @@ class Dialect:
         way: Scoring = ("context_logits" if context_logits else "external_draft") if is_tensorrt_llm else "log_probs"
         lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
         if lacking:
-            raise EngineError(
-                f"the model has no {', '.join(lacking)}, which scoring by {way} needs",
-                field=lacking[0],
-                remedy="serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'",
-            )
+            message = f"the model has no {', '.join(lacking)}, which scoring by {way} needs"
+            remedy = "serve a model with the tensors of tensorrt_llm; see 'a1-trt deploy check'"
+            raise EngineError(message, field=lacking[0], remedy=remedy)
         if is_tensorrt_llm and not end_ids:
-            raise EngineError(
-                "tensorrt_llm does not know which token ends a text, and was not told",
-                field="end_id",
-                remedy="give a model directory whose generation_config.json or tokenizer names the end-of-text token",
-            )
+            message = "tensorrt_llm does not know which token ends a text, and was not told"
+            remedy = "give a model directory whose generation_config.json or tokenizer names the end-of-text token"
+            raise EngineError(message, field="end_id", remedy=remedy)
         return cls(way, is_tensorrt_llm, tuple(end_ids))
 
     def generate(self, prompt: Sequence[int], *, max_tokens: int, temperature: float, seed: int) -> InferenceRequest:
-        """Continue a prompt."""
         tensors: Tensors = {"request_output_len": ("INT32", [max_tokens]), "seed": ("UINT64", [seed])}
         if temperature > 0.0:
             # With neither top_k nor top_p the backend takes the likeliest token, whatever the temperature.
@@ -110,27 +89,14 @@ class Dialect:
         return InferenceRequest(prompt, tensors | self._ending() | self._whole(), ("output_ids", "sequence_length"))
 
     def score(self, prompt: Sequence[int], segment: Sequence[int]) -> InferenceRequest:
-        """Score a segment after a prompt."""
+        draft: Tensors = {"draft_input_ids": ("INT32", segment)}
         if self.scoring == "log_probs":
-            asked: Tensors = {
-                "request_output_len": ("INT32", [1]),
-                "draft_input_ids": ("INT32", segment),
-                "return_log_probs": ("BOOL", [True]),
-            }
-            return InferenceRequest(prompt, asked, ("output_log_probs",))
+            return InferenceRequest(prompt, draft | _asked(1, "return_log_probs"), ("output_log_probs",))
         more: Tensors = {"runtime_top_k": ("INT32", [1]), **self._ending(), **self._whole()}
         if self.scoring == "external_draft":
-            asked = {
-                "request_output_len": ("INT32", [len(segment) + 1]),
-                "draft_input_ids": ("INT32", segment),
-                "return_generation_logits": ("BOOL", [True]),
-            }
+            asked = draft | _asked(len(segment) + 1, "return_generation_logits")
             return InferenceRequest(prompt, asked | more, ("generation_logits",))
-        asked = {
-            "request_output_len": ("INT32", [1]),
-            "return_context_logits": ("BOOL", [True]),
-            "return_perf_metrics": ("BOOL", [True]),
-        }
+        asked = _asked(1, "return_context_logits", "return_perf_metrics")
         return InferenceRequest([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
 
     def read_score(self, answer: Mapping[str, Any], n_prompt: int, segment: Sequence[int]) -> list[float]:
@@ -148,17 +114,16 @@ class Dialect:
         rows = _rows(answer["context_logits"], n_prompt + len(segment), "context_logits")
         n_blocks = int(answer["kv_cache_reused_blocks"].ravel()[0])
         if n_blocks * TOKENS_PER_BLOCK > n_prompt - 1:
-            raise ScoreShapeError(
-                f"{n_blocks} blocks came from the KV cache, which reach into the segment, whose logits are then "
-                "not written",
-                field="context_logits",
-                remedy="score with external_draft, or render the target with KV cache reuse off",
+            message = (
+                f"{n_blocks} blocks came from the KV cache and reach into the segment, whose logits are not written"
             )
+            remedy = "score with external_draft, or render the target with KV cache reuse off"
+            raise ScoreShapeError(message, field="context_logits", remedy=remedy)
         return _log_probs(rows[n_prompt - 1 : -1], segment, "context_logits")
 
     def stop(self, prompt: Sequence[int]) -> InferenceRequest:
         """Stop the request of the same id; the prompt is not looked at, but the backend wants one."""
-        return InferenceRequest(prompt[:1], {"request_output_len": ("INT32", [1]), "stop": ("BOOL", [True])}, ())
+        return InferenceRequest(prompt[:1], _asked(1, "stop"), ())
 
     def _ending(self) -> Tensors:
         """What ends a text; the backend generates to the end of its room without it."""
@@ -179,14 +144,16 @@ class Dialect:
         return {"streaming": ("BOOL", [False]), "exclude_input_in_output": ("BOOL", [True])}
 
 
+def _asked(n_tokens: int, *flags: str) -> Tensors:
+    return {"request_output_len": ("INT32", [n_tokens]), **{flag: ("BOOL", [True]) for flag in flags}}
+
+
 def _rows(logits: Any, n_wanted: int, field: str) -> Any:
     """The rows of one beam, floating[n_rows, vocabulary]."""
     if logits.ndim < 2 or any(size != 1 for size in logits.shape[:-2]) or logits.shape[-2] != n_wanted:
-        raise ScoreShapeError(
-            f"{field} has the shape {list(logits.shape)} where {n_wanted} rows are wanted",
-            field=field,
-            remedy="build the target with logits gathered and max_draft_len for the longest segment",
-        )
+        message = f"{field} has the shape {list(logits.shape)} where {n_wanted} rows are wanted"
+        remedy = "build the target with logits gathered and max_draft_len for the longest segment"
+        raise ScoreShapeError(message, field=field, remedy=remedy)
     return logits.reshape(n_wanted, logits.shape[-1])
 
 
@@ -203,7 +170,6 @@ def _log_probs(rows: Any, segment: Sequence[int], field: str) -> list[float]:
 
 def _checked(values: Any, segment: Sequence[int], field: str) -> list[float]:
     if len(values) < len(segment) or not np.isfinite(values).all():
-        raise ScoreShapeError(
-            f"{int(np.isfinite(values).sum())} usable log-probs came for {len(segment)} tokens", field=field
-        )
+        message = f"{int(np.isfinite(values).sum())} usable log-probs came for {len(segment)} tokens"
+        raise ScoreShapeError(message, field=field)
     return [float(value) for value in values]
