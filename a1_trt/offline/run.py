@@ -99,9 +99,7 @@ def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
     """Refuse what no replay can be asked for."""
     if controller not in CONTROLLERS:
         raise InvalidRequestError(
-            f"there is no controller {controller!r}",
-            field="controller",
-            remedy=f"choose from {', '.join(CONTROLLERS)}",
+            f"there is no controller {controller!r}", field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}"
         )
     if not 0.0 < alpha < 1.0:
         raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")

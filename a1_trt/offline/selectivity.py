@@ -6,15 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a1_trt.benchmarks.statistics import (
-    N_RESAMPLES,
-    Booleans,
-    Floats,
-    Integers,
-    bootstrap,
-    ratio_interval,
-    totals,
-)
+from a1_trt.benchmarks.statistics import N_RESAMPLES, Booleans, Floats, Integers, bootstrap, ratio_interval, totals
 
 _MOST_NUMBERS = 2_000_000
 """Weights that are held at once."""

@@ -88,10 +88,7 @@ def write_study(studied: Mapping[str, Any], recording: Recording, folder: Path) 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}", path=str(folder), field="output") from None
-    texts = {
-        folder / f"{stem}.json": json.dumps(studied, indent=1) + "\n",
-        folder / f"{stem}.md": markdown(studied),
-    }
+    texts = {folder / f"{stem}.json": json.dumps(studied, indent=1) + "\n", folder / f"{stem}.md": markdown(studied)}
     for path, text in texts.items():
         write_text(path, text)
     shown = [row["controller"] for row in studied["rows"] if row["order"] == "served" and row["alpha"] == 0.4]
