@@ -36,15 +36,12 @@ class Comparison:
 
     Args:
         plan: What to measure.
-        pair: The pair.
-        engines: Its engines; they stay open.
-        problems: The problems, with their answers.
+        pair: The pair; its engines stay open.
+        engines: By role.
+        problems: With their answers.
         parameters: How each is to be solved, but for what the plan says.
         about: What else goes into the document: machine, versions, commit, command.
-        before: A document of the same plan to go on with.
-
-    Raises:
-        InvalidRequestError: The document to go on with is of another plan, pair or set of problems.
+        before: A document to go on with; InvalidRequestError where it is of another plan, pair or set of problems.
     """
 
     def __init__(
@@ -97,7 +94,7 @@ class Comparison:
             on_progress: Told of each problem that is done.
 
         Returns:
-            The document with its figures, see `a1_trt.benchmarks.document.summarise`.
+            The document with its figures, see `summarise`.
 
         Raises:
             A1Error: A strategy solved nothing in a block; the error of its first problem.
@@ -207,7 +204,6 @@ class _Controllers:
         return {name: [list(row) for row in kept] for name, kept in self._decisions.items()}
 
     def restore(self, document: Mapping[str, Sequence[Sequence[Sequence[Any]]]]) -> None:
-        """Let every controller live through what `to_document` wrote."""
         for name, kept in document.items():
             controller = self.of(name)
             for candidate, decision in kept:

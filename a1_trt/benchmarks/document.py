@@ -29,7 +29,6 @@ def summarise(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_figures(head: Mapping[str, Any], blocks: Sequence[BlockRecord]) -> dict[str, Any]:
-    """A document of these blocks, ready for JSON, with the figures of `summarise`."""
     plan, slots = head["plan"], head["slots"]
     results: list[dict[str, Any]] = []
     overall: list[dict[str, Any]] = []
@@ -56,34 +55,24 @@ def with_figures(head: Mapping[str, Any], blocks: Sequence[BlockRecord]) -> dict
 
 
 def blocks_of(document: Mapping[str, Any]) -> list[BlockRecord]:
-    """The blocks of a document.
-
-    Raises:
-        ConfigError: One is damaged.
-    """
     return validated(BlockRecord, document["cells"], lambda what: _no_document("the comparison", f"cells {what}"))
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document in one step: a reader sees the old one or the new one.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
+    """Write a document in one step: a reader sees the old one or the new one."""
     try:
         write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="choose another place"
-        ) from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError, field: str = "output") -> ConfigError:
+    message = f"{path} cannot be written: {error.strerror}"
+    return ConfigError(message, path=str(path), field=field, remedy="choose another place")
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A document that `write_document` wrote, in this version's schema.
-
-    Raises:
-        ConfigError: It cannot be read, or is something else.
-    """
+    """A document that `write_document` wrote, in this version's schema; ConfigError where it is something else."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise _no_document(path, "it is larger than 1 GiB")

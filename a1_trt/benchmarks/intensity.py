@@ -63,16 +63,9 @@ class Work:
 def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = None) -> dict[str, Any]:
     """The account of a comparison whose calls were kept, ready for JSON.
 
-    Args:
-        document: Of `a1_trt.benchmarks.Comparison`.
-        pair: Its pair.
-        machine: Where it was measured; this machine when None, which takes a second.
-
-    Returns:
-        `processor`; `joined`, one row a strategy and setting; and `accounts`, one a block, see `intensity`.
-
-    Raises:
-        ConfigError: The document holds no calls, or a model's dimensions are not known.
+    `joined` has one row a strategy and setting; `accounts` one a block, see `intensity`. The processor is this
+    machine's when None, which takes a second to measure. ConfigError: it holds no calls, or a model's dimensions are
+    not known.
     """
     machine = machine or processor()
     models = {
@@ -128,15 +121,8 @@ def _ratio(t_c_s: float, t_m_s: float, t_s_s: float) -> float | None:
 def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str, float]:
     """Sample-seconds between being ready for a call and its start, measured.
 
-    Returns:
-        "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot
-        was free, so that only the schedule held the sample back.
-
-    Example:
-        >>> first = CallRecord("draft", "draft", 0, 0, 0, 0.0, 0.0, 2.0, 8, 4, 0)
-        >>> second = CallRecord("draft", "draft", 0, 1, 0, 0.0, 3.0, 4.0, 8, 4, 0)
-        >>> waits_s([first, second], {"draft": 1, "target": 1})
-        {'slot_s': 2.0, 'barrier_s': 1.0}
+    "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot was
+    free, so that only the schedule held the sample back.
     """
     waits = {"slot_s": 0.0, "barrier_s": 0.0}
     for role in ROLES:
@@ -204,17 +190,9 @@ def intensity(
 ) -> dict[str, Any]:
     """The account of a run, ready for JSON.
 
-    Args:
-        calls: All calls of the run.
-        slots: Most calls in flight per role.
-        models: By role.
-        processor: The machine.
-        one_at_a_time: Whether the next problem waits for the slowest sample: then done samples wait, too.
-
-    Returns:
-        "t_c_s" and "t_m_s" (estimated division of the measured time in the engines), "t_s_s" (measured), "r",
-        "waits" (what T_s is made of, and the time in slot queues, which is not synchronisation and not in T_s), and per
-        role "flop", "bytes", "intensity", "busy_s", "flop_per_s" and "compute_share".
+    With `one_at_a_time` the next problem waits for the slowest sample: then done samples wait, too. "t_c_s" and "t_m_s"
+    divide the measured time in the engines by estimate; "t_s_s" is measured; "waits" is what T_s is made of, and the
+    time in slot queues, which is not synchronisation and not in T_s.
     """
     works = {role: work_of_engine(calls, role, models[role]) for role in ROLES}
     waits = waits_s(calls, slots)

@@ -34,17 +34,9 @@ _STABLE_PERCENT, _ANY_PERCENT = 25, 999
 class Sweep:
     """Measurements that perf_analyzer is to take.
 
-    Args:
-        model: The served model.
-        protocol: How it is called. `a1` answers with any number of responses, which HTTP's infer cannot carry.
-        mode: Whether `values` are requests in flight ("concurrency") or arrivals a second ("request_rate").
-        values: One measurement each.
-        interval_s: Length of one of perf_analyzer's windows, seconds.
-        max_trials: Windows that it tries until three of them agree.
-        timeout_s: Longest time of one measurement, seconds.
-
-    Raises:
-        InvalidRequestError: Nothing to measure, a value that is not above 0, or `a1` over HTTP.
+    `a1` answers with any number of responses, which HTTP's infer cannot carry. `values` are requests in flight or
+    arrivals a second, by `mode`, one measurement each; `interval_s` is the length of one of perf_analyzer's windows, of
+    which it tries `max_trials` until three agree; `timeout_s` bounds one measurement.
     """
 
     model: Model = "a1"
@@ -70,11 +62,7 @@ class Sweep:
 
 
 def find_perf_analyzer(named: Path | None = None) -> Path:
-    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH."""
     name = str(named or os.environ.get(VARIABLE) or "perf_analyzer")
     path = shutil.which(name)
     if path is None:
@@ -89,12 +77,7 @@ def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str
 
 
 def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[str, Any]:
-    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt].
-
-    Example:
-        >>> engine_inputs([[5, 6]], max_tokens=8)["data"][0]["input_lengths"]
-        [2]
-    """
+    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt]."""
     return {
         "data": [
             {
@@ -110,14 +93,12 @@ def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[
 
 
 def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[int]]:
-    """The problems as token ids."""
     return [tokenizer.encode(problem.text, special=True) for problem in problems]
 
 
 def command(
     binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _STABLE_PERCENT
 ) -> list[str]:
-    """The command line of one measurement, of windows that may differ by so many per cent."""
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
     level = f"{value:g}"
     return [
@@ -137,17 +118,10 @@ def command(
 
 
 def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Take the measurements of a sweep, one after the other.
+    """Take the measurements of a sweep, one after the other, and yield a dictionary of each, ready for JSON.
 
-    Args:
-        binary: From `find_perf_analyzer`.
-        sweep: The measurements.
-        url: ``host:port`` of the sweep's protocol.
-        inputs: From `a1_inputs` or `engine_inputs`.
-
-    Yields:
-        One dictionary a measurement, ready for JSON. Where windows do not agree it is taken once more without asking
-        that of them, and says that it is not `stable`.
+    Where windows do not agree it is taken once more without asking that of them, and is not `stable`. `url` is
+    ``host:port`` of the sweep's protocol.
 
     Raises:
         DeployError: perf_analyzer failed; the message is its last line.

@@ -72,15 +72,12 @@ class Plan:
         self.arrivals(0)
 
     def arrivals(self, repeat: int) -> Arrivals:
-        """How problems arrive in a repeat."""
         return Arrivals(n_in_flight=self.n_in_flight, rate_per_s=self.rate_per_s, seed=self.seed + repeat)
 
     def keeps_calls(self, repeat: int) -> bool:
-        """Whether the calls of a repeat stay in the file."""
         return self.keep_calls == "all" or (self.keep_calls == "first" and repeat == 0)
 
     def cells(self) -> Iterator[Cell]:
-        """What is to be measured, in order."""
         turns = count()
         for repeat in range(self.repeats):
             for (n_samples, max_turns), block in product(self.settings(), range(self.blocks)):
@@ -88,17 +85,11 @@ class Plan:
                     yield Cell(name, n_samples, max_turns, repeat, block)
 
     def settings(self) -> list[tuple[int, int]]:
-        """All combinations of the numbers of samples and turns that are swept over."""
         return list(product(self.n_samples, self.max_turns))
 
 
 def order_of(names: Sequence[str], turn: int) -> list[str]:
-    """The order of the strategies in a block: every one leads as often as another, and two of them swap.
-
-    Example:
-        >>> order_of(["a1", "target-only"], 1)
-        ['target-only', 'a1']
-    """
+    """The order of the strategies in a block: every one leads as often as another, and two of them swap."""
     shift = turn % len(names)
     return [*names[shift:], *names[:shift]]
 

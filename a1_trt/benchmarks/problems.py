@@ -36,11 +36,7 @@ def read_problems(path: Path, *, level: str | None = None, with_answers: bool = 
 
 
 def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out.
-
-    Raises:
-        ConfigError: The file cannot be read or is too large, or a line is not an object.
-    """
+    """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _wrong(path, f"{path} is larger than {MAX_BYTES} bytes", "give a part of it")
@@ -56,13 +52,7 @@ def to_problems(
 ) -> list[Problem]:
     """Problems of rows with "problem" and, where they are known, "id" and "answer"; a row's number is its id otherwise.
 
-    Args:
-        source: Where the rows are from, for messages.
-        rows: Rows with their numbers.
-        with_answers: Every problem must have an answer, because answers are going to be graded.
-
-    Raises:
-        ConfigError: A row is wrong, or two problems have one id.
+    `source` is where the rows are from, for messages; with answers every row must have one, because it will be graded.
 
     Example:
         >>> to_problems("here", [(1, {"problem": "1 + 1?", "answer": 2})])

@@ -41,11 +41,6 @@ _FAULTS = (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZ
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a trace: one entry a segment, or one a sample (`sample_...`), or one a calibration score.
 
-    Args:
-        path: The archive.
-        required: Names of arrays that it must hold.
-        optional: Names of arrays that are read where they are there.
-
     Raises:
         InvalidRequestError: It is not such an archive, it is too large, or an array is missing, of the wrong kind or
             length, or holds a score that is infinite or negative. NaN is a segment that was never scored.

@@ -26,15 +26,7 @@ Outcome = Literal["correct", "agrees with the majority vote"]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What is known of each sample's end.
-
-    Args:
-        kind: What `good` says.
-        good: bool[n_kept].
-        problem: Number of each sample's problem, int[n_kept].
-        sample: Its number within the problem, int[n_kept].
-        note: How it was found out.
-    """
+    """Which samples (problem, sample) ended well, and what `good`, bool[n_kept], says; `note` is how that is known."""
 
     kind: Outcome
     good: Booleans
@@ -48,9 +40,6 @@ def outcomes_of(recording: Recording) -> Outcomes:
 
     Agreement is not correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
     have no vote and are left out.
-
-    Raises:
-        InvalidRequestError: The recording says nothing about answers.
     """
     samples = recording.samples
     if samples is None or (samples.correct is None and not any(samples.answers)):
@@ -78,7 +67,7 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
     """The recording with its samples graded against a file of problems, and the problems' levels.
 
     Args:
-        recording: The recording; problem i belongs to row i, or to the row with its name as id.
+        recording: Problem i belongs to row i, or to the row with its name as id.
         path: JSON lines with problem and answer.
         drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
             as the published code draws them.
@@ -102,17 +91,7 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
 
 
 def with_groups(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
-    """The recording with the levels, subjects and tasks of its problems, from a file of problems.
-
-    Args:
-        recording: The recording.
-        path: As for `with_answers`.
-        drawn: As for `with_answers`.
-
-    Raises:
-        ConfigError: The file cannot be read.
-        InvalidRequestError: These are other problems, or no row says a level, subject or task.
-    """
+    """The recording with the levels, subjects and tasks of its problems, from a file of problems; as `with_answers`."""
     rows = _rows(recording, read_problems(path), path, drawn)
     samples = recording.samples
     if samples is not None:
@@ -152,7 +131,6 @@ def _groups(rows: list[Problem], path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[int, int] | None) -> list[Problem]:
-    """The row of each of the recording's problems."""
     by_id = {row.id: row for row in rows}
     if drawn is None and all(name in by_id for name in recording.problems):
         return [by_id[name] for name in recording.problems]
@@ -169,7 +147,6 @@ def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[in
 
 
 def _votes(samples: Samples, n_problems: int) -> list[str | None]:
-    """The most common answer of each problem."""
     by_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
     for answer, problem in zip(samples.answers, samples.problem, strict=True):
         by_problem[problem].append(answer)

@@ -21,17 +21,7 @@ Row = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What held-out scores give against fixed ones.
-
-    Args:
-        alpha: The level.
-        categories: Category of each held-out score.
-        problem: Number of its problem, int[n].
-        n_problems: Problems held out.
-        n_calibration: Scores they were ranked among.
-        p_values: Smoothed p-values, float[n].
-        takeovers: Whether p <= alpha, bool[n].
-    """
+    """What n held-out scores give against n_calibration fixed ones: smoothed p-values, and whether p <= alpha."""
 
     alpha: float
     categories: tuple[str, ...]
@@ -72,21 +62,11 @@ def halves(log: CalibrationLog, seed: int) -> tuple[list[Row], list[Row]]:
 
 
 def rows_of(log: CalibrationLog) -> list[Row]:
-    """The decisions of a log."""
     return [(category, problem, score) for batch in log.batches for category, problem, score, _, _ in batch.decisions]
 
 
 def evaluate(fixed: Sequence[Row], held_out: Sequence[Row], alpha: float, *, seed: int) -> HeldOut:
-    """Rank held-out scores among fixed ones, category by category.
-
-    Args:
-        fixed: Decisions whose scores are ranked among.
-        held_out: Decisions of other problems.
-        alpha: Level in (0, 1).
-        seed: Seed of the draws of the smoothed p-values.
-
-    Raises:
-        CalibrationError: One of the two is empty.
+    """Rank held-out scores among fixed ones, category by category; the seed is that of the draws of the p-values.
 
     Example:
         >>> fixed = [("turn 1", "p", float(score)) for score in range(99)]

@@ -5,7 +5,7 @@ A valid p-value says how often the target steps in, not whether it steps in at t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,9 @@ N_BINS = 20
 
 @dataclass(frozen=True)
 class Chains:
-    """Samples whose first segment was scored and whose end is known.
+    """Samples whose first segment was scored and whose end is known; arrays of n, None where it was not recorded.
 
-    Args:
-        scores: Score of the first segment, float[n].
-        good: Whether the sample ended well, bool[n].
-        problem: Its problem, int[n].
-        takeovers: Whether the first segment was taken over, bool[n]; None where that was not recorded.
-        margins: p-value of the first segment minus its level, float[n]; at most 0 is a takeover.
+    `margins` is the p-value of the first segment minus its level; at most 0 is a takeover.
     """
 
     scores: Floats
@@ -50,14 +45,8 @@ class Chains:
     margins: Floats | None
 
     def where(self, chosen: Booleans) -> Chains:
-        """Those that are chosen."""
-        return Chains(
-            self.scores[chosen],
-            self.good[chosen],
-            self.problem[chosen],
-            None if self.takeovers is None else self.takeovers[chosen],
-            None if self.margins is None else self.margins[chosen],
-        )
+        arrays: dict[str, Any] = {name: array[chosen] for name, array in vars(self).items() if array is not None}
+        return replace(self, **arrays)
 
 
 def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[str, Any]:
@@ -67,7 +56,7 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
     All intervals are 95 %, resampled by problem.
 
     Args:
-        recording: The recording; grade it first (`with_answers`) where it does not say what is right.
+        recording: Grade it first (`with_answers`) where it does not say what is right.
         alpha: Level at which the effective number of scores is counted.
         seed: Seed of the resampling.
 
@@ -112,15 +101,9 @@ def _first_turns(recording: Recording, outcomes: Outcomes) -> tuple[Integers, Bo
 
 
 def _chains(recording: Recording, values: Floats, first: Integers, good: Booleans) -> Chains:
-    there = ~np.isnan(values[first])
-    places = first[there]
-    return Chains(
-        values[places],
-        good[there],
-        recording.problem[places],
-        None if recording.takeovers is None else recording.takeovers[places],
-        None if recording.margins is None else recording.margins[places],
-    )
+    picked = recording.reordered(first)
+    chains = Chains(values[first], good, picked.problem, picked.takeovers, picked.margins)
+    return chains.where(~np.isnan(values[first]))
 
 
 def _areas(chains: Chains, seed: int) -> dict[str, Any]:

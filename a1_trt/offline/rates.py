@@ -34,15 +34,9 @@ MIN_PROBLEMS = 10
 
 
 def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
-    """Everything that is said about a replay, ready for JSON.
+    """Everything that is said about a replay, ready for JSON; the figures are explained in docs/statistics.md.
 
-    Args:
-        done: The replay.
-        intervals: Also resample problems for intervals, which takes the most time.
-
-    Returns:
-        `n`, `overall_rate`, `overall_error`, `category_rates`, `category_error_max`, `window_error_max`,
-        `problem_rate_sd`, `seconds_per_decision`, `selectivity`, `selectivity_local`, and more: docs/statistics.md.
+    Without intervals no problems are resampled, which takes the most time.
     """
     recording, x = done.recording, done.takeovers.astype(np.float64)
     n_problems = len(recording.problems)
@@ -108,11 +102,6 @@ def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: i
 
 def window_error(x: Floats, alpha: float, window: int = WINDOW) -> float:
     """The worst deviation from alpha over any `window` consecutive decisions, or over all where there are fewer.
-
-    Args:
-        x: 1 for a takeover, else 0, float[n].
-        alpha: Rate that was asked for.
-        window: Decisions.
 
     Example:
         >>> window_error(np.array([0.0, 0.0, 1.0, 1.0, 1.0]), 0.5, window=2)

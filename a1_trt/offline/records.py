@@ -54,23 +54,13 @@ class _Sample(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """A turn with a score, and where it belongs."""
-
     sample: _Sample
     number: int
     turn: _Turn
 
 
 def read_records(path: Path) -> Recording:
-    """The scored segments of a run, in the order of the file.
-
-    A line is one sample: `problem_id`, `sample`, `turns` (a list of `score`, and where known `p_value`, `level`,
-    `takeover`, `logprobs`, `scores`), and where known `answer`, `correct`, `end`, `alpha`, `level`, `task`. Lines
-    without `turns` are skipped, and so are turns without a score.
-
-    Raises:
-        InvalidRequestError: A line is not such an object, or a score is not a finite number.
-    """
+    """The scored segments of a run, in the order of the file; turns without a score are left out."""
     samples = list(_read_samples(path))
     if not samples:
         raise bad_trace(path, "holds no sample", remedy=_REMEDY)

@@ -96,7 +96,6 @@ def replay(
 
 
 def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
-    """Refuse what no replay can be asked for."""
     if controller not in CONTROLLERS:
         raise InvalidRequestError(
             f"there is no controller {controller!r}", field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}"
@@ -112,7 +111,6 @@ def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
 
 
 def in_order(recording: Recording, order: Order, seed: int) -> Recording:
-    """The segments in the order that is asked for."""
     if order in ("shuffled", "permuted"):
         return (shuffled if order == "shuffled" else permuted)(recording, seed)
     return interleaved(recording) if order == "interleaved" else in_served_order(recording)
@@ -128,11 +126,7 @@ def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
 
 
 def prepared(controller: str, settings: ControllerSettings, recording: Recording) -> Controller:
-    """The controller, with the recording's calibration scores where it needs them.
-
-    Raises:
-        CalibrationError: They are missing.
-    """
+    """The controller, with the recording's calibration scores where it needs them."""
     needs = controller in CALIBRATED
     scores = recording.calibration_scores if needs else None
     if needs and scores is None:

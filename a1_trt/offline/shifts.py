@@ -52,18 +52,11 @@ SHIFTS: Mapping[str, Shift] = MappingProxyType(
         "takeovers raise later scores by 1 sd": Shift(feedback=1.0),
     }
 )
-"""The changes that are tried, by what they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shifted:
-    """A run with a change in its middle.
-
-    Args:
-        takeovers: bool[n].
-        start: Place of the first changed score.
-        alpha: Rate that was asked for.
-    """
+    """A run with a change in its middle: takeovers, bool[n], and the place of the first changed score."""
 
     takeovers: Booleans
     start: int
@@ -77,7 +70,6 @@ class Shifted:
 
     @property
     def error_after(self) -> float:
-        """|rate - alpha| over the same decisions."""
         return abs(self.rate_after - self.alpha)
 
     @property
@@ -104,8 +96,7 @@ def replay_shifted(
         controller: Name of a controller.
         alpha: Rejection rate in (0, 1).
         shift: The change.
-        order: "shuffled" (the change is the only one), "served" or "permuted" (it comes on top of those between
-            problems).
+        order: "shuffled": the change is the only one; in others it comes on top of those between problems.
         seed: Seed of the order and the draws.
         settings: What the controller is told.
 

@@ -31,7 +31,6 @@ FIGURES = (
     "selectivity_local",
     "n_forced",
 )
-"""What is kept of each replay."""
 
 _BY_PROBLEM = ("served", "permuted", "interleaved")
 

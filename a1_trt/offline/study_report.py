@@ -70,19 +70,7 @@ _BY_DEMAND: _Columns = {
 
 
 def write_study(studied: Mapping[str, Any], recording: Recording, folder: Path) -> list[Path]:
-    """Write a study: `NAME.json`, `NAME.md` and three plots, each at once or not at all.
-
-    Args:
-        studied: From `a1_trt.offline.study`.
-        recording: What it is about.
-        folder: Made where it is missing.
-
-    Returns:
-        The files.
-
-    Raises:
-        ConfigError: A file cannot be written.
-    """
+    """Write a study of a recording: `NAME.json`, `NAME.md` and three plots, each at once or not at all."""
     stem = Path(recording.name).stem
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +91,6 @@ def write_study(studied: Mapping[str, Any], recording: Recording, folder: Path) 
 
 
 def markdown(studied: Mapping[str, Any]) -> str:
-    """The tables of a study."""
     head = (
         f"{studied['trace']}: {studied['n']} scores of {studied['n_problems']} problems, worth "
         f"{studied['effective_n']:.0f} independent ones at alpha 0.4; {studied['n_seeds']} seeds, worst in brackets."

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from a1_trt.errors import ConfigError
@@ -28,7 +27,7 @@ class Folder:
 
     Args:
         path: The folder; it is made if it is not there.
-        settings: What determines the figures. A folder of other settings is refused.
+        settings: What determines the figures; a folder of other settings is refused.
         about: What else is to be known of this start: command, commit, machine, versions.
 
     Raises:
@@ -55,22 +54,15 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def done(self) -> set[str]:
-        """Ids of the problems that are done."""
         return {line["problem_id"] for line in self.lines}
 
     def append(self, problem: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a problem; it is on disk when this returns.
-
-        Raises:
-            ConfigError: The disk refused.
-        """
+        """Keep a problem; it is on disk when this returns."""
         try:
             _append(self._records, b"".join(map(_line, samples)))
             line = {**problem, "start": len(self.starts) - 1, "records_end": os.fstat(self._records).st_size}
@@ -80,11 +72,7 @@ class Folder:
         self.lines.append(line)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file at once or not at all.
-
-        Raises:
-            ConfigError: It cannot be written.
-        """
+        """Write a file at once or not at all."""
         try:
             write_whole(self.path / name, text)
         except OSError as error:
@@ -104,12 +92,7 @@ class Folder:
         try:
             fcntl.flock(self._problems, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(
-                f"{self.path} is in use by another process",
-                path=str(self.path),
-                field="output",
-                remedy="wait for it, or name another folder",
-            ) from None
+            raise _refused(self.path, "is in use by another process", "wait for it, or name another folder") from None
 
     def _check(self, settings: dict[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Write or compare run.json; returns all starts, this one last."""
@@ -120,12 +103,8 @@ class Folder:
             starts = document["starts"]
             differing = differences(document["settings"], settings)
             if differing:
-                raise ConfigError(
-                    f"{self.path} holds an evaluation of other settings: {'; '.join(differing)}",
-                    path=str(self.path),
-                    field="output",
-                    remedy="name another folder, or ask for the same settings",
-                )
+                message = f"holds an evaluation of other settings: {'; '.join(differing)}"
+                raise _refused(self.path, message, "name another folder, or ask for the same settings")
         elif os.fstat(self._problems).st_size:
             raise _damaged(self.path, "problems.jsonl is there and run.json is not")
         starts = [*starts, dict(about)]
@@ -153,12 +132,7 @@ class Folder:
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """Which settings differ, each as "name was X, is Y".
-
-    Example:
-        >>> differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
-        ['b.c was 2, is 3']
-    """
+    """Which settings differ, each as "name was X, is Y"."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             text
@@ -178,12 +152,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise _damaged(path.parent, f"run.json is not one of {KIND!r}")
     if document.get("schema") != SCHEMA:
-        raise ConfigError(
-            f"{path.parent} was written by another version: schema {document.get('schema')!r}, not {SCHEMA}",
-            path=str(path.parent),
-            field="output",
-            remedy="name another folder, or use the version that began this one",
-        )
+        message = f"was written by another version: schema {document.get('schema')!r}, not {SCHEMA}"
+        raise _refused(path.parent, message, "name another folder, or use the version that began this one")
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("starts"), list):
         raise _damaged(path.parent, "run.json lacks settings or starts")
     return document
@@ -207,10 +177,12 @@ def _line(document: Mapping[str, Any]) -> bytes:
 
 
 def _damaged(path: Path, what: str) -> ConfigError:
-    return ConfigError(f"{path} is damaged: {what}", path=str(path), field="output", remedy="name another folder")
+    return _refused(path, f"is damaged: {what}")
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="name another folder"
-    )
+    return _refused(path, f"cannot be written: {error.strerror}")
+
+
+def _refused(path: Path, what: str, remedy: str = "name another folder") -> ConfigError:
+    return ConfigError(f"{path} {what}", path=str(path), field="output", remedy=remedy)

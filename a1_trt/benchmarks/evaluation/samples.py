@@ -13,14 +13,7 @@ _ROLES: tuple[Role, ...] = ("draft", "target")
 def sample_lines(
     result: Result, right: Mapping[str | None, bool], groups: Mapping[str, str], alpha: float | None
 ) -> list[dict[str, Any]]:
-    """The lines of records.jsonl.
-
-    Args:
-        result: The solved problem.
-        right: Whether each answer is right, see `a1_trt.benchmarks.records.grade`.
-        groups: Level, subject and task of the problem.
-        alpha: What p-values were compared with; None where that was another number from turn to turn.
-    """
+    """The lines of records.jsonl; `alpha` is what p-values were compared with, None where it moves by turn."""
     level = {} if alpha is None else {"alpha": alpha}
     return [
         {

@@ -20,17 +20,13 @@ _TOKENS = ("draft", "target", "scored", "discarded")
 
 
 def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequence[Line] = ()) -> dict[str, Any]:
-    """Everything that is reported of an evaluation, ready for JSON.
+    """Everything that is reported of an evaluation, ready for JSON; the figures are explained in docs/evaluation.md.
 
     Args:
         lines: The lines of problems.jsonl: a `ProblemRecord` each, with `start` and `ended_at`.
         n_total: Problems that were asked for.
         alpha: Rejection rate that was asked for.
         starts: The starts of the evaluation, oldest first, for the wall time.
-
-    Returns:
-        `n_problems`, `accuracy` (of the vote), `pass_at_k`, `any_right` (the published rule), `rejection_rate`,
-        `rejection_rate_by_turn`, `tokens`, `latency_s`, `wall_s`, `groups`, `notes` and more: docs/evaluation.md.
 
     Raises:
         ConfigError: A line is damaged.

@@ -20,10 +20,10 @@ _INTEGER = re.compile(r"-?\d+")
 
 
 def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bool:
-    r"""Whether `answer` says the same as `truth`. Works in any thread, and beside a running event loop.
+    r"""Whether `answer`, the content of a \boxed{}, says the same as `truth`; works in any thread.
 
     Args:
-        answer: What was answered, the content of a \boxed{}; None, no answer, is wrong.
+        answer: None, no answer, is wrong.
         truth: The right answer.
         timeout_s: Longest comparison by computer algebra, seconds; an answer that takes longer is wrong.
 
@@ -45,15 +45,7 @@ def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bo
 
 
 def all_correct(pairs: Sequence[tuple[str | None, str]], *, timeout_s: float = 10.0) -> list[bool]:
-    """`is_correct` of many (answer, truth), in their order; several are compared at a time, and equal ones once.
-
-    Raises:
-        ConfigError: See `is_correct`.
-
-    Example:
-        >>> all_correct([("7", "7"), (None, "7"), ("8", "7")])
-        [True, False, False]
-    """
+    """`is_correct` of many (answer, truth), in their order; several are compared at a time, and equal ones once."""
     different = list(dict.fromkeys(pairs))
     with ThreadPoolExecutor(N_WORKERS, thread_name_prefix="grading") as threads:
         verdicts = list(threads.map(lambda pair: is_correct(*pair, timeout_s=timeout_s), different))

@@ -64,11 +64,7 @@ class Worker:
 
 
 class Workers:
-    """Thread-safe pool of grader processes.
-
-    Args:
-        n: Most processes.
-    """
+    """Thread-safe pool of grader processes."""
 
     def __init__(self, n: int = N_WORKERS) -> None:
         # The one that was used last comes first: who asks for one comparison at a time starts one process.
@@ -78,11 +74,7 @@ class Workers:
             self._free.put(worker)
 
     def equal(self, answer: str, truth: str, timeout_s: float) -> bool:
-        """See `Worker.equal`; waits for a free one.
-
-        Raises:
-            ConfigError: math-verify is not installed.
-        """
+        """`Worker.equal` of a free one; ConfigError where math-verify is not installed."""
         if find_spec("math_verify") is None:
             raise ConfigError(
                 "math-verify, which compares answers that are not whole numbers, is not installed",
@@ -96,7 +88,6 @@ class Workers:
             self._free.put(worker)
 
     def stop(self) -> None:
-        """Kill all processes."""
         for worker in self._all:
             worker.stop()
 
