@@ -70,15 +70,13 @@ def write_figure(figure: Figure, path: Path, title: str = "") -> None:
     elif kind in (".png", ".svg"):
         content = _drawn(figure, kind[1:])
     else:
-        raise ConfigError(
-            f"{path} is not a kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
-        )
+        message = f"{path} is not a kind of plot"
+        raise ConfigError(message, path=str(path), field="plot", remedy="name it .png, .svg or .html")
     try:
         write_whole(path, [content])
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", path=str(path), field="plot", remedy="give another name"
-        ) from None
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigError(message, path=str(path), field="plot", remedy="give another name") from None
 
 
 def _drawn(figure: Figure, kind: str) -> bytes:
@@ -93,8 +91,7 @@ def _styled() -> Any:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise ConfigError(
-            "matplotlib, which draws the plots, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
-        ) from None
+        message = "matplotlib, which draws the plots, is not installed"
+        raise ConfigError(message, field="plot", remedy="pip install 'a1_trt[report]'") from None
     settings: Any = dict(STYLE)  # matplotlib's types list every key by name
     return mpl.rc_context(settings)

@@ -15,8 +15,7 @@ from a1_trt.files import write_whole
 
 KIND = "a1-trt bench"
 SCHEMA = 2
-_READABLE = (1, SCHEMA)
-"""Schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn."""
+_READABLE = (1, SCHEMA)  # schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn
 _MAX_BYTES = 2**30
 
 

@@ -77,9 +77,8 @@ def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = 
     }
     blocks = [block for block in blocks_of(document) if block.calls]
     if not blocks:
-        raise ConfigError(
-            "the comparison holds no calls", field="file", remedy="measure again with --keep-calls first or all"
-        )
+        message = "the comparison holds no calls"
+        raise ConfigError(message, field="file", remedy="measure again with --keep-calls first or all")
     slots, one_in_flight = document["slots"], document["plan"]["n_in_flight"] == 1
 
     def account(block: BlockRecord) -> dict[str, Any]:

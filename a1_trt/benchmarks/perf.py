@@ -20,7 +20,6 @@ from a1_trt.types import Problem
 Model = Literal["a1", "draft", "target"]
 Protocol = Literal["grpc", "http"]
 Mode = Literal["concurrency", "request_rate"]
-
 VARIABLE = "A1_TRT_PERF_ANALYZER"
 _INSTALL = f"pip install perf-analyzer, or name the binary with --perf-analyzer or {VARIABLE}"
 _NS_PER_MS = 1e6
@@ -50,9 +49,8 @@ class Sweep:
     def __post_init__(self) -> None:
         whole = self.mode == "request_rate" or all(value == int(value) for value in self.values)
         if not self.values or min(self.values) <= 0 or not whole:
-            raise InvalidRequestError(
-                f"{self.mode} is {list(self.values)}", field=self.mode, remedy="give numbers above 0, such as 1,2,4"
-            )
+            message = f"{self.mode} is {list(self.values)}"
+            raise InvalidRequestError(message, field=self.mode, remedy="give numbers above 0, such as 1,2,4")
         if self.model == "a1" and self.protocol == "http":
             raise InvalidRequestError(
                 "a1 is decoupled, and HTTP's infer has one response a request",
@@ -152,9 +150,8 @@ def _run(argv: list[str], sweep: Sweep) -> bool:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
     except subprocess.TimeoutExpired:
-        raise EngineTimeout(
-            f"perf_analyzer took longer than {sweep.timeout_s:g} s", remedy="raise --timeout or lower the load"
-        ) from None
+        message = f"perf_analyzer took longer than {sweep.timeout_s:g} s"
+        raise EngineTimeout(message, remedy="raise --timeout or lower the load") from None
     except OSError as error:
         raise ConfigError(f"{argv[0]} cannot be run: {error.strerror}", path=argv[0], remedy=_INSTALL) from None
     if done.returncode and _UNSTABLE in done.stderr + done.stdout:

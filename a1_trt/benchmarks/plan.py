@@ -60,15 +60,13 @@ class Plan:
         for name in self.strategies:
             recipe_of(name)
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise InvalidRequestError(
-                f"strategies are {', '.join(self.strategies)}", field="strategies", remedy="name each one once"
-            )
+            message = f"strategies are {', '.join(self.strategies)}"
+            raise InvalidRequestError(message, field="strategies", remedy="name each one once")
         numbers = {"n_samples": self.n_samples, "max_turns": self.max_turns}
         for field, values in {**numbers, "repeats": (self.repeats,), "blocks": (self.blocks,)}.items():
             if not values or min(values) < 1:
-                raise InvalidRequestError(
-                    f"{field} is {getattr(self, field)}", field=field, remedy="give whole numbers of at least 1"
-                )
+                message = f"{field} is {getattr(self, field)}"
+                raise InvalidRequestError(message, field=field, remedy="give whole numbers of at least 1")
         self.arrivals(0)
 
     def arrivals(self, repeat: int) -> Arrivals:

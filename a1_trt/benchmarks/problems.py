@@ -13,10 +13,7 @@ from a1_trt.requests import check_problem
 from a1_trt.types import Problem
 
 RowT = TypeVar("RowT")
-
-MAX_BYTES = 1 << 30
-"""Largest file of problems, bytes."""
-
+MAX_BYTES = 1 << 30  # largest file of problems, bytes
 _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 + 1?", "answer": "2", "level": "easy"}'
 
 
@@ -78,9 +75,8 @@ def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
         [327, 57, 12]
     """
     if not 0 < n <= len(rows):
-        raise InvalidRequestError(
-            f"{n} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
-        )
+        message = f"{n} problems cannot be drawn from {len(rows)} rows"
+        raise InvalidRequestError(message, field="answers_drawn", remedy="draw fewer")
     return random.Random(seed).sample(rows, n)  # noqa: S311 - Python's own generator is the published rule
 
 

@@ -13,9 +13,7 @@ from a1_trt.errors import A1Error
 from a1_trt.files import first_mistake
 from a1_trt.types import Problem, Result, SampleEnd, Trajectory, Usage
 
-GROUPS = ("level", "subject", "task")
-"""Fields by which figures are reported apart, where every problem has them."""
-
+GROUPS = ("level", "subject", "task")  # fields by which figures are reported apart, where every problem has them
 UNFINISHED = (SampleEnd.STOPPED, SampleEnd.CANCELLED)
 """Samples that were not allowed to end: they count neither as right nor as wrong."""
 

@@ -39,9 +39,8 @@ def page(document: Mapping[str, Any]) -> str:
     try:
         import jinja2
     except ImportError:
-        raise ConfigError(
-            "jinja2, which fills the page, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
-        ) from None
+        message = "jinja2, which fills the page, is not installed"
+        raise ConfigError(message, field="plot", remedy="pip install 'a1_trt[report]'") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )

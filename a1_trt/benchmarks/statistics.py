@@ -17,12 +17,10 @@ from a1_trt.core.conformal import kolmogorov
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Booleans: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-
 Z95 = NormalDist().inv_cdf(0.975)
 N_RESAMPLES = 1000
 _N_PAIR_RESAMPLES = 4000
-_MAX_WEIGHTS = 4_000_000
-"""Weights that are held at once: 32 MB."""
+_MAX_WEIGHTS = 4_000_000  # weights that are held at once: 32 MB
 
 
 class Interval(NamedTuple):

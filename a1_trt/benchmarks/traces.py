@@ -16,19 +16,10 @@ from a1_trt.errors import InvalidRequestError
 
 _NPY: Any = np.lib.format  # numpy does not type it
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
-
-TAKEOVER_PERCENTILE = 0.6
-"""The published rule: the target takes over from this percentile of the score on."""
-
-MAX_BYTES = 1 << 30
-"""Largest recording, bytes, unpacked."""
-
-MAX_SEGMENTS = 10_000_000
-"""Most segments of a recording."""
-
-MAX_TEXT_BYTES = 1 << 16
-"""Longest text in an array of texts, bytes: every entry takes as much memory as the longest."""
-
+TAKEOVER_PERCENTILE = 0.6  # the published rule: the target takes over from this percentile of the score on
+MAX_BYTES = 1 << 30  # largest recording, bytes, unpacked
+MAX_SEGMENTS = 10_000_000  # most segments of a recording
+MAX_TEXT_BYTES = 1 << 16  # longest text in an array of texts, bytes: every entry takes as much memory as the longest
 _SEGMENTS = ("question", "sample", "turn", "ppl", "percentile", "segment_chars", "continuation_chars")
 _SAMPLES = ("sample_question", "sample_index", "sample_answer", "sample_turns", "sample_duration_s")
 _KINDS = MappingProxyType(

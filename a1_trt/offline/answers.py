@@ -18,9 +18,7 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.offline.recording import Recording, Samples
 from a1_trt.types import Problem
 
-_LEAST_SOLVED = 0.2
-"""Fewer problems with any right sample than this say that the answers are those of other problems."""
-
+_LEAST_SOLVED = 0.2  # fewer problems with any right sample than this say that the answers are those of other problems
 Outcome = Literal["correct", "agrees with the majority vote"]
 
 
@@ -78,9 +76,8 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
     """
     samples = recording.samples
     if samples is None:
-        raise InvalidRequestError(
-            f"{recording.name} holds no answers of samples", field="sample_answer", remedy="leave out --answers"
-        )
+        message = f"{recording.name} holds no answers of samples"
+        raise InvalidRequestError(message, field="sample_answer", remedy="leave out --answers")
     rows = _rows(recording, read_problems(path, with_answers=True), path, drawn)
     pairs = zip(samples.answers, samples.problem.tolist(), strict=True)
     verdicts = all_correct([(answer, rows[problem].answer or "") for answer, problem in pairs])
@@ -100,9 +97,8 @@ def with_groups(recording: Recording, path: Path, drawn: tuple[int, int] | None 
         _check_match(recording, path, np.asarray(same, dtype=np.bool_))
     groups = _groups(rows, path)
     if not groups:
-        raise InvalidRequestError(
-            f"{path} says no {', '.join(GROUPS)} of each problem", field="problems_file", remedy="leave it out"
-        )
+        message = f"{path} says no {', '.join(GROUPS)} of each problem"
+        raise InvalidRequestError(message, field="problems_file", remedy="leave it out")
     return replace(recording, groups={**recording.groups, **groups})
 
 
@@ -138,11 +134,8 @@ def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[in
         rows = drawn_rows(rows, *drawn)
     numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(recording.problems)]
     if max(numbers) >= len(rows):
-        raise InvalidRequestError(
-            f"{path} has no row {max(numbers)} for the problems of {recording.name}",
-            field="answers",
-            remedy="give all the problems, in the recording's order",
-        )
+        message = f"{path} has no row {max(numbers)} for the problems of {recording.name}"
+        raise InvalidRequestError(message, field="answers", remedy="give all the problems, in the recording's order")
     return [rows[number] for number in numbers]
 
 

@@ -15,8 +15,7 @@ from a1_trt.errors import CalibrationError
 from a1_trt.offline.rates import rate_row
 from a1_trt.runtime.calibration import CalibrationLog
 
-Row = tuple[str, str, float]
-"""Category, problem and score of a decision."""
+Row = tuple[str, str, float]  # category, problem and score of a decision
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,8 @@ def evaluate(fixed: Sequence[Row], held_out: Sequence[Row], alpha: float, *, see
         [True]
     """
     if not fixed or not held_out:
-        raise CalibrationError(
-            f"{len(held_out)} held-out scores cannot be ranked among {len(fixed)}",
-            field="held_out",
-            remedy="calibrate on more problems",
-        )
+        message = f"{len(held_out)} held-out scores cannot be ranked among {len(fixed)}"
+        raise CalibrationError(message, field="held_out", remedy="calibrate on more problems")
     scores: dict[str, list[float]] = defaultdict(list)
     for category, _, score in fixed:
         scores[category].append(score)

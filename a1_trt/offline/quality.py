@@ -25,9 +25,7 @@ from a1_trt.offline.answers import Outcomes, outcomes_of
 from a1_trt.offline.recording import Recording
 from a1_trt.offline.selectivity import Area, local_area, overall_area
 
-WIDTHS = (0.05, 0.1, 0.15)
-"""How far from the threshold, in p-value, a takeover counts as near it."""
-
+WIDTHS = (0.05, 0.1, 0.15)  # how far from the threshold, in p-value, a takeover counts as near it
 N_BINS = 20
 
 
@@ -69,9 +67,8 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
     chains = {name: _chains(recording, values, first, good) for name, values in scores.items()}
     chains = {name: known for name, known in chains.items() if len(known.scores)}
     if not chains:
-        raise InvalidRequestError(
-            f"{recording.name} has no sample with both a score and an end", field="turns", remedy="record both"
-        )
+        message = f"{recording.name} has no sample with both a score and an end"
+        raise InvalidRequestError(message, field="turns", remedy="record both")
     main = next(iter(chains.values()))
     n_problems = len(recording.problems)
     return {

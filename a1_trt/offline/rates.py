@@ -23,14 +23,9 @@ from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.offline.run import Replay
 from a1_trt.offline.selectivity import Area, local_area, overall_area
 
-WINDOW = 200
-"""Consecutive decisions over which the worst deviation is looked for."""
-
-CONFIDENCE = 0.95
-"""Of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm."""
-
-MIN_PROBLEMS = 10
-"""Bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few."""
+WINDOW = 200  # consecutive decisions over which the worst deviation is looked for
+CONFIDENCE = 0.95  # of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm
+MIN_PROBLEMS = 10  # bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few
 
 
 def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from a1_trt.errors import ScoreShapeError
 from a1_trt.offline.recording import Recording, Samples
 
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
-
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 

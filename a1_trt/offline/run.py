@@ -21,9 +21,7 @@ Order = Literal["served", "permuted", "interleaved", "shuffled"]
 - interleaved: 16 problems at once, a segment of each in turn;
 - shuffled: all segments in random order, which makes them exchangeable."""
 
-_PART = 65_536
-"""Decisions that are held as objects at once."""
-
+_PART = 65_536  # decisions that are held as objects at once
 FIRST_TURN = category_of("turn", 0, "")
 
 
@@ -97,15 +95,13 @@ def replay(
 
 def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
     if controller not in CONTROLLERS:
-        raise InvalidRequestError(
-            f"there is no controller {controller!r}", field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}"
-        )
+        message = f"there is no controller {controller!r}"
+        raise InvalidRequestError(message, field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}")
     if not 0.0 < alpha < 1.0:
         raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     if order not in get_args(Order):
-        raise InvalidRequestError(
-            f"order is {order!r}", field="order", remedy=f"choose from {', '.join(get_args(Order))}"
-        )
+        message = f"order is {order!r}"
+        raise InvalidRequestError(message, field="order", remedy=f"choose from {', '.join(get_args(Order))}")
     if not 0 <= seed < 2**63:
         raise InvalidRequestError(f"seed is {seed}", field="seed", remedy="give a whole number from 0 to 2^63 - 1")
 

@@ -8,11 +8,8 @@ import numpy as np
 
 from a1_trt.benchmarks.statistics import N_RESAMPLES, Booleans, Floats, Integers, bootstrap, ratio_interval, totals
 
-_MOST_NUMBERS = 2_000_000
-"""Weights that are held at once."""
-
-_MOST_WORK = 100_000_000
-"""Weights of all resamples together, beyond which there are fewer of them."""
+_MOST_NUMBERS = 2_000_000  # weights that are held at once
+_MOST_WORK = 100_000_000  # weights of all resamples together, beyond which there are fewer of them
 
 
 class Area(NamedTuple):

@@ -18,11 +18,8 @@ from a1_trt.offline.rates import WINDOW, rolling_rate
 from a1_trt.offline.recording import Recording
 from a1_trt.offline.run import Order, check_request, draws, in_order, prepared, turn_buckets
 
-GRACE = 100
-"""Decisions after the change that do not count."""
-
-MIN_SEGMENTS = 2 * (GRACE + WINDOW)
-"""Fewest segments of a recording that can be changed in its middle."""
+GRACE = 100  # decisions after the change that do not count
+MIN_SEGMENTS = 2 * (GRACE + WINDOW)  # fewest segments of a recording that can be changed in its middle
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +104,8 @@ def replay_shifted(
     check_request(controller, alpha, order, seed)
     n = len(recording)
     if n < MIN_SEGMENTS:
-        raise InvalidRequestError(
-            f"{recording.name} has {n} scores, too few to change in the middle",
-            field="trace",
-            remedy=f"give at least {MIN_SEGMENTS}",
-        )
+        message = f"{recording.name} has {n} scores, too few to change in the middle"
+        raise InvalidRequestError(message, field="trace", remedy=f"give at least {MIN_SEGMENTS}")
     ordered = in_order(recording, order, seed)
     deciding = prepared(controller, settings or ControllerSettings(), ordered)
     names, bucket = turn_buckets(ordered.turn)

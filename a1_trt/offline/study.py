@@ -46,8 +46,7 @@ AT_LEAST: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """The least selectivity: a counter that never looks at the score keeps every rate."""
 
-SHIFT_ERROR = 0.05
-"""How near the rate must be to alpha again after a change."""
+SHIFT_ERROR = 0.05  # how near the rate must be to alpha again after a change
 
 
 def study(

@@ -18,7 +18,6 @@ from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.types import Problem
 
 Subset = Literal["full", "official"]
-
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _LETTERS = "ABCD"
 
@@ -105,9 +104,8 @@ def official_rows(
         return drawn(rows, 42, 100), ()
     first = {"aime24": 15, "aime25": 15, "amc": 50, "amc23": 50, "gpqa": 60, "olympiad": 50}.get(name or "")
     if first is None:
-        raise InvalidRequestError(
-            "no official subset of this data set is known", field="subset", remedy=f"choose from {', '.join(HUB)}"
-        )
+        message = "no official subset of this data set is known"
+        raise InvalidRequestError(message, field="subset", remedy=f"choose from {', '.join(HUB)}")
     notes = []
     if name == "olympiad":
         rows = [

@@ -12,10 +12,7 @@ from a1_trt.core.conformal import category_of
 from a1_trt.errors import ConfigError
 
 Line = Mapping[str, Any]
-
-PUBLISHED_SAMPLES = 16
-"""Samples of the published rule, by which a problem is right when any of them is."""
-
+PUBLISHED_SAMPLES = 16  # samples of the published rule, by which a problem is right when any of them is
 _TOKENS = ("draft", "target", "scored", "discarded")
 
 

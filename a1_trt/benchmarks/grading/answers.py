@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from a1_trt.benchmarks.grading.workers import N_WORKERS, WORKERS
 from a1_trt.core.reasoning import normalise
 
-MAX_CHARS = 10_000
-"""Longer answers are wrong unless they are the truth to the letter."""
-
+MAX_CHARS = 10_000  # longer answers are wrong unless they are the truth to the letter
 _INTEGER = re.compile(r"-?\d+")
 
 
