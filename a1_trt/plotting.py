@@ -41,10 +41,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 
 
 def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, height: float = 3.2) -> tuple[Figure, Any]:
-    """An empty figure in the common style, and its Axes[n_rows, n_columns]; width, and height of each row, are inches.
-
-    It needs no display and no closing. ConfigError where matplotlib is not installed.
-    """
+    """An empty figure, in inches (height is that of a row), and its Axes[n_rows, n_columns]; it needs no display."""
     with _styled():
         from matplotlib.figure import Figure
 

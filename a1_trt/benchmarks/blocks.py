@@ -37,10 +37,7 @@ class EngineWork(BaseModel):
 
 
 class BlockRecord(BaseModel):
-    """One strategy on one block of problems, as it stands in the file of a comparison.
-
-    `decisions` are rows of `DECISION_FIELDS`, one a scored segment; `calls`, where they are kept, of `CALL_FIELDS`.
-    """
+    """One strategy on one block of problems; decisions are rows of `DECISION_FIELDS`, kept calls of `CALL_FIELDS`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -224,8 +221,7 @@ def _correct_by_problem(blocks: Iterable[BlockRecord]) -> list[list[bool]]:
 
 
 def _sum_of_work(parts: Sequence[EngineWork]) -> EngineWork:
-    rows = [part.model_dump() for part in parts]
-    return EngineWork(**{name: sum(row[name] for row in rows) for name in EngineWork.model_fields})
+    return EngineWork(**{name: sum(getattr(part, name) for part in parts) for name in EngineWork.model_fields})
 
 
 def _sum_where_known(values: Sequence[float | None]) -> float | None:

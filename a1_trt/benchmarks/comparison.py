@@ -86,18 +86,10 @@ class Comparison:
     async def measure(
         self, *, path: Path | None = None, warm_up: Sequence[Problem] = (), on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
-        """Do what is left to do.
+        """Do what is left to do, and return the document with its figures, see `summarise`.
 
-        Args:
-            path: Where the document is written after each block.
-            warm_up: Problems that every strategy solves first, unmeasured.
-            on_progress: Told of each problem that is done.
-
-        Returns:
-            The document with its figures, see `summarise`.
-
-        Raises:
-            A1Error: A strategy solved nothing in a block; the error of its first problem.
+        `path` is written after each block; every strategy first solves the problems to `warm_up`, unmeasured. Where a
+        strategy solves nothing in a block, the error of its first problem is raised.
         """
         left = self._left()
         if left and warm_up:

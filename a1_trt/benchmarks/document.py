@@ -8,22 +8,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from a1_trt import files
 from a1_trt.benchmarks.blocks import BlockRecord, against, figures
 from a1_trt.benchmarks.records import validated
-from a1_trt.errors import ConfigError
-from a1_trt.files import write_whole
+from a1_trt.errors import ConfigError, InvalidRequestError
 
 KIND = "a1-trt bench"
 SCHEMA = 2
 _READABLE = (1, SCHEMA)  # schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn
-_MAX_BYTES = 2**30
 
 
 def summarise(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with its figures: per strategy, setting and repeat, over all repeats, and in pairs.
-
-    The first strategy is compared with each of the others.
-    """
+    """The document with its figures: per strategy, setting and repeat, over all repeats, and of the first in pairs."""
     return with_figures(document, blocks_of(document))
 
 
@@ -60,7 +56,7 @@ def blocks_of(document: Mapping[str, Any]) -> list[BlockRecord]:
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document in one step: a reader sees the old one or the new one."""
     try:
-        write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
+        files.write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as error:
         raise unwritable(path, error) from None
 
@@ -73,13 +69,9 @@ def unwritable(path: Path, error: OSError, field: str = "output") -> ConfigError
 def read_document(path: Path) -> dict[str, Any]:
     """A document that `write_document` wrote, in this version's schema; ConfigError where it is something else."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _no_document(path, "it is larger than 1 GiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _no_document(path, error.strerror or "it cannot be read") from None
-    except ValueError:
-        raise _no_document(path, "it is not valid JSON") from None
+        document = files.read_document(path, "file")
+    except InvalidRequestError as error:
+        raise _no_document(path, error.message.removeprefix(f"{path} ")) from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise _no_document(path, "it is not a result of a comparison")
     if document.get("schema") not in _READABLE:
@@ -92,6 +84,5 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def _no_document(path: Path | str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{path}: {what}", path=str(path), field="file", remedy="give a file that 'a1-trt bench compare' wrote"
-    )
+    remedy = "give a file that 'a1-trt bench compare' wrote"
+    return ConfigError(f"{path}: {what}", path=str(path), field="file", remedy=remedy)

@@ -100,17 +100,12 @@ def command(
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
     level = f"{value:g}"
     return [
-        str(binary),
-        *("-m", sweep.model),
-        *("-i", sweep.protocol),
+        *(str(binary), "-m", sweep.model, "-i", sweep.protocol, "-u", url),
         *(["--streaming"] if sweep.model == "a1" else []),
-        *("-u", url),
-        *("--input-data", str(data)),
-        *(flag, f"{level}:{level}:1"),
+        *("--input-data", str(data), flag, f"{level}:{level}:1"),
         *("--measurement-interval", str(round(1000 * sweep.interval_s))),
         *("--max-trials", str(sweep.max_trials)),
-        *("--stability-percentage", str(differ_by)),
-        *("--percentile", "95"),
+        *("--stability-percentage", str(differ_by), "--percentile", "95"),
         *("--profile-export-file", str(export)),
     ]
 
@@ -120,10 +115,6 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
 
     Where windows do not agree it is taken once more without asking that of them, and is not `stable`. `url` is
     ``host:port`` of the sweep's protocol.
-
-    Raises:
-        DeployError: perf_analyzer failed; the message is its last line.
-        EngineTimeout: It took longer than `timeout_s`.
     """
     with tempfile.TemporaryDirectory(prefix="a1-trt-perf-") as directory:
         data, export = Path(directory, "inputs.json"), Path(directory, "export.json")
@@ -135,10 +126,7 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
                 if _run(argv, sweep):
                     break
             yield {
-                "model": sweep.model,
-                "protocol": sweep.protocol,
-                "mode": sweep.mode,
-                "value": value,
+                "model": sweep.model, "protocol": sweep.protocol, "mode": sweep.mode, "value": value,
                 "stable": differ_by == _STABLE_PERCENT,
                 **_figures(_exported(export, sweep.model)),
                 "command": argv,

@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.
+    """What is measured; InvalidRequestError for an unknown strategy, one named twice, or a number below 1.
 
     Args:
         strategies: Names out of `STRATEGIES`; the first is compared with each of the others.
@@ -41,9 +41,6 @@ class Plan:
         n_in_flight: Closed loop: problems at work at once.
         rate_per_s: Instead: arrivals a second.
         keep_calls: Whose calls stay in the file: those of the "first" repeat, "all" or "none".
-
-    Raises:
-        InvalidRequestError: An unknown strategy, one named twice, or a number below 1.
     """
 
     strategies: tuple[str, ...]

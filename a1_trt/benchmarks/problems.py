@@ -18,11 +18,7 @@ _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 +
 
 
 def read_problems(path: Path, *, level: str | None = None, with_answers: bool = False) -> list[Problem]:
-    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored.
-
-    Raises:
-        ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
-    """
+    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored."""
     rows = read_rows(path)
     levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})
     chosen = [(number, row) for number, row in rows if level is None or row.get("level") == level]
@@ -66,9 +62,6 @@ def to_problems(
 
 def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
     """Rows drawn as the published code draws its problems: 100 of MATH-500's 500 by the seed 42.
-
-    Raises:
-        InvalidRequestError: There are fewer rows.
 
     Example:
         >>> drawn(range(500), 42, 100)[:3]

@@ -68,14 +68,8 @@ def record_of(
 ) -> ProblemRecord:
     """The record of a problem that was solved, or could not be.
 
-    Args:
-        problem: The problem.
-        outcome: What came of it.
-        right: Whether each answer of the result is right, see `grade`.
-        place: Its place among the problems of the run.
-        groups: Level, subject and task of the problem.
-        latency_s: Seconds from its arrival to its result; the result's own when None.
-        ends: When each sample ended, seconds from the problem's arrival, and why.
+    `right` is from `grade`; `place` is its place in the run; `groups` are its level, subject and task. Seconds are from
+    its arrival (the result's own when None); `ends` are when each sample ended, and why.
     """
     fields: dict[str, Any] = {
         "problem": place,

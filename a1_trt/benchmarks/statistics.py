@@ -35,7 +35,7 @@ def percentiles(values: Sequence[float], levels: Sequence[int] = (50, 95, 99)) -
     if not len(values):
         return dict.fromkeys([*(f"p{level}" for level in levels), "mean"])
     by_level = zip(levels, np.percentile(values, levels), strict=True)
-    return {**{f"p{level}": float(value) for level, value in by_level}, "mean": _mean(values)}
+    return {**{f"p{level}": float(value) for level, value in by_level}, "mean": float(np.mean(values))}
 
 
 def pass_at_k(n: int, n_right: int, k: int) -> float:
@@ -97,7 +97,7 @@ def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[
     agree everywhere, and one by resampling problems, which counts that repeats of a problem are not independent.
     """
     difference, low, high = paired_difference(*([right for row in side for right in row] for side in (one, other)))
-    by_problem = np.asarray([_mean(a) - _mean(b) for a, b in zip(one, other, strict=True)])
+    by_problem = np.asarray([np.mean(a) - np.mean(b) for a, b in zip(one, other, strict=True)])
     clustered = ratio_interval(by_problem, np.ones(len(by_problem)), seed=0, n_resamples=_N_PAIR_RESAMPLES)
     if clustered.low is not None and clustered.high is not None:
         low, high = min(low, clustered.low), max(high, clustered.high)
@@ -204,7 +204,3 @@ def band(alpha: float, n: float, z: float) -> tuple[float, float]:
     """Where a rate of n independent decisions lies, z standard errors around alpha."""
     half = z * math.sqrt(alpha * (1.0 - alpha) / n) if n > 0 else 1.0
     return max(0.0, alpha - half), min(1.0, alpha + half)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))

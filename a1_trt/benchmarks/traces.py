@@ -59,9 +59,8 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
 
 def bad_trace(path: Path, what: str, *, field: str = "trace", remedy: str | None = None) -> InvalidRequestError:
     """The error that every fault of a trace or of records becomes."""
-    return InvalidRequestError(
-        f"{path} {what}", field=field, remedy=remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
-    )
+    remedy = remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
+    return InvalidRequestError(f"{path} {what}", field=field, remedy=remedy)
 
 
 def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
@@ -90,10 +89,8 @@ def _check_size(path: Path, name: str, stream: IO[bytes]) -> None:
     version = _NPY.read_magic(stream)
     read_header = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
     shape, _, dtype = read_header(stream)
-    for what, n_bytes, limit in (
-        ("entries", dtype.itemsize, MAX_TEXT_BYTES),
-        ("an array", math.prod(shape) * dtype.itemsize, MAX_BYTES),
-    ):
+    n_array = math.prod(shape) * dtype.itemsize
+    for what, n_bytes, limit in (("entries", dtype.itemsize, MAX_TEXT_BYTES), ("an array", n_array, MAX_BYTES)):
         if n_bytes > limit:
             raise bad_trace(path, f"has {name} with {what} of {n_bytes} bytes, more than {limit}", field=name)
 
@@ -102,9 +99,6 @@ def _check_scores(path: Path, name: str, scores: np.ndarray[Any, Any], *, missin
     wrong = np.isinf(scores) | (scores < 0) | (np.isnan(scores) & (not missing_allowed))
     if wrong.any():
         place = int(np.argmax(wrong))
-        raise bad_trace(
-            path,
-            f"has {name}[{place}] = {scores[place]}, which is not a perplexity",
-            field=name,
-            remedy="give finite numbers of at least 0; NaN in ppl is a segment without a score",
-        )
+        message = f"has {name}[{place}] = {scores[place]}, which is not a perplexity"
+        remedy = "give finite numbers of at least 0; NaN in ppl is a segment without a score"
+        raise bad_trace(path, message, field=name, remedy=remedy)

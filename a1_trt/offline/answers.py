@@ -52,27 +52,22 @@ def outcomes_of(recording: Recording) -> Outcomes:
     known = np.asarray([votes[problem] is not None for problem in samples.problem])
     pairs = zip(samples.answers, samples.problem, strict=True)
     agrees = np.asarray([answer is not None and normalise(answer) == votes[problem] for answer, problem in pairs])
-    return Outcomes(
-        "agrees with the majority vote",
-        agrees[known],
-        samples.problem[known],
-        samples.sample[known],
-        "the right answers are not known: give --answers; this is agreement with the vote of the same samples",
-    )
+    note = "the right answers are not known: give --answers; this is agreement with the vote of the same samples"
+    kept = agrees[known], samples.problem[known], samples.sample[known]
+    return Outcomes("agrees with the majority vote", *kept, note)
 
 
 def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
     """The recording with its samples graded against a file of problems, and the problems' levels.
 
+    Problem i belongs to row i, or to the row with its name as id. InvalidRequestError where these are answers of other
+    problems, ConfigError where a row has none.
+
     Args:
-        recording: Problem i belongs to row i, or to the row with its name as id.
+        recording: The recording.
         path: JSON lines with problem and answer.
         drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
             as the published code draws them.
-
-    Raises:
-        ConfigError: The file cannot be read, or a row has no answer.
-        InvalidRequestError: The recording has no answers, or these are answers of other problems.
     """
     samples = recording.samples
     if samples is None:
@@ -143,5 +138,4 @@ def _votes(samples: Samples, n_problems: int) -> list[str | None]:
     by_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
     for answer, problem in zip(samples.answers, samples.problem, strict=True):
         by_problem[problem].append(answer)
-    votes = [count_votes(answers) for answers in by_problem]
-    return [ranking[0][0] if ranking else None for ranking in votes]
+    return [ranking[0][0] if (ranking := count_votes(answers)) else None for answers in by_problem]

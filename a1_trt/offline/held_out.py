@@ -35,11 +35,10 @@ class HeldOut:
         names = np.asarray(self.categories)
         rows = {"all": self._row(np.ones(len(names), dtype=bool), seed)}
         rows |= {str(name): self._row(names == name, seed) for name in sorted(set(self.categories))}
+        counts = {"n": len(names), "n_problems": self.n_problems, "n_calibration": self.n_calibration}
         return {
             "alpha": self.alpha,
-            "n": len(names),
-            "n_problems": self.n_problems,
-            "n_calibration": self.n_calibration,
+            **counts,
             "rates": rows,
             "p_values": uniformity(self.p_values, self.problem, self.n_problems, self.alpha),
         }

@@ -97,11 +97,8 @@ def quality_figure(document: Mapping[str, Any]) -> Figure:
         scores.stairs(shares, histogram["edges"], color=colour, label=label)
     scores.set(title="first-turn scores", xlabel="score", ylabel="share")
     scores.legend()
-    rows = {
-        f"{score}, {name.replace('_', ' ')}": row
-        for score, named in document["scores"].items()
-        for name, row in named.items()
-    }
+    named = [(score, *item) for score, rows in document["scores"].items() for item in rows.items()]
+    rows = {f"{score}, {name.replace('_', ' ')}": row for score, name, row in named}
     _draw_points(areas, rows, "value", 0.5)
     areas.set(title="AUROC of a low score", xlim=(0, 1))
     near = {f"p within {row['width']:g}": row for row in document["near_threshold"] or []}

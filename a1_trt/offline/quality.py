@@ -48,18 +48,10 @@ class Chains:
 
 
 def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[str, Any]:
-    """The score-quality report, ready for JSON.
+    """The score-quality report, ready for JSON, of a recording that says what is right or was graded (`with_answers`).
 
     AUROC is that of a *low* first-turn score for a good end: 0.5 is chance, within a problem over pairs of its chains.
-    All intervals are 95 %, resampled by problem.
-
-    Args:
-        recording: Grade it first (`with_answers`) where it does not say what is right.
-        alpha: Level at which the effective number of scores is counted.
-        seed: Seed of the resampling.
-
-    Raises:
-        InvalidRequestError: It holds no answers, or no sample with both a score and an end.
+    All intervals are 95 %, resampled by problem; alpha is the level at which the effective number of scores is counted.
     """
     outcomes = outcomes_of(recording)
     scores = {"score": recording.scores, **recording.other_scores}
@@ -134,10 +126,8 @@ def _difference(
 ) -> dict[str, float | int | None]:
     """Share of good ends among the chosen minus that among the others, resampled by problem."""
     good = chains.good.astype(np.float64)
-    table = [
-        totals(value, chains.problem, n_problems)
-        for value in (good * chosen, chosen.astype(np.float64), good * others, others.astype(np.float64))
-    ]
+    counted = (good * chosen, chosen.astype(np.float64), good * others, others.astype(np.float64))
+    table = [totals(value, chains.problem, n_problems) for value in counted]
     n_chosen, n_others = int(table[1].sum()), int(table[3].sum())
 
     def gap(weights: Floats) -> Floats:
@@ -150,8 +140,7 @@ def _difference(
     interval = bootstrap(gap, n_problems, seed=seed) if known else Interval(None, None)
     return {
         "difference": value,
-        "low": interval.low,
-        "high": interval.high,
+        **interval._asdict(),
         "n_taken_over": n_chosen,
         "n_kept": n_others,
         "good_taken_over": float(table[0].sum() / n_chosen) if n_chosen else None,
@@ -168,11 +157,8 @@ def _within_problem(chains: Chains, n_problems: int, seed: int) -> dict[str, Any
     both = (n_taken > 0) & (n_kept > 0)
     if not both.any():
         return {"difference": None, "low": None, "high": None, "n_problems": 0}
-    rates = [
-        totals(good * group, chains.problem, n_problems)[both] / n[both]
-        for group, n in ((taken, n_taken), (1 - taken, n_kept))
-    ]
-    gaps = rates[0] - rates[1]
+    good_taken, good_kept = (totals(good * group, chains.problem, n_problems) for group in (taken, 1 - taken))
+    gaps = good_taken[both] / n_taken[both] - good_kept[both] / n_kept[both]
     low, high = ratio_interval(gaps, np.ones(len(gaps)), seed=seed)
     return {"difference": float(gaps.mean()), "low": low, "high": high, "n_problems": len(gaps)}
 
@@ -188,8 +174,5 @@ def _histogram(chains: Chains) -> dict[str, list[float]]:
     low, high = np.quantile(chains.scores, (0.005, 0.995))
     edges = np.linspace(low, max(high, np.nextafter(low, np.inf)), N_BINS + 1)
     clipped = np.clip(chains.scores, edges[0], edges[-1])
-    counts = {
-        name: np.histogram(clipped[chosen], edges)[0].tolist()
-        for name, chosen in (("good", chains.good), ("other", ~chains.good))
-    }
-    return {"edges": edges.tolist(), **counts}
+    good, other = (np.histogram(clipped[chosen], edges)[0].tolist() for chosen in (chains.good, ~chains.good))
+    return {"edges": edges.tolist(), "good": good, "other": other}

@@ -85,14 +85,8 @@ def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: i
     taken = totals(takeovers.astype(np.float64), problem, n_problems)
     n = len(takeovers)
     low, high = (None, None) if seed is None else rate_interval(taken, counts, seed=seed)
-    return {
-        "rate": float(taken.sum() / n),
-        "count": n,
-        "n_problems": int((counts > 0).sum()),
-        "low": low,
-        "high": high,
-        "design_effect": design_effect(taken, counts),
-    }
+    ends = {"low": low, "high": high, "design_effect": design_effect(taken, counts)}
+    return {"rate": float(taken.sum() / n), "count": n, "n_problems": int((counts > 0).sum()), **ends}
 
 
 def window_error(x: Floats, alpha: float, window: int = WINDOW) -> float:
@@ -150,12 +144,9 @@ def _z(n_bands: int) -> float:
 def _rates_by(
     done: Replay, name_of_each: np.ndarray[Any, Any], names: Sequence[str], seed: int | None
 ) -> dict[str, dict[str, Any]]:
-    rows = {}
-    for name in names:
-        own = name_of_each == name
-        n_problems = len(done.recording.problems)
-        rows[name] = rate_row(done.takeovers[own], done.recording.problem[own], n_problems, seed=seed)
-    return rows
+    problem, n_problems = done.recording.problem, len(done.recording.problems)
+    chosen = {name: name_of_each == name for name in names}
+    return {name: rate_row(done.takeovers[own], problem[own], n_problems, seed=seed) for name, own in chosen.items()}
 
 
 def _area_rows(name: str, area: Area) -> dict[str, float | None]:

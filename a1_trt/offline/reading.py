@@ -21,11 +21,7 @@ _NO_ANSWER = ("", "invalid")
 
 
 def read_recording(path: Path) -> Recording:
-    """A recording from its file, a trace (.npz) or records (JSON lines), checked from end to end, in served order.
-
-    Raises:
-        InvalidRequestError: It cannot be read, is neither, is too large, or holds something that is not a score.
-    """
+    """A recording from its file, a trace (.npz) or records (JSON lines), checked from end to end, in served order."""
     try:
         with path.open("rb") as stream:
             head = stream.read(8)

@@ -29,17 +29,13 @@ class Recording:
     Args:
         name: Name of the file.
         problems: Names of the problems, in order of appearance.
-        problem: Number of each segment's problem, int[n].
-        sample: Number of its sample, int[n].
-        turn: Turn of the sample, from 0, int[n].
+        problem: Number of each segment's problem, int[n]; likewise its `sample`, and its `turn` from 0.
         scores: The score that decided, float[n], all finite.
         n_unscored: Segments without a score, which are left out: the draft wrote nothing.
-        p_values: p-values that were recorded, float[n].
-        takeovers: Decisions that were recorded, bool[n].
+        p_values: p-values that were recorded, float[n]; likewise `takeovers`, bool[n].
         margins: Recorded p-value minus the level it was compared with, float[n]; at most 0 is a takeover.
         other_scores: Further scores of the same segments, float[n] each; NaN where one is missing.
-        calibration_scores: Scores of first turns that were made before the run, float[m].
-        calibration_problem: Number of each calibration score's problem, where it is known, int[m].
+        calibration_scores: Scores of first turns that were made before the run, float[m], of `calibration_problem`.
         samples: What became of the samples, where it was recorded.
         groups: Names of groups of problems, such as {"level": (one a problem)}.
     """

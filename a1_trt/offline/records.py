@@ -163,9 +163,8 @@ def _groups(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> dict[str,
 def _other_scores(path: Path, scored: Sequence[_Scored]) -> dict[str, Floats]:
     """Scores that were recorded beside the one that decided, and those that recorded log-probs allow."""
     named = [row.turn.scores or {} for row in scored]
-    recorded = {
-        name: _floats(scores.get(name) for scores in named) for name in sorted({n for scores in named for n in scores})
-    }
+    names = sorted({name for scores in named for name in scores})
+    recorded = {name: _floats(scores.get(name) for scores in named) for name in names}
     return {**_scores_of_logprobs(path, scored), **recorded}
 
 

@@ -27,21 +27,11 @@ FIRST_TURN = category_of("turn", 0, "")
 
 @dataclass(frozen=True)
 class Replay:
-    """What a controller decided.
+    """What a controller decided on a recording's segments, which are in the order of the decisions.
 
-    Args:
-        recording: The segments, in the order of the decisions.
-        controller: Name of the controller.
-        alpha: Rate that was asked for.
-        order: Order of the decisions.
-        seed: Seed of the order and the draws.
-        settings: What the controller was told.
-        p_values: float[n].
-        takeovers: bool[n].
-        buckets: Names of the categories, in order of their turns.
-        bucket: Category of each, int[n].
-        forced: How often each hard limit overruled the controller.
-        seconds_per_decision: Time of `decide` and `update`, seconds.
+    p_values and takeovers are of n decisions; `buckets` names the categories, in order of their turns, and `bucket` is
+    the category of each decision; `forced` counts how often each hard limit overruled the controller; the seconds are
+    those of `decide` and `update`.
     """
 
     recording: Recording
@@ -80,7 +70,6 @@ def replay(
         settings: Such as the controller's horizon.
 
     Raises:
-        InvalidRequestError: An argument is wrong.
         CalibrationError: The controller needs calibration scores, and the recording has none.
     """
     check_request(controller, alpha, order, seed)
@@ -131,9 +120,8 @@ def prepared(controller: str, settings: ControllerSettings, recording: Recording
             field="calibration_ppl",
             remedy="choose a controller that calibrates itself, such as two-level",
         )
-    return make_controller(
-        controller, settings, calibration_scores=None if scores is None else {FIRST_TURN: scores.tolist()}
-    )
+    by_category = None if scores is None else {FIRST_TURN: scores.tolist()}
+    return make_controller(controller, settings, calibration_scores=by_category)
 
 
 def draws(n: int, seed: int) -> list[float]:

@@ -24,13 +24,13 @@ MIN_SEGMENTS = 2 * (GRACE + WINDOW)  # fewest segments of a recording that can b
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What changes.
+    """What changes: scores in standard deviations (from the quartiles, so that outliers do not count).
 
     Args:
-        move: Added to every later score, in standard deviations (from the quartiles, so that outliers do not count).
+        move: Added to every later score.
         spread: By which a later score's distance from the median grows.
         category: Name of a category that all later segments belong to, if they form a new one.
-        feedback: Added to the scores of a sample after a takeover of its segment before, in standard deviations.
+        feedback: Added to the scores of a sample after a takeover of its segment before.
     """
 
     move: float = 0.0
@@ -86,20 +86,9 @@ def replay_shifted(
     seed: int = 0,
     settings: ControllerSettings | None = None,
 ) -> Shifted:
-    """Replay a recording whose scores change in the middle.
+    """Replay a recording of at least 600 segments, whose scores change in the middle; arguments as of `replay`.
 
-    Args:
-        recording: At least 600 segments.
-        controller: Name of a controller.
-        alpha: Rejection rate in (0, 1).
-        shift: The change.
-        order: "shuffled": the change is the only one; in others it comes on top of those between problems.
-        seed: Seed of the order and the draws.
-        settings: What the controller is told.
-
-    Raises:
-        InvalidRequestError: An argument is wrong, or the recording is too short.
-        CalibrationError: The controller needs calibration scores, and the recording has none.
+    In the order "shuffled" the change is the only one; in others it comes on top of those between problems.
     """
     check_request(controller, alpha, order, seed)
     n = len(recording)

@@ -54,16 +54,10 @@ class Dataset:
 
 
 def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Dataset:
-    """A data set of a file, a short name or an id on the hub.
+    """A data set: a file of JSON lines, a name in `HUB` such as "math500" or "MATH-500", or an id on the hub.
 
-    Args:
-        data: Path of a file of JSON lines, a name in `HUB` such as "math500" or "MATH-500", or an id on the hub.
-        subset: "full", or "official": the rows that the published code scores.
-        seed: Seed of the order of multiple-choice answers.
-
-    Raises:
-        ConfigError: It cannot be read, or the package that loads it is not installed.
-        InvalidRequestError: No official subset of it is known.
+    The "official" subset is the rows that the published code scores; the seed is that of the order of multiple-choice
+    answers.
     """
     path = Path(data)
     name = set_name(data)

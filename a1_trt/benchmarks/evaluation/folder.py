@@ -25,13 +25,8 @@ _MAX_BYTES = 8 << 30
 class Folder:
     """Appends problems to a folder; one process at a time.
 
-    Args:
-        path: The folder; it is made if it is not there.
-        settings: What determines the figures; a folder of other settings is refused.
-        about: What else is to be known of this start: command, commit, machine, versions.
-
-    Raises:
-        ConfigError: The folder is of other settings, in use, damaged, or cannot be written.
+    The folder is made if it is not there. `settings` determine the figures: a folder of other settings is refused, by
+    ConfigError, like one in use, damaged, or not writable. `about` is what else is to be known of this start.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:

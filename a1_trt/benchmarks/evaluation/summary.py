@@ -19,14 +19,8 @@ _TOKENS = ("draft", "target", "scored", "discarded")
 def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequence[Line] = ()) -> dict[str, Any]:
     """Everything that is reported of an evaluation, ready for JSON; the figures are explained in docs/evaluation.md.
 
-    Args:
-        lines: The lines of problems.jsonl: a `ProblemRecord` each, with `start` and `ended_at`.
-        n_total: Problems that were asked for.
-        alpha: Rejection rate that was asked for.
-        starts: The starts of the evaluation, oldest first, for the wall time.
-
-    Raises:
-        ConfigError: A line is damaged.
+    A line is a `ProblemRecord` with `start` and `ended_at`; `n_total` and `alpha` are what was asked for; the starts,
+    oldest first, are for the wall time.
     """
     rows = [{**line, "problem": place} for place, line in enumerate(lines)]
     records = validated(ProblemRecord, rows, _damaged)
@@ -110,6 +104,5 @@ def _notes(summary: Summary, n_samples: int) -> list[str]:
 
 
 def _damaged(what: str) -> ConfigError:
-    return ConfigError(
-        f"problems.jsonl is damaged: {what}", path="problems.jsonl", field="output", remedy="name another folder"
-    )
+    message = f"problems.jsonl is damaged: {what}"
+    return ConfigError(message, path="problems.jsonl", field="output", remedy="name another folder")

@@ -20,13 +20,8 @@ _INTEGER = re.compile(r"-?\d+")
 def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bool:
     r"""Whether `answer`, the content of a \boxed{}, says the same as `truth`; works in any thread.
 
-    Args:
-        answer: None, no answer, is wrong.
-        truth: The right answer.
-        timeout_s: Longest comparison by computer algebra, seconds; an answer that takes longer is wrong.
-
-    Raises:
-        ConfigError: The comparison needs math-verify, which is not installed.
+    No answer, None, is wrong, and so is one whose comparison by computer algebra takes longer than `timeout_s`.
+    ConfigError where the comparison needs math-verify, and that is not installed.
 
     Example:
         >>> is_correct("042", "42"), is_correct("41", "42"), is_correct(None, "42")
