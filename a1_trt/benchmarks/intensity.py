@@ -92,24 +92,16 @@ def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = 
 
 def _joined(accounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Per strategy and setting: the sums over blocks and repeats, their r, and its range over them."""
-    groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
+    keys = ("strategy", "n_samples", "max_turns")
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for account in accounts:
-        groups.setdefault((account["strategy"], account["n_samples"], account["max_turns"]), []).append(account)
+        groups[tuple(account[key] for key in keys)].append(account)
     rows = []
-    for (strategy, n_samples, max_turns), same in sorted(groups.items()):
+    for setting, same in sorted(groups.items()):
         times = {name: sum(account[name] for account in same) for name in _TIMES}
         known = [account["r"] for account in same if account["r"] is not None]
-        rows.append(
-            {
-                "strategy": strategy,
-                "n_samples": n_samples,
-                "max_turns": max_turns,
-                **times,
-                "r": _ratio(**times),
-                "r_range": [min(known), max(known)] if known else None,
-                "n_blocks": len(same),
-            }
-        )
+        figures = {"r": _ratio(**times), "r_range": [min(known), max(known)] if known else None, "n_blocks": len(same)}
+        rows.append({**dict(zip(keys, setting, strict=True)), **times, **figures})
     return rows
 
 

@@ -126,7 +126,10 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
                 if _run(argv, sweep):
                     break
             yield {
-                "model": sweep.model, "protocol": sweep.protocol, "mode": sweep.mode, "value": value,
+                "model": sweep.model,
+                "protocol": sweep.protocol,
+                "mode": sweep.mode,
+                "value": value,
                 "stable": differ_by == _STABLE_PERCENT,
                 **_figures(_exported(export, sweep.model)),
                 "command": argv,

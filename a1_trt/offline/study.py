@@ -191,7 +191,9 @@ def _split_by_problem(recording: Recording, n_splits: int) -> dict[str, Any] | N
     independent = (0.4 * 0.6 * (1 / n_fixed + 1 / n_held)) ** 0.5
     mean, sd = float(np.mean(rates)), float(np.std(rates))
     return {
-        "n_splits": n_splits, "rate": mean, "sd": sd,
+        "n_splits": n_splits,
+        "rate": mean,
+        "sd": sd,
         "sd_if_independent": independent,
         "n_calibration": n_fixed,
         "effective_n": n_fixed * (independent / sd) ** 2 if sd else None,

@@ -126,15 +126,12 @@ def _demands(checks: Sequence[_Row]) -> list[dict[str, str]]:
         own = [check for check in checks if check["controller"] == name and check["order"] == order]
         missed = [f"{_NAMES[check['figure']]} at {check['alpha']:g}" for check in own if not check["every_seed_holds"]]
         more = f" and {len(missed) - 4} more" if len(missed) > 4 else ""
-        rows.append(
-            {
-                "controller": name,
-                "order": order,
-                "met by the mean": f"{sum(check['mean_holds'] for check in own)} of {len(own)}",
-                "met by every seed": f"{len(own) - len(missed)} of {len(own)}",
-                "missed": ", ".join(missed[:4]) + more or "none",
-            }
-        )
+        met = {
+            "met by the mean": f"{sum(check['mean_holds'] for check in own)} of {len(own)}",
+            "met by every seed": f"{len(own) - len(missed)} of {len(own)}",
+            "missed": ", ".join(missed[:4]) + more or "none",
+        }
+        rows.append({"controller": name, "order": order, **met})
     return rows
 
 
