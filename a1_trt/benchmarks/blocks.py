@@ -16,6 +16,7 @@ from a1_trt.benchmarks.summary import summarise
 from a1_trt.types import Problem, Result, Role, SampleEnd
 
 ROLES: tuple[Role, ...] = ("draft", "target")
+
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord))
 DECISION_FIELDS = ("time_s", "problem", "turn", "p_value", "takeover")
 
