@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from a1_trt.benchmarks.evaluation import Folder, summarise
-from a1_trt.benchmarks.evaluation.run import sample_lines
+from a1_trt.benchmarks.evaluation.samples import sample_lines
 from a1_trt.benchmarks.records import grade, record_of
 from a1_trt.benchmarks.statistics import wilson_interval
 from a1_trt.errors import ConfigError, ContextLengthError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from a1_trt.benchmarks.evaluation.run import sample_lines
+from a1_trt.benchmarks.evaluation.samples import sample_lines
 from a1_trt.core.conformal import tail_nll
 from a1_trt.errors import InvalidRequestError
 from a1_trt.offline import Recording, read_recording, reading

@@ -98,8 +98,12 @@ class Folder:
             starts = document["starts"]
             differing = differences(document["settings"], settings)
             if differing:
-                message = f"holds an evaluation of other settings: {'; '.join(differing)}"
-                raise _refused(self.path, message, "name another folder, or ask for the same settings")
+                raise ConfigError(
+                    f"{self.path} holds an evaluation of other settings: {'; '.join(differing)}",
+                    path=str(self.path),
+                    field="output",
+                    remedy="name another folder, or ask for the same settings",
+                )
         elif os.fstat(self._problems).st_size:
             raise _damaged(self.path, "problems.jsonl is there and run.json is not")
         starts = [*starts, dict(about)]

@@ -10,12 +10,12 @@ from typing import Any
 
 from a1_trt.benchmarks.evaluation.datasets import Dataset
 from a1_trt.benchmarks.evaluation.folder import Folder
+from a1_trt.benchmarks.evaluation.samples import sample_lines
 from a1_trt.benchmarks.records import ProblemRecord, grade, record_of
 from a1_trt.client import AsyncClient
 from a1_trt.errors import A1Error, ContextLengthError, DeadlineExceeded, InvalidRequestError
-from a1_trt.types import Problem, Result, Role, Turn
+from a1_trt.types import Problem, Result
 
-_ROLES: tuple[Role, ...] = ("draft", "target")
 OF_THE_PROBLEM = (ContextLengthError, DeadlineExceeded, InvalidRequestError)
 """Errors that say something about one problem, which counts as wrong then; any other one stops the evaluation."""
 
@@ -85,41 +85,3 @@ class Evaluation:
             except asyncio.CancelledError:
                 await writing  # the folder must not be closed while something is written into it
                 raise
-
-
-def sample_lines(
-    result: Result, right: Mapping[str | None, bool], groups: Mapping[str, str], alpha: float | None
-) -> list[dict[str, Any]]:
-    """The lines of records.jsonl; `alpha` is what p-values were compared with, None where it moves by turn."""
-    level = {} if alpha is None else {"alpha": alpha}
-    return [
-        {
-            "problem_id": result.problem.id,
-            "problem_key": result.problem.key,
-            "sample": chain.sample,
-            "answer": chain.answer,
-            "correct": right[chain.answer],
-            "end": chain.end.value,
-            **groups,
-            **level,
-            **({"error": chain.error.to_wire()} if chain.error else {}),
-            "turns": [_turn(turn) for turn in chain.turns],
-        }
-        for chain in result.trajectories
-    ]
-
-
-def _turn(turn: Turn) -> dict[str, Any]:
-    return {
-        "score": turn.score,
-        "p_value": turn.p_value,
-        "takeover": turn.takeover,
-        "forced": turn.forced,
-        "unscored": turn.unscored,
-        **{f"{role}_tokens": sum(s.n_tokens for s in turn.segments if s.role == role) for role in _ROLES},
-        "text": "".join(segment.text for segment in turn.segments),
-        "segments": [
-            {"role": segment.role, "n_chars": len(segment.text), "n_tokens": segment.n_tokens, "ended": segment.ended}
-            for segment in turn.segments
-        ],
-    }
