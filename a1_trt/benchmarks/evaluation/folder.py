@@ -87,7 +87,12 @@ class Folder:
         try:
             fcntl.flock(self._problems, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _refused(self.path, "is in use by another process", "wait for it, or name another folder") from None
+            raise ConfigError(
+                f"{self.path} is in use by another process",
+                path=str(self.path),
+                field="output",
+                remedy="wait for it, or name another folder",
+            ) from None
 
     def _check(self, settings: dict[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Write or compare run.json; returns all starts, this one last."""
