@@ -1,7 +1,6 @@
 """One look for all plots, and what becomes of a figure: bytes of a PNG, an inline SVG, or a file.
 
-matplotlib is imported inside the functions: it belongs to the extra `report`, and importing this
-module must stay cheap.
+matplotlib is imported inside the functions: it belongs to the extra `report`, and importing this module stays cheap.
 """
 
 from __future__ import annotations
@@ -42,17 +41,7 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 
 
 def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, height: float = 3.2) -> tuple[Figure, Any]:
-    """An empty figure in the common style, and its Axes[n_rows, n_columns]. It needs no display and no closing.
-
-    Args:
-        n_rows: Plots above each other.
-        n_columns: Plots beside each other.
-        width: Inches.
-        height: Inches of each row.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
+    """An empty figure, in inches (height is that of a row), and its Axes[n_rows, n_columns]; it needs no display."""
     with _styled():
         from matplotlib.figure import Figure
 
@@ -63,11 +52,6 @@ def new_figure(n_rows: int = 1, n_columns: int = 1, *, width: float = 8.0, heigh
         return figure, axes
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
-    return _drawn(figure, "png")
-
-
 def inline_svg(figure: Figure, title: str = "") -> str:
     """The figure as an SVG element for a page of HTML, with a title for readers who do not see it."""
     drawn = _drawn(figure, "svg").decode()
@@ -75,11 +59,7 @@ def inline_svg(figure: Figure, title: str = "") -> str:
 
 
 def write_figure(figure: Figure, path: Path, title: str = "") -> None:
-    """Write the figure as .png, .svg or .html, as the name says; at once or not at all.
-
-    Raises:
-        ConfigError: Another kind of file, or it cannot be written.
-    """
+    """Write the figure as .png, .svg or .html, as the name says; at once or not at all."""
     kind = path.suffix.lower()
     if kind == ".html":
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -87,15 +67,13 @@ def write_figure(figure: Figure, path: Path, title: str = "") -> None:
     elif kind in (".png", ".svg"):
         content = _drawn(figure, kind[1:])
     else:
-        raise ConfigError(
-            f"{path} is not a kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
-        )
+        message = f"{path} is not a kind of plot"
+        raise ConfigError(message, path=str(path), field="plot", remedy="name it .png, .svg or .html")
     try:
         write_whole(path, [content])
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", path=str(path), field="plot", remedy="give another name"
-        ) from None
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigError(message, path=str(path), field="plot", remedy="give another name") from None
 
 
 def _drawn(figure: Figure, kind: str) -> bytes:
@@ -107,12 +85,10 @@ def _drawn(figure: Figure, kind: str) -> bytes:
 
 
 def _styled() -> Any:
-    """A context in which matplotlib has the common style."""
     try:
         import matplotlib as mpl
     except ImportError:
-        raise ConfigError(
-            "matplotlib, which draws the plots, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
-        ) from None
+        message = "matplotlib, which draws the plots, is not installed"
+        raise ConfigError(message, field="plot", remedy="pip install 'a1_trt[report]'") from None
     settings: Any = dict(STYLE)  # matplotlib's types list every key by name
     return mpl.rc_context(settings)

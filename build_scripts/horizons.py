@@ -39,8 +39,8 @@ Made = list[tuple[Candidate, Decision]]
 def arms(pair: Pair, horizons: list[float], alpha: float) -> dict[str, Pair]:
     """A pair for each way to decide."""
 
-    def changed(**said: object) -> Pair:
-        return pair.model_copy(update={"conformal": pair.conformal.model_copy(update={"alpha": alpha, **said})})
+    def changed(**fields: object) -> Pair:
+        return pair.model_copy(update={"conformal": pair.conformal.model_copy(update={"alpha": alpha, **fields})})
 
     named = {f"two-level {horizon:g}": changed(controller="two-level", horizon=horizon) for horizon in horizons}
     return named | {name: changed(controller=name) for name in ("mondrian", "random", "counter")}
@@ -73,7 +73,7 @@ def accuracy(results: list[Result]) -> tuple[list[bool], list[tuple[int, int]]]:
     for result in results:
         truth = result.problem.answer or ""
         votes.append(is_correct(result.answer, truth))
-        right = sum(is_correct(each.answer, truth) for each in result.trajectories)
+        right = sum(is_correct(chain.answer, truth) for chain in result.trajectories)
         samples.append((right, len(result.trajectories)))
     return votes, samples
 
@@ -121,7 +121,7 @@ def summed(
 ) -> dict[str, float | list[float | None]]:
     """Accuracies; a problem that was solved with several seeds is one cluster."""
     n_right, n_all = (np.asarray(column, dtype=float) for column in zip(*samples, strict=True))
-    by_problem = [each.reshape(-1, n_problems).sum(axis=0) for each in (n_right, n_all)]
+    by_problem = [counts.reshape(-1, n_problems).sum(axis=0) for counts in (n_right, n_all)]
     low, high = ratio_interval(*by_problem, seed=0)
     difference, below, above = paired_difference(votes, first)
     return {
@@ -135,11 +135,11 @@ def summed(
 
 def means(runs: list[dict[str, Any]]) -> dict[str, float | None]:
     """Of each figure over the seeds; of the window the worst."""
-    found: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     for name in runs[0]:
         values = [run[name] for run in runs if run[name] is not None]
-        found[name] = None if not values else max(values) if name == "window_error_max" else float(np.mean(values))
-    return found
+        figures[name] = None if not values else max(values) if name == "window_error_max" else float(np.mean(values))
+    return figures
 
 
 def say(rows: list[dict[str, Any]]) -> None:
@@ -168,21 +168,27 @@ def main() -> None:
     parser.add_argument("--horizons", default="3,6,12.5,25,50,100", help="problems over which the rate must hold")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--output", type=Path)
-    said = parser.parse_args()
-    pair = load_pair(said.pair)
-    problems = read_problems(problems_path(pair), level=said.level, with_answers=True)
+    options = parser.parse_args()
+    pair = load_pair(options.pair)
+    problems = read_problems(problems_path(pair), level=options.level, with_answers=True)
     # The file has one level after the other.
     random.Random(0).shuffle(problems)
-    problems = problems[: said.problems]
-    if said.one_level_after_the_other:
+    problems = problems[: options.problems]
+    if options.one_level_after_the_other:
         problems.sort(key=lambda problem: problem.id)
-    alpha = pair.conformal.alpha if said.alpha is None else said.alpha
-    pairs = arms(pair, [float(each) for each in said.horizons.split(",")], alpha)
-    rows = asyncio.run(measure(pairs, problems, alpha, said.seeds))
+    alpha = pair.conformal.alpha if options.alpha is None else options.alpha
+    pairs = arms(pair, [float(text) for text in options.horizons.split(",")], alpha)
+    rows = asyncio.run(measure(pairs, problems, alpha, options.seeds))
     say(rows)
-    if said.output:
-        document = {"pair": said.pair, "alpha": alpha, "n_problems": len(problems), "n_seeds": said.seeds, "rows": rows}
-        said.output.write_text(json.dumps({**document, "command": sys.argv}, indent=1) + "\n", encoding="utf-8")
+    if options.output:
+        document = {
+            "pair": options.pair,
+            "alpha": alpha,
+            "n_problems": len(problems),
+            "n_seeds": options.seeds,
+            "rows": rows,
+        }
+        options.output.write_text(json.dumps({**document, "command": sys.argv}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,12 +27,12 @@ from a1_trt.types import Problem
 N_AT_ONCE = 32
 
 
-async def chain(draft: Engine, target: Engine, problem: Problem, sample: int, said: argparse.Namespace) -> dict:
+async def chain(draft: Engine, target: Engine, problem: Problem, sample: int, options: argparse.Namespace) -> dict:
     """One chain, segment by segment, each scored."""
-    ids, turns, text = draft.tokenizer.encode(said.prompt.format(problem=problem.text), special=True), [], ""
-    for turn in range(said.max_turns):
-        seed = call_seed(said.seed, problem.id, sample, turn, "draft")
-        new = await draft.generate(ids, max_tokens=said.tokens, temperature=said.temperature, seed=seed)
+    ids, turns, text = draft.tokenizer.encode(options.prompt.format(problem=problem.text), special=True), [], ""
+    for turn in range(options.max_turns):
+        seed = call_seed(options.seed, problem.id, sample, turn, "draft")
+        new = await draft.generate(ids, max_tokens=options.tokens, temperature=options.temperature, seed=seed)
         if not new.token_ids:
             break
         values = await target.score(ids, new.token_ids)
@@ -45,25 +45,27 @@ async def chain(draft: Engine, target: Engine, problem: Problem, sample: int, sa
     return {"problem_id": problem.id, "sample": sample, "answer": answer, "correct": right, "turns": turns}
 
 
-async def record(said: argparse.Namespace) -> None:
+async def record(options: argparse.Namespace) -> None:
     """All chains, in order."""
-    pair = load_pair(said.pair)
-    said.prompt, said.temperature = pair.draft.prompt, pair.draft.sampling.temperature
-    said.tokens, said.max_turns = said.tokens or pair.draft.sampling.segment_tokens, pair.scheduler.max_turns
-    problems = read_problems(problems_path(pair), level=said.level, with_answers=True)[: said.problems]
+    pair = load_pair(options.pair)
+    options.prompt, options.temperature = pair.draft.prompt, pair.draft.sampling.temperature
+    options.tokens, options.max_turns = options.tokens or pair.draft.sampling.segment_tokens, pair.scheduler.max_turns
+    problems = read_problems(problems_path(pair), level=options.level, with_answers=True)[: options.problems]
     engines = await open_engines(pair)
     places = asyncio.Semaphore(N_AT_ONCE)
 
     async def one(problem: Problem, sample: int) -> dict:
         async with places:
-            return await chain(engines["draft"], engines["target"], problem, sample, said)
+            return await chain(engines["draft"], engines["target"], problem, sample, options)
 
     try:
-        rows = await asyncio.gather(*(one(problem, sample) for problem in problems for sample in range(said.samples)))
+        rows = await asyncio.gather(
+            *(one(problem, sample) for problem in problems for sample in range(options.samples))
+        )
     finally:
         for engine in engines.values():
             await engine.aclose()
-    said.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    options.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:

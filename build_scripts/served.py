@@ -59,11 +59,11 @@ class Stopwatch:
         return timed
 
 
-async def solve(client: AsyncClient, problems: list[Problem], said: argparse.Namespace, seed: int) -> Run:
+async def solve(client: AsyncClient, problems: list[Problem], options: argparse.Namespace, seed: int) -> Run:
     """All problems once: wall time, votes that are right, tokens."""
     started = time.perf_counter()
     outcomes = await client.solve_many(
-        problems, concurrency=said.in_flight, seed=seed, n_samples=said.samples, max_turns=said.max_turns
+        problems, concurrency=options.in_flight, seed=seed, n_samples=options.samples, max_turns=options.max_turns
     )
     wall_s = time.perf_counter() - started
     results = []
@@ -81,31 +81,31 @@ async def solve(client: AsyncClient, problems: list[Problem], said: argparse.Nam
     }
 
 
-async def measure(said: argparse.Namespace) -> list[Run]:
+async def measure(options: argparse.Namespace) -> list[Run]:
     """Every repeat of both ways; the one that comes first changes."""
-    pair = load_pair(said.pair)
+    pair = load_pair(options.pair)
     # Never the same one twice: scores and keys and values of known text are kept, here as in the servers.
-    made = enumerate(task.problems(said.seed, task.LEVELS[said.level], test=True))
-    source = (Problem(one.text, f"{said.level}-{number}", one.answer) for number, one in made)
-    warming = list(islice(source, said.warm_up))
+    made = enumerate(task.problems(options.seed, task.LEVELS[options.level], test=True))
+    source = (Problem(one.text, f"{options.level}-{number}", one.answer) for number, one in made)
+    warming = list(islice(source, options.warm_up))
     watch = Stopwatch(Scheduler, "add", "schedule", "update")
     runs: list[Run] = []
     async with AsyncExitStack() as opened:
         ways = {IN_PROCESS: await opened.enter_async_context(AsyncClient(pair))}
-        for where in said.engines:
+        for where in options.engines:
             server = opened.enter_context(TritonServer(_with_engines(pair, where), progress=_note))
             ways[where] = await opened.enter_async_context(AsyncClient(f"grpc://{server.grpc_url}"))
         for client in ways.values():
-            await solve(client, warming, said, seed=10**6)
-        for repeat in range(said.repeats):
-            problems = list(islice(source, said.problems))
+            await solve(client, warming, options, seed=10**6)
+        for repeat in range(options.repeats):
+            problems = list(islice(source, options.problems))
             for way in list(ways)[:: -1 if repeat % 2 else 1]:
                 watch.seconds = 0.0
-                run = await solve(ways[way], problems, said, said.seed + repeat)
+                run = await solve(ways[way], problems, options, options.seed + repeat)
                 runs.append({"way": way, "repeat": repeat, **run})
                 if way == IN_PROCESS:
                     runs[-1]["scheduling_s"] = watch.seconds
-                _note(f"{way}, repeat {repeat + 1} of {said.repeats}: {run['wall_s']:.2f} s")
+                _note(f"{way}, repeat {repeat + 1} of {options.repeats}: {run['wall_s']:.2f} s")
     return runs
 
 
@@ -135,9 +135,9 @@ def summarise(runs: list[Run]) -> dict[str, Any]:
 
 def _over(here: list[Run], there: list[Run]) -> dict[str, Any]:
     """Throughput there over that here."""
-    mine, theirs = ([run["wall_s"] for run in runs] for runs in (here, there))
-    ratio, interval = ratio_of_sums(mine, theirs)
-    by_repeat = [one / other for one, other in zip(mine, theirs, strict=True)]
+    one, other = ([run["wall_s"] for run in runs] for runs in (here, there))
+    ratio, interval = ratio_of_sums(one, other)
+    by_repeat = [a / b for a, b in zip(one, other, strict=True)]
     return {"ratio": ratio, "ci95": interval, "by_repeat": by_repeat}
 
 
@@ -154,14 +154,14 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="where a served a1 has them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
-    said = parser.parse_args()
-    runs = asyncio.run(measure(said))
-    found = summarise(runs)
-    for name, value in found.items():
+    options = parser.parse_args()
+    runs = asyncio.run(measure(options))
+    summary = summarise(runs)
+    for name, value in summary.items():
         print(f"{name}: {value}")
-    if said.output:
+    if options.output:
         beside = {"machine": machine(), "versions": versions(), "commit": commit(), "command": sys.argv}
-        write_document(said.output, {**beside, "seed": said.seed, "summary": found, "runs": runs})
+        write_document(options.output, {**beside, "seed": options.seed, "summary": summary, "runs": runs})
 
 
 if __name__ == "__main__":

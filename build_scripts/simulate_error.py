@@ -27,22 +27,22 @@ MAKESPAN, RATIO = 0.15, 0.10
 
 
 def main() -> int:
-    said = arguments()
+    options = arguments()
     with tempfile.TemporaryDirectory() as place:
-        record = said.record or Path(place) / "run.json"
+        record = options.record or Path(place) / "run.json"
         if not record.is_file():
-            measure(said, record)
+            measure(options, record)
         runs = read_runs(record)
-    found = {"every other run": fit_runs(runs)}
-    held_out = [name for name in said.holdout.split(",") if name]
+    fits = {"every other run": fit_runs(runs)}
+    held_out = [name for name in options.holdout.split(",") if name]
     if held_out:
-        found[f"without {', '.join(held_out)}"] = fit_runs(runs, holdout=held_out)
-    for name, document in found.items():
+        fits[f"without {', '.join(held_out)}"] = fit_runs(runs, holdout=held_out)
+    for name, document in fits.items():
         print(f"\nnot seen: {name}; recorded runs of a strategy lie apart by {document['recorded_spread']}")
         simulate_tables.show_fit(document)
-    if said.output:
-        write_document(said.output, found)
-    return 0 if is_close(found["every other run"]) else 1
+    if options.output:
+        write_document(options.output, fits)
+    return 0 if is_close(fits["every other run"]) else 1
 
 
 def arguments() -> argparse.Namespace:
@@ -59,11 +59,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(said: argparse.Namespace, record: Path) -> None:
+def measure(options: argparse.Namespace, record: Path) -> None:
     """Record the runs with every call; `bench compare` interleaves the strategies."""
-    words = [sys.executable, "-c", "from a1_trt.cli import main; main()", "bench", "compare", said.pair]
+    words = [sys.executable, "-c", "from a1_trt.cli import main; main()", "bench", "compare", options.pair]
     for name in ("strategies", "problems", "samples", "repeats", "seed"):
-        words += [f"--{name}", str(getattr(said, name))]
+        words += [f"--{name}", str(getattr(options, name))]
     words += ["--blocks", "1", "--keep-calls", "all", "--output", str(record)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own command line
 

@@ -16,13 +16,11 @@ from a1_trt.benchmarks.summary import summarise
 from a1_trt.types import ROLES, Problem, Result, Role, SampleEnd
 
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord))
-"""Order of the fields of a call in a file."""
-
 DECISION_FIELDS = ("time_s", "problem", "turn", "p_value", "takeover")
 
 
 class EngineWork(BaseModel):
-    """What an engine did: calls, tokens, seconds in which it had any call (busy), and seconds of all calls added up."""
+    """What an engine did; busy_s are seconds in which it had any call, slot_s those of all calls added up."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,19 +36,7 @@ class EngineWork(BaseModel):
 
 
 class BlockRecord(BaseModel):
-    """One strategy on one block of problems, as it stands in the file of a comparison.
-
-    Args:
-        strategy: Its name.
-        n_samples: Samples a problem; with `max_turns` and `repeat` it names the group that shares a controller.
-        block: Number of the block.
-        wall_s: Seconds from its start to the last result.
-        problems: Its problems, with their places among all of the comparison.
-        work: What the engines did.
-        decisions: Every scored segment in order, rows of `DECISION_FIELDS`.
-        calls: Every call, rows of `CALL_FIELDS`, where they are kept.
-        rss_bytes: See `a1_trt.benchmarks.resources.Watch`; likewise the rest.
-    """
+    """One strategy on one block of problems; decisions are rows of `DECISION_FIELDS`, kept calls of `CALL_FIELDS`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,7 +73,6 @@ class BlockRecord(BaseModel):
         return {**row, "problems": problems}
 
     def named_calls(self) -> list[CallRecord]:
-        """The calls as they were recorded."""
         return [CallRecord(**dict(zip(CALL_FIELDS, call, strict=True))) for call in self.calls]
 
 
@@ -96,30 +81,18 @@ def _is_older(problem: Any) -> bool:
 
 
 def block_fields(run: Run, problems: Sequence[Problem], places: Sequence[int], *, with_calls: bool) -> dict[str, Any]:
-    """What a run says of its block, graded; grading takes no time of the run.
-
-    Args:
-        run: What was measured.
-        problems: Its problems, with their answers.
-        places: Their places among all problems of the comparison.
-        with_calls: Keep every call.
-    """
+    """What a run says of its block, graded; `places` are those of its problems among all of the comparison."""
     ends: dict[int, list[tuple[float, SampleEnd]]] = defaultdict(list)
     for sample in run.samples:
         ends[sample.problem].append((sample.latency_s, sample.end))
+    records = []
+    for index, (problem, outcome) in enumerate(zip(problems, run.outcomes, strict=True)):
+        right = grade(outcome) if isinstance(outcome, Result) else {}
+        about: dict[str, Any] = {"latency_s": run.latencies_s[index], "ends": ends[index]}
+        records.append(record_of(problem, outcome, right, place=places[index], **about))
     return {
         "wall_s": run.wall_s,
-        "problems": tuple(
-            record_of(
-                problem,
-                outcome,
-                grade(outcome) if isinstance(outcome, Result) else {},
-                place=places[index],
-                latency_s=run.latencies_s[index],
-                ends=ends[index],
-            )
-            for index, (problem, outcome) in enumerate(zip(problems, run.outcomes, strict=True))
-        ),
+        "problems": tuple(records),
         "work": {role: work_of(run.calls, role) for role in ROLES},
         "decisions": [
             (round(d.time_s, TIME_DIGITS), places[d.problem], d.turn, round(d.p_value, TIME_DIGITS), d.takeover)
@@ -144,7 +117,6 @@ def union_s(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def work_of(calls: Sequence[CallRecord], role: Role) -> EngineWork:
-    """What an engine did in a run."""
     calls = [call for call in calls if call.role == role]
     return EngineWork(
         calls=len(calls),
@@ -162,10 +134,9 @@ def work_of(calls: Sequence[CallRecord], role: Role) -> EngineWork:
 def utilisation(work: Mapping[Role, EngineWork], slots: Mapping[str, int], wall_s: float) -> dict[str, float | None]:
     """How much of the time the engines were at work.
 
-    Returns:
-        Per role the share of wall time in which it had any call (`draft`, `target`) and the share of its slots that
-        were taken (`draft_slots`, `target_slots`); `lower_bound_s`, the largest slot_s / slots of a role: no order of
-        these very calls ends sooner with these slots; and `of_lower_bound`, the bound over wall time.
+    Per role the share of wall time in which it had any call (`draft`, `target`) and the share of its slots that were
+    taken (`draft_slots`, `target_slots`); `lower_bound_s`, the largest slot_s / slots of a role: no order of these very
+    calls ends sooner with these slots; and `of_lower_bound`, the bound over wall time.
     """
     bounds = {role: work[role].slot_s / slots[role] for role in ROLES}
     seconds: dict[str, float] = {role: work[role].busy_s for role in ROLES}
@@ -176,12 +147,7 @@ def utilisation(work: Mapping[Role, EngineWork], slots: Mapping[str, int], wall_
 
 
 def figures(blocks: Sequence[BlockRecord], slots: Mapping[str, int]) -> dict[str, Any]:
-    """Everything that is reported of a strategy in one setting, ready for JSON.
-
-    Args:
-        blocks: Its blocks, of one repeat or of several.
-        slots: Most calls in flight per role.
-    """
+    """Everything that is reported of a strategy in one setting, ready for JSON; of one repeat or of several."""
     summary = summarise([record for block in blocks for record in block.problems])
     usage, wall_s = summary.usage, sum(block.wall_s for block in blocks)
     work = {role: _sum_of_work([block.work[role] for block in blocks]) for role in ROLES}
@@ -222,10 +188,8 @@ def figures(blocks: Sequence[BlockRecord], slots: Mapping[str, int]) -> dict[str
 def against(one: Sequence[BlockRecord], other: Sequence[BlockRecord]) -> dict[str, Any] | None:
     """One strategy against another on the blocks and repeats where both have run; None where they have not yet.
 
-    Returns:
-        `speedup`, the other's time over this one's, with an interval by resampling pairs of blocks and its value in
-        each repeat; `cpu_speedup`, the same of processor time; and the difference of their accuracies, with its
-        interval.
+    `speedup` is the other's time over this one's, its interval by resampling pairs of blocks; `cpu_speedup`, the same
+    of processor time.
     """
     first, second = ({(block.repeat, block.block): block for block in side} for side in (one, other))
     keys = sorted(first.keys() & second.keys())
@@ -256,8 +220,7 @@ def _correct_by_problem(blocks: Iterable[BlockRecord]) -> list[list[bool]]:
 
 
 def _sum_of_work(parts: Sequence[EngineWork]) -> EngineWork:
-    rows = [part.model_dump() for part in parts]
-    return EngineWork(**{name: sum(row[name] for row in rows) for name in EngineWork.model_fields})
+    return EngineWork(**{name: sum(getattr(part, name) for part in parts) for name in EngineWork.model_fields})
 
 
 def _sum_where_known(values: Sequence[float | None]) -> float | None:

@@ -36,15 +36,12 @@ class Comparison:
 
     Args:
         plan: What to measure.
-        pair: The pair.
-        engines: Its engines; they stay open.
-        problems: The problems, with their answers.
+        pair: The pair; its engines stay open.
+        engines: By role.
+        problems: With their answers.
         parameters: How each is to be solved, but for what the plan says.
         about: What else goes into the document: machine, versions, commit, command.
-        before: A document of the same plan to go on with.
-
-    Raises:
-        InvalidRequestError: The document to go on with is of another plan, pair or set of problems.
+        before: A document to go on with; InvalidRequestError where it is of another plan, pair or set of problems.
     """
 
     def __init__(
@@ -89,18 +86,10 @@ class Comparison:
     async def measure(
         self, *, path: Path | None = None, warm_up: Sequence[Problem] = (), on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
-        """Do what is left to do.
+        """Do what is left to do, and return the document with its figures, see `summarise`.
 
-        Args:
-            path: Where the document is written after each block.
-            warm_up: Problems that every strategy solves first, unmeasured.
-            on_progress: Told of each problem that is done.
-
-        Returns:
-            The document with its figures, see `a1_trt.benchmarks.document.summarise`.
-
-        Raises:
-            A1Error: A strategy solved nothing in a block; the error of its first problem.
+        `path` is written after each block; every strategy first solves the problems to `warm_up`, unmeasured. Where a
+        strategy solves nothing in a block, the error of its first problem is raised.
         """
         left = self._left()
         if left and warm_up:
@@ -207,7 +196,6 @@ class _Controllers:
         return {name: [list(row) for row in kept] for name, kept in self._decisions.items()}
 
     def restore(self, document: Mapping[str, Sequence[Sequence[Sequence[Any]]]]) -> None:
-        """Let every controller live through what `to_document` wrote."""
         for name, kept in document.items():
             controller = self.of(name)
             for candidate, decision in kept:

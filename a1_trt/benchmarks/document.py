@@ -8,28 +8,22 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from a1_trt import files
 from a1_trt.benchmarks.blocks import BlockRecord, against, figures
 from a1_trt.benchmarks.records import validated
-from a1_trt.errors import ConfigError
-from a1_trt.files import write_whole
+from a1_trt.errors import ConfigError, InvalidRequestError
 
 KIND = "a1-trt bench"
 SCHEMA = 2
-_READABLE = (1, SCHEMA)
-"""Schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn."""
-_MAX_BYTES = 2**30
+_READABLE = (1, SCHEMA)  # schema 1, of 0.2: problems without id, votes, counts of samples and decisions by turn
 
 
 def summarise(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with its figures: per strategy, setting and repeat, over all repeats, and in pairs.
-
-    The first strategy is compared with each of the others.
-    """
+    """The document with its figures: per strategy, setting and repeat, over all repeats, and of the first in pairs."""
     return with_figures(document, blocks_of(document))
 
 
 def with_figures(head: Mapping[str, Any], blocks: Sequence[BlockRecord]) -> dict[str, Any]:
-    """A document of these blocks, ready for JSON, with the figures of `summarise`."""
     plan, slots = head["plan"], head["slots"]
     results: list[dict[str, Any]] = []
     overall: list[dict[str, Any]] = []
@@ -56,42 +50,28 @@ def with_figures(head: Mapping[str, Any], blocks: Sequence[BlockRecord]) -> dict
 
 
 def blocks_of(document: Mapping[str, Any]) -> list[BlockRecord]:
-    """The blocks of a document.
-
-    Raises:
-        ConfigError: One is damaged.
-    """
     return validated(BlockRecord, document["cells"], lambda what: _no_document("the comparison", f"cells {what}"))
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document in one step: a reader sees the old one or the new one.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
+    """Write a document in one step: a reader sees the old one or the new one."""
     try:
-        write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
+        files.write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="choose another place"
-        ) from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError, field: str = "output") -> ConfigError:
+    message = f"{path} cannot be written: {error.strerror}"
+    return ConfigError(message, path=str(path), field=field, remedy="choose another place")
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A document that `write_document` wrote, in this version's schema.
-
-    Raises:
-        ConfigError: It cannot be read, or is something else.
-    """
+    """A document that `write_document` wrote, in this version's schema; ConfigError where it is something else."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _no_document(path, "it is larger than 1 GiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _no_document(path, error.strerror or "it cannot be read") from None
-    except ValueError:
-        raise _no_document(path, "it is not valid JSON") from None
+        document = files.read_document(path, "file")
+    except InvalidRequestError as error:
+        raise _no_document(path, error.message.removeprefix(f"{path} ")) from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise _no_document(path, "it is not a result of a comparison")
     if document.get("schema") not in _READABLE:
@@ -104,6 +84,5 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def _no_document(path: Path | str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{path}: {what}", path=str(path), field="file", remedy="give a file that 'a1-trt bench compare' wrote"
-    )
+    remedy = "give a file that 'a1-trt bench compare' wrote"
+    return ConfigError(f"{path}: {what}", path=str(path), field="file", remedy=remedy)

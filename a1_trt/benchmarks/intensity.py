@@ -63,16 +63,9 @@ class Work:
 def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = None) -> dict[str, Any]:
     """The account of a comparison whose calls were kept, ready for JSON.
 
-    Args:
-        document: Of `a1_trt.benchmarks.Comparison`.
-        pair: Its pair.
-        machine: Where it was measured; this machine when None, which takes a second.
-
-    Returns:
-        `processor`; `joined`, one row a strategy and setting; and `accounts`, one a block, see `intensity`.
-
-    Raises:
-        ConfigError: The document holds no calls, or a model's dimensions are not known.
+    `joined` has one row a strategy and setting; `accounts` one a block, see `intensity`. The processor is this
+    machine's when None, which takes a second to measure. ConfigError: it holds no calls, or a model's dimensions are
+    not known.
     """
     machine = machine or processor()
     models = {
@@ -84,9 +77,8 @@ def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = 
     }
     blocks = [block for block in blocks_of(document) if block.calls]
     if not blocks:
-        raise ConfigError(
-            "the comparison holds no calls", field="file", remedy="measure again with --keep-calls first or all"
-        )
+        message = "the comparison holds no calls"
+        raise ConfigError(message, field="file", remedy="measure again with --keep-calls first or all")
     slots, one_in_flight = document["slots"], document["plan"]["n_in_flight"] == 1
 
     def account(block: BlockRecord) -> dict[str, Any]:
@@ -100,24 +92,16 @@ def report(document: Mapping[str, Any], pair: Pair, machine: Processor | None = 
 
 def _joined(accounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Per strategy and setting: the sums over blocks and repeats, their r, and its range over them."""
-    groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
+    keys = ("strategy", "n_samples", "max_turns")
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for account in accounts:
-        groups.setdefault((account["strategy"], account["n_samples"], account["max_turns"]), []).append(account)
+        groups[tuple(account[key] for key in keys)].append(account)
     rows = []
-    for (strategy, n_samples, max_turns), same in sorted(groups.items()):
+    for setting, same in sorted(groups.items()):
         times = {name: sum(account[name] for account in same) for name in _TIMES}
         known = [account["r"] for account in same if account["r"] is not None]
-        rows.append(
-            {
-                "strategy": strategy,
-                "n_samples": n_samples,
-                "max_turns": max_turns,
-                **times,
-                "r": _ratio(**times),
-                "r_range": [min(known), max(known)] if known else None,
-                "n_blocks": len(same),
-            }
-        )
+        figures = {"r": _ratio(**times), "r_range": [min(known), max(known)] if known else None, "n_blocks": len(same)}
+        rows.append({**dict(zip(keys, setting, strict=True)), **times, **figures})
     return rows
 
 
@@ -128,15 +112,8 @@ def _ratio(t_c_s: float, t_m_s: float, t_s_s: float) -> float | None:
 def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str, float]:
     """Sample-seconds between being ready for a call and its start, measured.
 
-    Returns:
-        "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot
-        was free, so that only the schedule held the sample back.
-
-    Example:
-        >>> first = CallRecord("draft", "draft", 0, 0, 0, 0.0, 0.0, 2.0, 8, 4, 0)
-        >>> second = CallRecord("draft", "draft", 0, 1, 0, 0.0, 3.0, 4.0, 8, 4, 0)
-        >>> waits_s([first, second], {"draft": 1, "target": 1})
-        {'slot_s': 2.0, 'barrier_s': 1.0}
+    "slot_s": while all slots of its engine were taken, so that another call was served; "barrier_s": while a slot was
+    free, so that only the schedule held the sample back.
     """
     waits = {"slot_s": 0.0, "barrier_s": 0.0}
     for role in ROLES:
@@ -204,17 +181,9 @@ def intensity(
 ) -> dict[str, Any]:
     """The account of a run, ready for JSON.
 
-    Args:
-        calls: All calls of the run.
-        slots: Most calls in flight per role.
-        models: By role.
-        processor: The machine.
-        one_at_a_time: Whether the next problem waits for the slowest sample: then done samples wait, too.
-
-    Returns:
-        "t_c_s" and "t_m_s" (estimated division of the measured time in the engines), "t_s_s" (measured), "r",
-        "waits" (what T_s is made of, and the time in slot queues, which is not synchronisation and not in T_s), and per
-        role "flop", "bytes", "intensity", "busy_s", "flop_per_s" and "compute_share".
+    With `one_at_a_time` the next problem waits for the slowest sample: then done samples wait, too. "t_c_s" and "t_m_s"
+    divide the measured time in the engines by estimate; "t_s_s" is measured; "waits" is what T_s is made of, and the
+    time in slot queues, which is not synchronisation and not in T_s.
     """
     works = {role: work_of_engine(calls, role, models[role]) for role in ROLES}
     waits = waits_s(calls, slots)

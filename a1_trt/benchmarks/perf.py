@@ -20,7 +20,6 @@ from a1_trt.types import Problem
 Model = Literal["a1", "draft", "target"]
 Protocol = Literal["grpc", "http"]
 Mode = Literal["concurrency", "request_rate"]
-
 VARIABLE = "A1_TRT_PERF_ANALYZER"
 _INSTALL = f"pip install perf-analyzer, or name the binary with --perf-analyzer or {VARIABLE}"
 _NS_PER_MS = 1e6
@@ -34,17 +33,9 @@ _STABLE_PERCENT, _ANY_PERCENT = 25, 999
 class Sweep:
     """Measurements that perf_analyzer is to take.
 
-    Args:
-        model: The served model.
-        protocol: How it is called. `a1` answers with any number of responses, which HTTP's infer cannot carry.
-        mode: Whether `values` are requests in flight ("concurrency") or arrivals a second ("request_rate").
-        values: One measurement each.
-        interval_s: Length of one of perf_analyzer's windows, seconds.
-        max_trials: Windows that it tries until three of them agree.
-        timeout_s: Longest time of one measurement, seconds.
-
-    Raises:
-        InvalidRequestError: Nothing to measure, a value that is not above 0, or `a1` over HTTP.
+    `a1` answers with any number of responses, which HTTP's infer cannot carry. `values` are requests in flight or
+    arrivals a second, by `mode`, one measurement each; `interval_s` is the length of one of perf_analyzer's windows, of
+    which it tries `max_trials` until three agree; `timeout_s` bounds one measurement.
     """
 
     model: Model = "a1"
@@ -58,9 +49,8 @@ class Sweep:
     def __post_init__(self) -> None:
         whole = self.mode == "request_rate" or all(value == int(value) for value in self.values)
         if not self.values or min(self.values) <= 0 or not whole:
-            raise InvalidRequestError(
-                f"{self.mode} is {list(self.values)}", field=self.mode, remedy="give numbers above 0, such as 1,2,4"
-            )
+            message = f"{self.mode} is {list(self.values)}"
+            raise InvalidRequestError(message, field=self.mode, remedy="give numbers above 0, such as 1,2,4")
         if self.model == "a1" and self.protocol == "http":
             raise InvalidRequestError(
                 "a1 is decoupled, and HTTP's infer has one response a request",
@@ -70,11 +60,7 @@ class Sweep:
 
 
 def find_perf_analyzer(named: Path | None = None) -> Path:
-    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH."""
     name = str(named or os.environ.get(VARIABLE) or "perf_analyzer")
     path = shutil.which(name)
     if path is None:
@@ -89,12 +75,7 @@ def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str
 
 
 def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[str, Any]:
-    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt].
-
-    Example:
-        >>> engine_inputs([[5, 6]], max_tokens=8)["data"][0]["input_lengths"]
-        [2]
-    """
+    """perf_analyzer's input data for `draft` and `target`: `max_tokens` new tokens after each prompt, int[n_prompt]."""
     return {
         "data": [
             {
@@ -110,48 +91,30 @@ def engine_inputs(prompts: Sequence[Sequence[int]], *, max_tokens: int) -> dict[
 
 
 def prompts_of(problems: Sequence[Problem], tokenizer: Tokenizer) -> list[list[int]]:
-    """The problems as token ids."""
     return [tokenizer.encode(problem.text, special=True) for problem in problems]
 
 
 def command(
     binary: Path, sweep: Sweep, value: float, url: str, data: Path, export: Path, differ_by: int = _STABLE_PERCENT
 ) -> list[str]:
-    """The command line of one measurement, of windows that may differ by so many per cent."""
     flag = "--concurrency-range" if sweep.mode == "concurrency" else "--request-rate-range"
     level = f"{value:g}"
     return [
-        str(binary),
-        *("-m", sweep.model),
-        *("-i", sweep.protocol),
+        *(str(binary), "-m", sweep.model, "-i", sweep.protocol, "-u", url),
         *(["--streaming"] if sweep.model == "a1" else []),
-        *("-u", url),
-        *("--input-data", str(data)),
-        *(flag, f"{level}:{level}:1"),
+        *("--input-data", str(data), flag, f"{level}:{level}:1"),
         *("--measurement-interval", str(round(1000 * sweep.interval_s))),
         *("--max-trials", str(sweep.max_trials)),
-        *("--stability-percentage", str(differ_by)),
-        *("--percentile", "95"),
+        *("--stability-percentage", str(differ_by), "--percentile", "95"),
         *("--profile-export-file", str(export)),
     ]
 
 
 def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Take the measurements of a sweep, one after the other.
+    """Take the measurements of a sweep, one after the other, and yield a dictionary of each, ready for JSON.
 
-    Args:
-        binary: From `find_perf_analyzer`.
-        sweep: The measurements.
-        url: ``host:port`` of the sweep's protocol.
-        inputs: From `a1_inputs` or `engine_inputs`.
-
-    Yields:
-        One dictionary a measurement, ready for JSON. Where windows do not agree it is taken once more without asking
-        that of them, and says that it is not `stable`.
-
-    Raises:
-        DeployError: perf_analyzer failed; the message is its last line.
-        EngineTimeout: It took longer than `timeout_s`.
+    Where windows do not agree it is taken once more without asking that of them, and is not `stable`. `url` is
+    ``host:port`` of the sweep's protocol.
     """
     with tempfile.TemporaryDirectory(prefix="a1-trt-perf-") as directory:
         data, export = Path(directory, "inputs.json"), Path(directory, "export.json")
@@ -178,9 +141,8 @@ def _run(argv: list[str], sweep: Sweep) -> bool:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
     except subprocess.TimeoutExpired:
-        raise EngineTimeout(
-            f"perf_analyzer took longer than {sweep.timeout_s:g} s", remedy="raise --timeout or lower the load"
-        ) from None
+        message = f"perf_analyzer took longer than {sweep.timeout_s:g} s"
+        raise EngineTimeout(message, remedy="raise --timeout or lower the load") from None
     except OSError as error:
         raise ConfigError(f"{argv[0]} cannot be run: {error.strerror}", path=argv[0], remedy=_INSTALL) from None
     if done.returncode and _UNSTABLE in done.stderr + done.stdout:

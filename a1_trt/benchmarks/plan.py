@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.
+    """What is measured; InvalidRequestError for an unknown strategy, one named twice, or a number below 1.
 
     Args:
         strategies: Names out of `STRATEGIES`; the first is compared with each of the others.
@@ -41,9 +41,6 @@ class Plan:
         n_in_flight: Closed loop: problems at work at once.
         rate_per_s: Instead: arrivals a second.
         keep_calls: Whose calls stay in the file: those of the "first" repeat, "all" or "none".
-
-    Raises:
-        InvalidRequestError: An unknown strategy, one named twice, or a number below 1.
     """
 
     strategies: tuple[str, ...]
@@ -60,27 +57,22 @@ class Plan:
         for name in self.strategies:
             strategy_of(name)
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise InvalidRequestError(
-                f"strategies are {', '.join(self.strategies)}", field="strategies", remedy="name each one once"
-            )
+            message = f"strategies are {', '.join(self.strategies)}"
+            raise InvalidRequestError(message, field="strategies", remedy="name each one once")
         numbers = {"n_samples": self.n_samples, "max_turns": self.max_turns}
         for field, values in {**numbers, "repeats": (self.repeats,), "blocks": (self.blocks,)}.items():
             if not values or min(values) < 1:
-                raise InvalidRequestError(
-                    f"{field} is {getattr(self, field)}", field=field, remedy="give whole numbers of at least 1"
-                )
+                message = f"{field} is {getattr(self, field)}"
+                raise InvalidRequestError(message, field=field, remedy="give whole numbers of at least 1")
         self.arrivals(0)
 
     def arrivals(self, repeat: int) -> Arrivals:
-        """How problems arrive in a repeat."""
         return Arrivals(n_in_flight=self.n_in_flight, rate_per_s=self.rate_per_s, seed=self.seed + repeat)
 
     def keeps_calls(self, repeat: int) -> bool:
-        """Whether the calls of a repeat stay in the file."""
         return self.keep_calls == "all" or (self.keep_calls == "first" and repeat == 0)
 
     def cells(self) -> Iterator[Cell]:
-        """What is to be measured, in order."""
         turns = count()
         for repeat in range(self.repeats):
             for (n_samples, max_turns), block in product(self.settings(), range(self.blocks)):
@@ -88,17 +80,11 @@ class Plan:
                     yield Cell(name, n_samples, max_turns, repeat, block)
 
     def settings(self) -> list[tuple[int, int]]:
-        """All combinations of the numbers of samples and turns that are swept over."""
         return list(product(self.n_samples, self.max_turns))
 
 
 def order_of(names: Sequence[str], turn: int) -> list[str]:
-    """The order of the strategies in a block: every one leads as often as another, and two of them swap.
-
-    Example:
-        >>> order_of(["a1", "target-only"], 1)
-        ['target-only', 'a1']
-    """
+    """The order of the strategies in a block: every one leads as often as another, and two of them swap."""
     shift = turn % len(names)
     return [*names[shift:], *names[:shift]]
 

@@ -13,19 +13,12 @@ from a1_trt.requests import check_problem
 from a1_trt.types import Problem
 
 RowT = TypeVar("RowT")
-
-MAX_BYTES = 1 << 30
-"""Largest file of problems, bytes."""
-
+MAX_BYTES = 1 << 30  # largest file of problems, bytes
 _REMEDY = 'write one object a line, such as {"id": "p1", "problem": "What is 1 + 1?", "answer": "2", "level": "easy"}'
 
 
 def read_problems(path: Path, *, level: str | None = None, with_answers: bool = False) -> list[Problem]:
-    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored.
-
-    Raises:
-        ConfigError: The file cannot be read, a line is wrong, two problems have one id, or nothing is left.
-    """
+    """The problems of a JSON-lines file, in its order, of one level or of all; unknown keys are ignored."""
     rows = read_rows(path)
     levels = sorted({str(row["level"]) for _, row in rows if row.get("level") is not None})
     chosen = [(number, row) for number, row in rows if level is None or row.get("level") == level]
@@ -36,11 +29,7 @@ def read_problems(path: Path, *, level: str | None = None, with_answers: bool = 
 
 
 def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out.
-
-    Raises:
-        ConfigError: The file cannot be read or is too large, or a line is not an object.
-    """
+    """The objects of a JSON-lines file with the numbers of their lines, from 1; empty lines are left out."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _wrong(path, f"{path} is larger than {MAX_BYTES} bytes", "give a part of it")
@@ -56,13 +45,7 @@ def to_problems(
 ) -> list[Problem]:
     """Problems of rows with "problem" and, where they are known, "id" and "answer"; a row's number is its id otherwise.
 
-    Args:
-        source: Where the rows are from, for messages.
-        rows: Rows with their numbers.
-        with_answers: Every problem must have an answer, because answers are going to be graded.
-
-    Raises:
-        ConfigError: A row is wrong, or two problems have one id.
+    `source` is where the rows are from, for messages; with answers every row must have one, because it will be graded.
 
     Example:
         >>> to_problems("here", [(1, {"problem": "1 + 1?", "answer": 2})])
@@ -80,17 +63,13 @@ def to_problems(
 def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
     """Rows drawn as the published code draws its problems: 100 of MATH-500's 500 by the seed 42.
 
-    Raises:
-        InvalidRequestError: There are fewer rows.
-
     Example:
         >>> drawn(range(500), 42, 100)[:3]
         [327, 57, 12]
     """
     if not 0 < n <= len(rows):
-        raise InvalidRequestError(
-            f"{n} problems cannot be drawn from {len(rows)} rows", field="answers_drawn", remedy="draw fewer"
-        )
+        message = f"{n} problems cannot be drawn from {len(rows)} rows"
+        raise InvalidRequestError(message, field="answers_drawn", remedy="draw fewer")
     return random.Random(seed).sample(rows, n)  # noqa: S311 - Python's own generator is the published rule
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,13 +18,7 @@ _N_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The two ends of the roofline.
-
-    Args:
-        flop_per_s: Peak arithmetic, FLOP/s.
-        bytes_per_s: Peak memory traffic, bytes/s.
-        source: Where the figures are from: a measurement, or a data sheet.
-    """
+    """The two ends of the roofline, FLOP/s and bytes/s, and where they are from: a measurement, or a data sheet."""
 
     flop_per_s: float
     bytes_per_s: float
@@ -58,9 +52,4 @@ def _cpu() -> Processor:
 
 
 def _best_s(work: Callable[[], object]) -> float:
-    durations_s = []
-    for _ in range(_N_TRIES):
-        started_s = time.perf_counter()
-        work()
-        durations_s.append(time.perf_counter() - started_s)
-    return min(durations_s)
+    return min(timeit.repeat(work, number=1, repeat=_N_TRIES))

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from a1_trt.benchmarks.grading import all_correct
 from a1_trt.errors import A1Error
+from a1_trt.files import first_mistake
 from a1_trt.types import Problem, Result, SampleEnd, Trajectory, Usage
 
-GROUPS = ("level", "subject", "task")
-"""Fields by which figures are reported apart, where every problem has them."""
-
+GROUPS = ("level", "subject", "task")  # fields by which figures are reported apart, where every problem has them
 UNFINISHED = (SampleEnd.STOPPED, SampleEnd.CANCELLED)
 """Samples that were not allowed to end: they count neither as right nor as wrong."""
 
@@ -25,20 +24,11 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class ProblemRecord(BaseModel):
     """One problem of a run, as it stands in the files of `bench` and `eval`.
 
-    Args:
-        problem: Its place among the problems of the run.
-        problem_id: Its id; and `problem_key`, the key of its text.
-        level: Its group, where it is known; likewise `subject` and `task`.
-        answer: The vote's answer; `truth`, the right one, and `correct`, whether they are equal.
-        votes: Answers and how many samples gave each.
-        n_samples: Samples that were started, of which `n_failed_samples` failed and `n_finished` ran to their end.
-        n_right: Finished samples with the right answer; `any_right`, whether there is one.
-        latency_s: Seconds from its arrival to its result.
-        sample_latencies_s: Seconds from its arrival to the end of each sample that was not stopped.
-        first_answer_s: Seconds to the first answer of a sample.
-        usage: Tokens and calls.
-        scored_by_turn: Turn, from 0 -> segments scored, and how many of them the target took over.
-        error: Why it could not be solved; it is wrong then.
+    `problem` is its place in the run, `problem_key` the key of its text. `answer` is the vote's, `truth` the right one,
+    and `votes` are answers and how many samples gave each. Of n_samples, n_failed_samples failed and n_finished ran to
+    their end, of which n_right are right. Seconds are from the problem's arrival; samples that were stopped have no
+    latency. `scored_by_turn` is turn, from 0 -> segments scored, and how many of them the target took over. With an
+    `error`, why it could not be solved, it is wrong.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,14 +68,8 @@ def record_of(
 ) -> ProblemRecord:
     """The record of a problem that was solved, or could not be.
 
-    Args:
-        problem: The problem.
-        outcome: What came of it.
-        right: Whether each answer of the result is right, see `grade`.
-        place: Its place among the problems of the run.
-        groups: Level, subject and task of the problem.
-        latency_s: Seconds from its arrival to its result; the result's own when None.
-        ends: When each sample ended, seconds from the problem's arrival, and why.
+    `right` is from `grade`; `place` is its place in the run; `groups` are its level, subject and task. Seconds are from
+    its arrival (the result's own when None); `ends` are when each sample ended, and why.
     """
     fields: dict[str, Any] = {
         "problem": place,
@@ -118,32 +102,20 @@ def record_of(
 
 
 def grade(result: Result) -> dict[str | None, bool]:
-    """Whether each answer that occurs in a result is right. Takes processes and time: call it off the event loop.
-
-    Raises:
-        ConfigError: math-verify is needed and not installed.
-    """
+    """Whether each answer that occurs in a result is right. Takes processes and time: call it off the event loop."""
     answers = list({result.answer, *(chain.answer for chain in result.trajectories)})
     truth = result.problem.answer or ""
     return dict(zip(answers, all_correct([(answer, truth) for answer in answers]), strict=True))
 
 
 def validated(model: type[ModelT], rows: Iterable[Any], refuse: Callable[[str], Exception]) -> list[ModelT]:
-    """Rows of a JSON file as records.
-
-    Args:
-        model: What each row is.
-        rows: The rows.
-        refuse: From what is wrong to the error that is raised.
-    """
+    """Rows of a JSON file as records; `refuse` makes the error of what is wrong."""
     records = []
     for number, row in enumerate(rows, 1):
         try:
             records.append(model.model_validate(row))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise refuse(f"row {number}, field {field}: {first['msg']}") from None
+            raise refuse(f"row {number}, field {first_mistake(error)}") from None
     return records
 
 

@@ -6,51 +6,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from a1_trt.benchmarks.document import unwritable
 from a1_trt.benchmarks.plots import plots
 from a1_trt.errors import ConfigError
 from a1_trt.files import write_whole
-from a1_trt.plotting import inline_svg, png
+from a1_trt.plotting import inline_svg, write_figure
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(document: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a document that `a1_trt.benchmarks.summarise` has filled with figures.
-
-    Raises:
-        ConfigError: It cannot be written, or jinja2 or matplotlib is not installed.
-    """
-    content = page(document).encode()
+    """Write the page of a document that `a1_trt.benchmarks.summarise` has filled with figures."""
+    content = page(document)
     try:
-        write_whole(path, [content])
+        write_whole(path, content)
     except OSError as error:
-        raise _unwritable(path, error, "plot") from None
+        raise unwritable(path, error, "plot") from None
 
 
 def write_plots(document: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write each plot as a PNG, and return the files.
-
-    Raises:
-        ConfigError: They cannot be written, or matplotlib is not installed.
-    """
-    drawn = {directory / f"{name}.png": png(figure) for name, (_, figure) in plots(document).items()}
+    figures = {directory / f"{name}.png": figure for name, (_, figure) in plots(document).items()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for path, content in drawn.items():
-            write_whole(path, [content])
     except OSError as error:
-        raise _unwritable(directory, error, "plot") from None
-    return list(drawn)
+        raise unwritable(directory, error, "plot") from None
+    for path, figure in figures.items():
+        write_figure(figure, path)
+    return list(figures)
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page as HTML."""
     try:
         import jinja2
     except ImportError:
-        raise ConfigError(
-            "jinja2, which fills the page, is not installed", field="plot", remedy="pip install 'a1_trt[report]'"
-        ) from None
+        message = "jinja2, which fills the page, is not installed"
+        raise ConfigError(message, field="plot", remedy="pip install 'a1_trt[report]'") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -71,9 +61,3 @@ def _number(value: float | None) -> str:
 
 def _interval(value: list[float] | None, scale: float = 1.0) -> str:
     return "" if value is None else f"[{scale * value[0]:.3g}, {scale * value[1]:.3g}]"
-
-
-def _unwritable(path: Path, error: OSError, field: str) -> ConfigError:
-    return ConfigError(
-        f"{path} cannot be written: {error.strerror}", path=str(path), field=field, remedy="choose another place"
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -19,17 +18,10 @@ _SAMPLES_A_LISTING = 10
 
 
 class Watch:
-    """Samples the process tree while it is open, and keeps the peaks.
+    """Samples the process tree and the engines' `blocks_in_use` while it is open, and keeps the peaks.
 
-    Args:
-        engines: One per role; those that know their `blocks_in_use` are asked.
-
-    Attributes:
-        rss_bytes: Most memory that this process and those below it held; None before the first sample.
-        kv_blocks: Most blocks of the KV cache in use, by role.
-        cpu_s: Processor time that all of them took between opening and closing. On a machine that others use as well it
-            says more than wall time.
-        gpu: What NVIDIA's counters say of the time between opening and closing.
+    `cpu_s` is processor time of this process and those below it; on a machine that others use as well it says more than
+    wall time.
     """
 
     def __init__(self, engines: Mapping[Any, Engine]) -> None:
@@ -50,9 +42,7 @@ class Watch:
         self._task = asyncio.create_task(self._sample_until_cancelled())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._sample()
         if self._task is not None:
             self._task.cancel()
@@ -62,7 +52,6 @@ class Watch:
         self._counting.close()
 
     def figures(self) -> dict[str, Any]:
-        """The peaks, ready for JSON."""
         return {
             "rss_bytes": self.rss_bytes,
             "kv_blocks": dict(self.kv_blocks),
@@ -92,13 +81,12 @@ class Watch:
 
 
 def _family() -> list[psutil.Process]:
-    """This process and all below it."""
     process = psutil.Process()
     return [process, *process.children(recursive=True)]
 
 
 def _family_cpu_s() -> float:
-    """Processor time so far, of processes that run and of their children that have ended, seconds."""
+    """Also of children that have ended."""
     total_s = 0.0
     for process in _family():
         with suppress(psutil.Error):

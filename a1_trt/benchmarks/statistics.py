@@ -17,12 +17,10 @@ from a1_trt.core.conformal import kolmogorov
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Booleans: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-
 Z95 = NormalDist().inv_cdf(0.975)
 N_RESAMPLES = 1000
 _N_PAIR_RESAMPLES = 4000
-_MAX_WEIGHTS = 4_000_000
-"""Weights that are held at once: 32 MB."""
+_MAX_WEIGHTS = 4_000_000  # weights that are held at once: 32 MB
 
 
 class Interval(NamedTuple):
@@ -37,27 +35,16 @@ def percentiles(values: Sequence[float], levels: Sequence[int] = (50, 95, 99)) -
     if not len(values):
         return dict.fromkeys([*(f"p{level}" for level in levels), "mean"])
     by_level = zip(levels, np.percentile(values, levels), strict=True)
-    return {**{f"p{level}": float(value) for level, value in by_level}, "mean": _mean(values)}
+    return {**{f"p{level}": float(value) for level, value in by_level}, "mean": float(np.mean(values))}
 
 
 def pass_at_k(n: int, n_right: int, k: int) -> float:
-    """Chance that one of k samples is right, when n_right of n were: unbiased (Chen et al. 2021, arXiv 2107.03374).
-
-    Example:
-        >>> pass_at_k(4, 1, 1), pass_at_k(4, 1, 4)
-        (0.25, 1.0)
-    """
+    """Chance that one of k samples is right, when n_right of n were: unbiased (Chen et al. 2021, arXiv 2107.03374)."""
     return 1.0 - math.comb(n - n_right, k) / math.comb(n, k)
 
 
 def wilson_interval(n_correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a proportion; (0, 1) where nothing was observed.
-
-    Example:
-        >>> low, high = wilson_interval(8, 10)
-        >>> round(low, 3), round(high, 3)
-        (0.49, 0.943)
-    """
+    """Wilson's interval of a proportion; (0, 1) where nothing was observed."""
     if n == 0:
         return 0.0, 1.0
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
@@ -75,14 +62,6 @@ def paired_difference(
 
     Method 10 of Newcombe (1998): Wilson's intervals of both, joined with their correlation. Unlike a bootstrap it does
     not shrink to a point when a and b agree on every problem.
-
-    Raises:
-        ValueError: The two differ in length.
-
-    Example:
-        >>> difference, low, high = paired_difference([True] * 9 + [False], [True] * 8 + [False] * 2)
-        >>> round(difference, 3), low < difference < high
-        (0.1, True)
     """
     n = len(correct_a)
     pairs = [(bool(a), bool(b)) for a, b in zip(correct_a, correct_b, strict=True)]
@@ -118,7 +97,7 @@ def accuracy_difference(one: Sequence[Sequence[bool]], other: Sequence[Sequence[
     agree everywhere, and one by resampling problems, which counts that repeats of a problem are not independent.
     """
     difference, low, high = paired_difference(*([right for row in side for right in row] for side in (one, other)))
-    by_problem = np.asarray([_mean(a) - _mean(b) for a, b in zip(one, other, strict=True)])
+    by_problem = np.asarray([np.mean(a) - np.mean(b) for a, b in zip(one, other, strict=True)])
     clustered = ratio_interval(by_problem, np.ones(len(by_problem)), seed=0, n_resamples=_N_PAIR_RESAMPLES)
     if clustered.low is not None and clustered.high is not None:
         low, high = min(low, clustered.low), max(high, clustered.high)
@@ -139,14 +118,10 @@ def totals(values: Floats | Integers, cluster: Integers, n_clusters: int) -> Flo
 def bootstrap(
     statistic: Callable[[Floats], Floats], n_clusters: int, *, seed: int, n_resamples: int = N_RESAMPLES
 ) -> Interval:
-    """Percentile interval of a statistic over resampled clusters.
+    """Percentile interval of a statistic over resampled clusters; fewer than two give none.
 
-    Args:
-        statistic: From how often each cluster was drawn, float[n, n_clusters], to the statistic, float[n]; NaN where a
-            resample leaves it undefined.
-        n_clusters: Clusters; fewer than two give no interval.
-        seed: Seed of the draws.
-        n_resamples: How often clusters are drawn.
+    The statistic is a function of how often each cluster was drawn, float[n, n_clusters], and is float[n]; NaN where a
+    resample leaves it undefined.
     """
     if n_clusters < 2:
         return Interval(None, None)
@@ -179,11 +154,6 @@ def rate_interval(successes: Floats, counts: Floats, *, seed: int) -> Interval:
 
     Where all clusters say never, or all say always, resampling would give a point; then it is Wilson's interval with
     each cluster as one observation.
-
-    Example:
-        >>> low, high = rate_interval(np.zeros(10), np.full(10, 16.0), seed=0)
-        >>> round(low, 3), round(high, 3)
-        (0.0, 0.278)
     """
     n_clusters, total = int((counts > 0).sum()), float(successes.sum())
     if n_clusters >= 2 and total in (0.0, float(counts.sum())):
@@ -196,10 +166,6 @@ def design_effect(successes: Floats, counts: Floats) -> float:
 
     The linearised variance of a ratio over clusters, C / (C - 1) sum (x_c - r n_c)^2 / n^2, divided by r (1 - r) / n
     (Kish 1965; Cochran 1977, chapter 6); successes and counts are float[n_clusters].
-
-    Example:
-        >>> design_effect(np.array([4.0, 0.0, 4.0, 0.0]), np.full(4, 4.0))  # each cluster says one thing
-        5.333333333333333
     """
     held = counts > 0
     x, n = successes[held], counts[held]
@@ -238,7 +204,3 @@ def band(alpha: float, n: float, z: float) -> tuple[float, float]:
     """Where a rate of n independent decisions lies, z standard errors around alpha."""
     half = z * math.sqrt(alpha * (1.0 - alpha) / n) if n > 0 else 1.0
     return max(0.0, alpha - half), min(1.0, alpha + half)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))

@@ -15,16 +15,7 @@ from a1_trt.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate and its interval.
-
-    Args:
-        value: The rate; None where nothing was observed.
-        low: Lower end of the interval; None where there are too few problems for one.
-        high: Upper end, likewise.
-        n: Observations.
-        n_hits: Those that count.
-        n_problems: Problems that they are of.
-    """
+    """A rate of n observations, of n_problems problems, and its interval; None where there are too few for one."""
 
     value: float | None
     low: float | None
@@ -35,7 +26,6 @@ class Rate:
 
     @property
     def ci95(self) -> list[float] | None:
-        """The interval as a list, where there is one."""
         return None if self.low is None or self.high is None else [self.low, self.high]
 
 
@@ -43,17 +33,9 @@ class Rate:
 class Summary:
     """What is reported of some records, whichever command made them.
 
-    Args:
-        n_records: Records: problems, or problems times repeats.
-        n_failed: Those that could not be solved.
-        accuracy: Share whose vote is right.
-        any_right: Share with any right sample.
-        pass_at_k: k -> chance that one of k samples is right, mean over problems.
-        rejections: Share of scored segments that the target took over; None where none was scored.
-        rejections_by_turn: The same by turn, from 0.
-        usage: Sums of what the problems cost, by the names of `Usage`.
-        n_failed_samples: Samples that failed.
-        latency_s: Percentiles of the problems' latencies; likewise of samples and of first answers.
+    `accuracy` is the share whose vote is right, `any_right` that with any right sample, `pass_at_k` the chance that one
+    of k samples is right, mean over problems; `rejections` is the share of scored segments that the target took over,
+    None where none was scored; `usage` has sums by the names of `Usage`. Latencies are percentiles.
     """
 
     n_records: int

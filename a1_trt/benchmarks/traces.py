@@ -16,19 +16,10 @@ from a1_trt.errors import InvalidRequestError
 
 _NPY: Any = np.lib.format  # numpy does not type it
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
-
-TAKEOVER_PERCENTILE = 0.6
-"""The published rule: the target takes over from this percentile of the score on."""
-
-MAX_BYTES = 1 << 30
-"""Largest recording, bytes, unpacked."""
-
-MAX_SEGMENTS = 10_000_000
-"""Most segments of a recording."""
-
-MAX_TEXT_BYTES = 1 << 16
-"""Longest text in an array of texts, bytes: every entry takes as much memory as the longest."""
-
+TAKEOVER_PERCENTILE = 0.6  # the published rule: the target takes over from this percentile of the score on
+MAX_BYTES = 1 << 30  # largest recording, bytes, unpacked
+MAX_SEGMENTS = 10_000_000  # most segments of a recording
+MAX_TEXT_BYTES = 1 << 16  # longest text in an array of texts, bytes: every entry takes as much memory as the longest
 _SEGMENTS = ("question", "sample", "turn", "ppl", "percentile", "segment_chars", "continuation_chars")
 _SAMPLES = ("sample_question", "sample_index", "sample_answer", "sample_turns", "sample_duration_s")
 _KINDS = MappingProxyType(
@@ -40,11 +31,6 @@ _FAULTS = (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZ
 
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a trace: one entry a segment, or one a sample (`sample_...`), or one a calibration score.
-
-    Args:
-        path: The archive.
-        required: Names of arrays that it must hold.
-        optional: Names of arrays that are read where they are there.
 
     Raises:
         InvalidRequestError: It is not such an archive, it is too large, or an array is missing, of the wrong kind or
@@ -73,9 +59,8 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
 
 def bad_trace(path: Path, what: str, *, field: str = "trace", remedy: str | None = None) -> InvalidRequestError:
     """The error that every fault of a trace or of records becomes."""
-    return InvalidRequestError(
-        f"{path} {what}", field=field, remedy=remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
-    )
+    remedy = remedy or "give a trace (.npz) or records of 'a1-trt eval' (JSON lines)"
+    return InvalidRequestError(f"{path} {what}", field=field, remedy=remedy)
 
 
 def _load(path: Path, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
@@ -104,10 +89,8 @@ def _check_size(path: Path, name: str, stream: IO[bytes]) -> None:
     version = _NPY.read_magic(stream)
     read_header = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
     shape, _, dtype = read_header(stream)
-    for what, n_bytes, limit in (
-        ("entries", dtype.itemsize, MAX_TEXT_BYTES),
-        ("an array", math.prod(shape) * dtype.itemsize, MAX_BYTES),
-    ):
+    n_array = math.prod(shape) * dtype.itemsize
+    for what, n_bytes, limit in (("entries", dtype.itemsize, MAX_TEXT_BYTES), ("an array", n_array, MAX_BYTES)):
         if n_bytes > limit:
             raise bad_trace(path, f"has {name} with {what} of {n_bytes} bytes, more than {limit}", field=name)
 
@@ -116,9 +99,6 @@ def _check_scores(path: Path, name: str, scores: np.ndarray[Any, Any], *, missin
     wrong = np.isinf(scores) | (scores < 0) | (np.isnan(scores) & (not missing_allowed))
     if wrong.any():
         place = int(np.argmax(wrong))
-        raise bad_trace(
-            path,
-            f"has {name}[{place}] = {scores[place]}, which is not a perplexity",
-            field=name,
-            remedy="give finite numbers of at least 0; NaN in ppl is a segment without a score",
-        )
+        message = f"has {name}[{place}] = {scores[place]}, which is not a perplexity"
+        remedy = "give finite numbers of at least 0; NaN in ppl is a segment without a score"
+        raise bad_trace(path, message, field=name, remedy=remedy)

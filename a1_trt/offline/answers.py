@@ -18,23 +18,13 @@ from a1_trt.errors import InvalidRequestError
 from a1_trt.offline.recording import Recording, Samples
 from a1_trt.types import Problem
 
-_LEAST_SOLVED = 0.2
-"""Fewer problems with any right sample than this say that the answers are those of other problems."""
-
+_LEAST_SOLVED = 0.2  # fewer problems with any right sample than this say that the answers are those of other problems
 Outcome = Literal["correct", "agrees with the majority vote"]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What is known of each sample's end.
-
-    Args:
-        kind: What `good` says.
-        good: bool[n_kept].
-        problem: Number of each sample's problem, int[n_kept].
-        sample: Its number within the problem, int[n_kept].
-        note: How it was found out.
-    """
+    """Which samples (problem, sample) ended well, and what `good`, bool[n_kept], says; `note` is how that is known."""
 
     kind: Outcome
     good: Booleans
@@ -48,9 +38,6 @@ def outcomes_of(recording: Recording) -> Outcomes:
 
     Agreement is not correctness: the vote may be wrong, and a sample agrees with itself. Problems without any answer
     have no vote and are left out.
-
-    Raises:
-        InvalidRequestError: The recording says nothing about answers.
     """
     samples = recording.samples
     if samples is None or (samples.correct is None and not any(samples.answers)):
@@ -65,33 +52,27 @@ def outcomes_of(recording: Recording) -> Outcomes:
     known = np.asarray([votes[problem] is not None for problem in samples.problem])
     pairs = zip(samples.answers, samples.problem, strict=True)
     agrees = np.asarray([answer is not None and normalise(answer) == votes[problem] for answer, problem in pairs])
-    return Outcomes(
-        "agrees with the majority vote",
-        agrees[known],
-        samples.problem[known],
-        samples.sample[known],
-        "the right answers are not known: give --answers; this is agreement with the vote of the same samples",
-    )
+    note = "the right answers are not known: give --answers; this is agreement with the vote of the same samples"
+    kept = agrees[known], samples.problem[known], samples.sample[known]
+    return Outcomes("agrees with the majority vote", *kept, note)
 
 
 def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
     """The recording with its samples graded against a file of problems, and the problems' levels.
 
+    Problem i belongs to row i, or to the row with its name as id. InvalidRequestError where these are answers of other
+    problems, ConfigError where a row has none.
+
     Args:
-        recording: The recording; problem i belongs to row i, or to the row with its name as id.
+        recording: The recording.
         path: JSON lines with problem and answer.
         drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
             as the published code draws them.
-
-    Raises:
-        ConfigError: The file cannot be read, or a row has no answer.
-        InvalidRequestError: The recording has no answers, or these are answers of other problems.
     """
     samples = recording.samples
     if samples is None:
-        raise InvalidRequestError(
-            f"{recording.name} holds no answers of samples", field="sample_answer", remedy="leave out --answers"
-        )
+        message = f"{recording.name} holds no answers of samples"
+        raise InvalidRequestError(message, field="sample_answer", remedy="leave out --answers")
     rows = _rows(recording, read_problems(path, with_answers=True), path, drawn)
     pairs = zip(samples.answers, samples.problem.tolist(), strict=True)
     verdicts = all_correct([(answer, rows[problem].answer or "") for answer, problem in pairs])
@@ -102,17 +83,7 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
 
 
 def with_groups(recording: Recording, path: Path, drawn: tuple[int, int] | None = None) -> Recording:
-    """The recording with the levels, subjects and tasks of its problems, from a file of problems.
-
-    Args:
-        recording: The recording.
-        path: As for `with_answers`.
-        drawn: As for `with_answers`.
-
-    Raises:
-        ConfigError: The file cannot be read.
-        InvalidRequestError: These are other problems, or no row says a level, subject or task.
-    """
+    """The recording with the levels, subjects and tasks of its problems, from a file of problems; as `with_answers`."""
     rows = _rows(recording, read_problems(path), path, drawn)
     samples = recording.samples
     if samples is not None:
@@ -121,9 +92,8 @@ def with_groups(recording: Recording, path: Path, drawn: tuple[int, int] | None 
         _check_match(recording, path, np.asarray(same, dtype=np.bool_))
     groups = _groups(rows, path)
     if not groups:
-        raise InvalidRequestError(
-            f"{path} says no {', '.join(GROUPS)} of each problem", field="problems_file", remedy="leave it out"
-        )
+        message = f"{path} says no {', '.join(GROUPS)} of each problem"
+        raise InvalidRequestError(message, field="problems_file", remedy="leave it out")
     return replace(recording, groups={**recording.groups, **groups})
 
 
@@ -152,7 +122,6 @@ def _groups(rows: list[Problem], path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[int, int] | None) -> list[Problem]:
-    """The row of each of the recording's problems."""
     by_id = {row.id: row for row in rows}
     if drawn is None and all(name in by_id for name in recording.problems):
         return [by_id[name] for name in recording.problems]
@@ -160,18 +129,13 @@ def _rows(recording: Recording, rows: list[Problem], path: Path, drawn: tuple[in
         rows = drawn_rows(rows, *drawn)
     numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(recording.problems)]
     if max(numbers) >= len(rows):
-        raise InvalidRequestError(
-            f"{path} has no row {max(numbers)} for the problems of {recording.name}",
-            field="answers",
-            remedy="give all the problems, in the recording's order",
-        )
+        message = f"{path} has no row {max(numbers)} for the problems of {recording.name}"
+        raise InvalidRequestError(message, field="answers", remedy="give all the problems, in the recording's order")
     return [rows[number] for number in numbers]
 
 
 def _votes(samples: Samples, n_problems: int) -> list[str | None]:
-    """The most common answer of each problem."""
     by_problem: list[list[str | None]] = [[] for _ in range(n_problems)]
     for answer, problem in zip(samples.answers, samples.problem, strict=True):
         by_problem[problem].append(answer)
-    votes = [count_votes(answers) for answers in by_problem]
-    return [ranking[0][0] if ranking else None for ranking in votes]
+    return [ranking[0][0] if (ranking := count_votes(answers)) else None for answers in by_problem]

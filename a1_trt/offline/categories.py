@@ -15,9 +15,6 @@ def describe_categories(log: CalibrationLog) -> dict[str, dict[str, Any]]:
     """Size, deciles and rejection rate of each category, and how far its scores are from those of all others.
 
     The distance is that of Kolmogorov and Smirnov between two samples; None where there are no others.
-
-    Returns:
-        By name, sorted: n, q10, q50, q90, ks, ks_p_value, rejection_rate.
     """
     scores: dict[str, list[float]] = defaultdict(list)
     takeovers: dict[str, list[bool]] = defaultdict(list)

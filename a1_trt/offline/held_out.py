@@ -15,23 +15,12 @@ from a1_trt.errors import CalibrationError
 from a1_trt.offline.rates import rate_row
 from a1_trt.runtime.calibration import CalibrationLog
 
-Row = tuple[str, str, float]
-"""Category, problem and score of a decision."""
+Row = tuple[str, str, float]  # category, problem and score of a decision
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What held-out scores give against fixed ones.
-
-    Args:
-        alpha: The level.
-        categories: Category of each held-out score.
-        problem: Number of its problem, int[n].
-        n_problems: Problems held out.
-        n_calibration: Scores they were ranked among.
-        p_values: Smoothed p-values, float[n].
-        takeovers: Whether p <= alpha, bool[n].
-    """
+    """What n held-out scores give against n_calibration fixed ones: smoothed p-values, and whether p <= alpha."""
 
     alpha: float
     categories: tuple[str, ...]
@@ -46,11 +35,10 @@ class HeldOut:
         names = np.asarray(self.categories)
         rows = {"all": self._row(np.ones(len(names), dtype=bool), seed)}
         rows |= {str(name): self._row(names == name, seed) for name in sorted(set(self.categories))}
+        counts = {"n": len(names), "n_problems": self.n_problems, "n_calibration": self.n_calibration}
         return {
             "alpha": self.alpha,
-            "n": len(names),
-            "n_problems": self.n_problems,
-            "n_calibration": self.n_calibration,
+            **counts,
             "rates": rows,
             "p_values": uniformity(self.p_values, self.problem, self.n_problems, self.alpha),
         }
@@ -72,21 +60,11 @@ def halves(log: CalibrationLog, seed: int) -> tuple[list[Row], list[Row]]:
 
 
 def rows_of(log: CalibrationLog) -> list[Row]:
-    """The decisions of a log."""
     return [(category, problem, score) for batch in log.batches for category, problem, score, _, _ in batch.decisions]
 
 
 def evaluate(fixed: Sequence[Row], held_out: Sequence[Row], alpha: float, *, seed: int) -> HeldOut:
-    """Rank held-out scores among fixed ones, category by category.
-
-    Args:
-        fixed: Decisions whose scores are ranked among.
-        held_out: Decisions of other problems.
-        alpha: Level in (0, 1).
-        seed: Seed of the draws of the smoothed p-values.
-
-    Raises:
-        CalibrationError: One of the two is empty.
+    """Rank held-out scores among fixed ones, category by category; the seed is that of the draws of the p-values.
 
     Example:
         >>> fixed = [("turn 1", "p", float(score)) for score in range(99)]
@@ -94,11 +72,8 @@ def evaluate(fixed: Sequence[Row], held_out: Sequence[Row], alpha: float, *, see
         [True]
     """
     if not fixed or not held_out:
-        raise CalibrationError(
-            f"{len(held_out)} held-out scores cannot be ranked among {len(fixed)}",
-            field="held_out",
-            remedy="calibrate on more problems",
-        )
+        message = f"{len(held_out)} held-out scores cannot be ranked among {len(fixed)}"
+        raise CalibrationError(message, field="held_out", remedy="calibrate on more problems")
     scores: dict[str, list[float]] = defaultdict(list)
     for category, _, score in fixed:
         scores[category].append(score)

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def replay_figure(done: Sequence[Replay]) -> Figure:
-    """One row a controller: its rate over time, its rate per category, and its p-values.
-
-    Args:
-        done: Replays.
-    """
+    """One row a controller: its rate over time, its rate per category, and its p-values."""
     figure, axes = new_figure(len(done), 3, width=13.0, height=3.0)
     for row, run in zip(axes, done, strict=True):
         rate_over_time(row[0], run)
@@ -32,10 +28,7 @@ def replay_figure(done: Sequence[Replay]) -> Figure:
 
 
 def rate_over_time(ax: Any, done: Replay) -> None:
-    """The rate over the latest 200 decisions, of all and of each category by itself, with the band of a coin.
-
-    The band is that of 200 independent decisions, 95 %.
-    """
+    """The rate over the latest 200 decisions, of all and by category, with the 95 % band of 200 independent ones."""
     low, high = band(done.alpha, WINDOW, Z95)
     ax.axhspan(low, high, color="0.9", label="95 % of a coin")
     ax.axhline(done.alpha, color="0.5", linewidth=0.8)
@@ -93,11 +86,7 @@ def held_out_figure(held_out: HeldOut) -> Figure:
 
 
 def quality_figure(document: Mapping[str, Any]) -> Figure:
-    """First-turn scores by how the sample ended, AUROCs, and the effect of a takeover near the threshold.
-
-    Args:
-        document: From `a1_trt.offline.quality`.
-    """
+    """First-turn scores by how the sample ended, AUROCs, and the effect of a takeover near the threshold."""
     figure, axes = new_figure(1, 3, width=13.0, height=3.6)
     scores, areas, effects = axes[0]
     histogram = document["histogram"]
@@ -108,11 +97,8 @@ def quality_figure(document: Mapping[str, Any]) -> Figure:
         scores.stairs(shares, histogram["edges"], color=colour, label=label)
     scores.set(title="first-turn scores", xlabel="score", ylabel="share")
     scores.legend()
-    rows = {
-        f"{score}, {name.replace('_', ' ')}": row
-        for score, named in document["scores"].items()
-        for name, row in named.items()
-    }
+    named = [(score, *item) for score, rows in document["scores"].items() for item in rows.items()]
+    rows = {f"{score}, {name.replace('_', ' ')}": row for score, name, row in named}
     _draw_points(areas, rows, "value", 0.5)
     areas.set(title="AUROC of a low score", xlim=(0, 1))
     near = {f"p within {row['width']:g}": row for row in document["near_threshold"] or []}

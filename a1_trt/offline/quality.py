@@ -5,7 +5,7 @@ A valid p-value says how often the target steps in, not whether it steps in at t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,22 +25,15 @@ from a1_trt.offline.answers import Outcomes, outcomes_of
 from a1_trt.offline.recording import Recording
 from a1_trt.offline.selectivity import Area, local_area, overall_area
 
-WIDTHS = (0.05, 0.1, 0.15)
-"""How far from the threshold, in p-value, a takeover counts as near it."""
-
+WIDTHS = (0.05, 0.1, 0.15)  # how far from the threshold, in p-value, a takeover counts as near it
 N_BINS = 20
 
 
 @dataclass(frozen=True)
 class Chains:
-    """Samples whose first segment was scored and whose end is known.
+    """Samples whose first segment was scored and whose end is known; arrays of n, None where it was not recorded.
 
-    Args:
-        scores: Score of the first segment, float[n].
-        good: Whether the sample ended well, bool[n].
-        problem: Its problem, int[n].
-        takeovers: Whether the first segment was taken over, bool[n]; None where that was not recorded.
-        margins: p-value of the first segment minus its level, float[n]; at most 0 is a takeover.
+    `margins` is the p-value of the first segment minus its level; at most 0 is a takeover.
     """
 
     scores: Floats
@@ -50,29 +43,15 @@ class Chains:
     margins: Floats | None
 
     def where(self, chosen: Booleans) -> Chains:
-        """Those that are chosen."""
-        return Chains(
-            self.scores[chosen],
-            self.good[chosen],
-            self.problem[chosen],
-            None if self.takeovers is None else self.takeovers[chosen],
-            None if self.margins is None else self.margins[chosen],
-        )
+        arrays: dict[str, Any] = {name: array[chosen] for name, array in vars(self).items() if array is not None}
+        return replace(self, **arrays)
 
 
 def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[str, Any]:
-    """The score-quality report, ready for JSON.
+    """The score-quality report, ready for JSON, of a recording that says what is right or was graded (`with_answers`).
 
     AUROC is that of a *low* first-turn score for a good end: 0.5 is chance, within a problem over pairs of its chains.
-    All intervals are 95 %, resampled by problem.
-
-    Args:
-        recording: The recording; grade it first (`with_answers`) where it does not say what is right.
-        alpha: Level at which the effective number of scores is counted.
-        seed: Seed of the resampling.
-
-    Raises:
-        InvalidRequestError: It holds no answers, or no sample with both a score and an end.
+    All intervals are 95 %, resampled by problem; alpha is the level at which the effective number of scores is counted.
     """
     outcomes = outcomes_of(recording)
     scores = {"score": recording.scores, **recording.other_scores}
@@ -80,9 +59,8 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
     chains = {name: _chains(recording, values, first, good) for name, values in scores.items()}
     chains = {name: known for name, known in chains.items() if len(known.scores)}
     if not chains:
-        raise InvalidRequestError(
-            f"{recording.name} has no sample with both a score and an end", field="turns", remedy="record both"
-        )
+        message = f"{recording.name} has no sample with both a score and an end"
+        raise InvalidRequestError(message, field="turns", remedy="record both")
     main = next(iter(chains.values()))
     n_problems = len(recording.problems)
     return {
@@ -112,15 +90,9 @@ def _first_turns(recording: Recording, outcomes: Outcomes) -> tuple[Integers, Bo
 
 
 def _chains(recording: Recording, values: Floats, first: Integers, good: Booleans) -> Chains:
-    there = ~np.isnan(values[first])
-    places = first[there]
-    return Chains(
-        values[places],
-        good[there],
-        recording.problem[places],
-        None if recording.takeovers is None else recording.takeovers[places],
-        None if recording.margins is None else recording.margins[places],
-    )
+    picked = recording.reordered(first)
+    chains = Chains(values[first], good, picked.problem, picked.takeovers, picked.margins)
+    return chains.where(~np.isnan(values[first]))
 
 
 def _areas(chains: Chains, seed: int) -> dict[str, Any]:
@@ -154,10 +126,8 @@ def _difference(
 ) -> dict[str, float | int | None]:
     """Share of good ends among the chosen minus that among the others, resampled by problem."""
     good = chains.good.astype(np.float64)
-    table = [
-        totals(value, chains.problem, n_problems)
-        for value in (good * chosen, chosen.astype(np.float64), good * others, others.astype(np.float64))
-    ]
+    counted = (good * chosen, chosen.astype(np.float64), good * others, others.astype(np.float64))
+    table = [totals(value, chains.problem, n_problems) for value in counted]
     n_chosen, n_others = int(table[1].sum()), int(table[3].sum())
 
     def gap(weights: Floats) -> Floats:
@@ -170,8 +140,7 @@ def _difference(
     interval = bootstrap(gap, n_problems, seed=seed) if known else Interval(None, None)
     return {
         "difference": value,
-        "low": interval.low,
-        "high": interval.high,
+        **interval._asdict(),
         "n_taken_over": n_chosen,
         "n_kept": n_others,
         "good_taken_over": float(table[0].sum() / n_chosen) if n_chosen else None,
@@ -188,11 +157,8 @@ def _within_problem(chains: Chains, n_problems: int, seed: int) -> dict[str, Any
     both = (n_taken > 0) & (n_kept > 0)
     if not both.any():
         return {"difference": None, "low": None, "high": None, "n_problems": 0}
-    rates = [
-        totals(good * group, chains.problem, n_problems)[both] / n[both]
-        for group, n in ((taken, n_taken), (1 - taken, n_kept))
-    ]
-    gaps = rates[0] - rates[1]
+    good_taken, good_kept = (totals(good * group, chains.problem, n_problems) for group in (taken, 1 - taken))
+    gaps = good_taken[both] / n_taken[both] - good_kept[both] / n_kept[both]
     low, high = ratio_interval(gaps, np.ones(len(gaps)), seed=seed)
     return {"difference": float(gaps.mean()), "low": low, "high": high, "n_problems": len(gaps)}
 
@@ -208,8 +174,5 @@ def _histogram(chains: Chains) -> dict[str, list[float]]:
     low, high = np.quantile(chains.scores, (0.005, 0.995))
     edges = np.linspace(low, max(high, np.nextafter(low, np.inf)), N_BINS + 1)
     clipped = np.clip(chains.scores, edges[0], edges[-1])
-    counts = {
-        name: np.histogram(clipped[chosen], edges)[0].tolist()
-        for name, chosen in (("good", chains.good), ("other", ~chains.good))
-    }
-    return {"edges": edges.tolist(), **counts}
+    good, other = (np.histogram(clipped[chosen], edges)[0].tolist() for chosen in (chains.good, ~chains.good))
+    return {"edges": edges.tolist(), "good": good, "other": other}

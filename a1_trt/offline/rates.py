@@ -23,26 +23,15 @@ from a1_trt.core.conformal.controllers.registry import CALIBRATED
 from a1_trt.offline.run import Replay
 from a1_trt.offline.selectivity import Area, local_area, overall_area
 
-WINDOW = 200
-"""Consecutive decisions over which the worst deviation is looked for."""
-
-CONFIDENCE = 0.95
-"""Of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm."""
-
-MIN_PROBLEMS = 10
-"""Bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few."""
+WINDOW = 200  # consecutive decisions over which the worst deviation is looked for
+CONFIDENCE = 0.95  # of all bands together: at most one in twenty reports of a rule that holds its rate raises any alarm
+MIN_PROBLEMS = 10  # bands of fewer problems raise no alarm: how widely clusters spread cannot be told from so few
 
 
 def report(done: Replay, *, intervals: bool = True) -> dict[str, Any]:
-    """Everything that is said about a replay, ready for JSON.
+    """Everything that is said about a replay, ready for JSON; the figures are explained in docs/statistics.md.
 
-    Args:
-        done: The replay.
-        intervals: Also resample problems for intervals, which takes the most time.
-
-    Returns:
-        `n`, `overall_rate`, `overall_error`, `category_rates`, `category_error_max`, `window_error_max`,
-        `problem_rate_sd`, `seconds_per_decision`, `selectivity`, `selectivity_local`, and more: docs/statistics.md.
+    Without intervals no problems are resampled, which takes the most time.
     """
     recording, x = done.recording, done.takeovers.astype(np.float64)
     n_problems = len(recording.problems)
@@ -96,23 +85,12 @@ def rate_row(takeovers: Booleans, problem: Integers, n_problems: int, *, seed: i
     taken = totals(takeovers.astype(np.float64), problem, n_problems)
     n = len(takeovers)
     low, high = (None, None) if seed is None else rate_interval(taken, counts, seed=seed)
-    return {
-        "rate": float(taken.sum() / n),
-        "count": n,
-        "n_problems": int((counts > 0).sum()),
-        "low": low,
-        "high": high,
-        "design_effect": design_effect(taken, counts),
-    }
+    ends = {"low": low, "high": high, "design_effect": design_effect(taken, counts)}
+    return {"rate": float(taken.sum() / n), "count": n, "n_problems": int((counts > 0).sum()), **ends}
 
 
 def window_error(x: Floats, alpha: float, window: int = WINDOW) -> float:
     """The worst deviation from alpha over any `window` consecutive decisions, or over all where there are fewer.
-
-    Args:
-        x: 1 for a takeover, else 0, float[n].
-        alpha: Rate that was asked for.
-        window: Decisions.
 
     Example:
         >>> window_error(np.array([0.0, 0.0, 1.0, 1.0, 1.0]), 0.5, window=2)
@@ -166,12 +144,9 @@ def _z(n_bands: int) -> float:
 def _rates_by(
     done: Replay, name_of_each: np.ndarray[Any, Any], names: Sequence[str], seed: int | None
 ) -> dict[str, dict[str, Any]]:
-    rows = {}
-    for name in names:
-        own = name_of_each == name
-        n_problems = len(done.recording.problems)
-        rows[name] = rate_row(done.takeovers[own], done.recording.problem[own], n_problems, seed=seed)
-    return rows
+    problem, n_problems = done.recording.problem, len(done.recording.problems)
+    chosen = {name: name_of_each == name for name in names}
+    return {name: rate_row(done.takeovers[own], problem[own], n_problems, seed=seed) for name, own in chosen.items()}
 
 
 def _area_rows(name: str, area: Area) -> dict[str, float | None]:

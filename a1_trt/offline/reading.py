@@ -21,14 +21,7 @@ _NO_ANSWER = ("", "invalid")
 
 
 def read_recording(path: Path) -> Recording:
-    """A recording from its file, checked from end to end, in served order.
-
-    Args:
-        path: A trace (.npz) or records (JSON lines); the content tells which.
-
-    Raises:
-        InvalidRequestError: It cannot be read, is neither, is too large, or holds something that is not a score.
-    """
+    """A recording from its file, a trace (.npz) or records (JSON lines), checked from end to end, in served order."""
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
@@ -47,7 +40,6 @@ def read_recording(path: Path) -> Recording:
 
 
 def _read_trace(path: Path) -> Recording:
-    """The scored segments of a trace, in the order of the file."""
     arrays = read_arrays(path, _REQUIRED, _OPTIONAL)
     problem, names = _in_order_of_appearance(arrays["question"])
     scores = arrays["ppl"].astype(np.float64)

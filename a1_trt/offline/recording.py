@@ -14,14 +14,7 @@ from a1_trt.benchmarks.statistics import Booleans, Floats, Integers
 
 @dataclass(frozen=True)
 class Samples:
-    """What became of each sample.
-
-    Args:
-        problem: Number of its problem, int[n_samples].
-        sample: Its number within the problem, int[n_samples].
-        answers: Its answer; None where it gave none.
-        correct: Whether that is right, bool[n_samples]; None where the recording does not say.
-    """
+    """What became of each sample, int[n_samples] each; no answer is None, `correct` None where it is not recorded."""
 
     problem: Integers
     sample: Integers
@@ -36,17 +29,13 @@ class Recording:
     Args:
         name: Name of the file.
         problems: Names of the problems, in order of appearance.
-        problem: Number of each segment's problem, int[n].
-        sample: Number of its sample, int[n].
-        turn: Turn of the sample, from 0, int[n].
+        problem: Number of each segment's problem, int[n]; likewise its `sample`, and its `turn` from 0.
         scores: The score that decided, float[n], all finite.
         n_unscored: Segments without a score, which are left out: the draft wrote nothing.
-        p_values: p-values that were recorded, float[n].
-        takeovers: Decisions that were recorded, bool[n].
+        p_values: p-values that were recorded, float[n]; likewise `takeovers`, bool[n].
         margins: Recorded p-value minus the level it was compared with, float[n]; at most 0 is a takeover.
         other_scores: Further scores of the same segments, float[n] each; NaN where one is missing.
-        calibration_scores: Scores of first turns that were made before the run, float[m].
-        calibration_problem: Number of each calibration score's problem, where it is known, int[m].
+        calibration_scores: Scores of first turns that were made before the run, float[m], of `calibration_problem`.
         samples: What became of the samples, where it was recorded.
         groups: Names of groups of problems, such as {"level": (one a problem)}.
     """
@@ -102,14 +91,7 @@ def permuted(recording: Recording, seed: int) -> Recording:
 
 
 def interleaved(recording: Recording, n_in_flight: int = 16) -> Recording:
-    """Several problems at once, a segment of each in turn; when one has no more, the next problem begins.
-
-    Example:
-        >>> segments = {"problem": np.array([0, 0, 1, 2]), "sample": np.zeros(4, int), "turn": np.array([0, 1, 0, 0])}
-        >>> recorded = Recording("run", ("p1", "p2", "p3"), scores=np.array([1.0, 2.0, 3.0, 4.0]), **segments)
-        >>> interleaved(recorded, 2).scores.tolist()
-        [1.0, 3.0, 2.0, 4.0]
-    """
+    """Several problems at once, a segment of each in turn; when one has no more, the next problem begins."""
     served = np.lexsort((recording.sample, recording.turn, recording.problem))
     ends = np.flatnonzero(np.diff(recording.problem[served])) + 1
     waiting = deque(deque(segments.tolist()) for segments in np.split(served, ends))

@@ -20,7 +20,6 @@ from a1_trt.errors import ScoreShapeError
 from a1_trt.offline.recording import Recording, Samples
 
 _REMEDY = 'write one sample a line: {"problem_id": "p1", "sample": 0, "turns": [{"score": 1.5}], "correct": true}'
-
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -54,23 +53,13 @@ class _Sample(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """A turn with a score, and where it belongs."""
-
     sample: _Sample
     number: int
     turn: _Turn
 
 
 def read_records(path: Path) -> Recording:
-    """The scored segments of a run, in the order of the file.
-
-    A line is one sample: `problem_id`, `sample`, `turns` (a list of `score`, and where known `p_value`, `level`,
-    `takeover`, `logprobs`, `scores`), and where known `answer`, `correct`, `end`, `alpha`, `level`, `task`. Lines
-    without `turns` are skipped, and so are turns without a score.
-
-    Raises:
-        InvalidRequestError: A line is not such an object, or a score is not a finite number.
-    """
+    """The scored segments of a run, in the order of the file; turns without a score are left out."""
     samples = list(_read_samples(path))
     if not samples:
         raise bad_trace(path, "holds no sample", remedy=_REMEDY)
@@ -174,9 +163,8 @@ def _groups(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> dict[str,
 def _other_scores(path: Path, scored: Sequence[_Scored]) -> dict[str, Floats]:
     """Scores that were recorded beside the one that decided, and those that recorded log-probs allow."""
     named = [row.turn.scores or {} for row in scored]
-    recorded = {
-        name: _floats(scores.get(name) for scores in named) for name in sorted({n for scores in named for n in scores})
-    }
+    names = sorted({name for scores in named for name in scores})
+    recorded = {name: _floats(scores.get(name) for scores in named) for name in names}
     return {**_scores_of_logprobs(path, scored), **recorded}
 
 

@@ -21,29 +21,17 @@ Order = Literal["served", "permuted", "interleaved", "shuffled"]
 - interleaved: 16 problems at once, a segment of each in turn;
 - shuffled: all segments in random order, which makes them exchangeable."""
 
-_PART = 65_536
-"""Decisions that are held as objects at once."""
-
+_PART = 65_536  # decisions that are held as objects at once
 FIRST_TURN = category_of("turn", 0, "")
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a controller decided.
+    """What a controller decided on a recording's segments, which are in the order of the decisions.
 
-    Args:
-        recording: The segments, in the order of the decisions.
-        controller: Name of the controller.
-        alpha: Rate that was asked for.
-        order: Order of the decisions.
-        seed: Seed of the order and the draws.
-        settings: What the controller was told.
-        p_values: float[n].
-        takeovers: bool[n].
-        buckets: Names of the categories, in order of their turns.
-        bucket: Category of each, int[n].
-        forced: How often each hard limit overruled the controller.
-        seconds_per_decision: Time of `decide` and `update`, seconds.
+    p_values and takeovers are of n decisions; `buckets` names the categories, in order of their turns, and `bucket` is
+    the category of each decision; `forced` counts how often each hard limit overruled the controller; the seconds are
+    those of `decide` and `update`.
     """
 
     recording: Recording
@@ -82,7 +70,6 @@ def replay(
         settings: Such as the controller's horizon.
 
     Raises:
-        InvalidRequestError: An argument is wrong.
         CalibrationError: The controller needs calibration scores, and the recording has none.
     """
     check_request(controller, alpha, order, seed)
@@ -96,25 +83,19 @@ def replay(
 
 
 def check_request(controller: str, alpha: float, order: str, seed: int) -> None:
-    """Refuse what no replay can be asked for."""
     if controller not in CONTROLLERS:
-        raise InvalidRequestError(
-            f"there is no controller {controller!r}",
-            field="controller",
-            remedy=f"choose from {', '.join(CONTROLLERS)}",
-        )
+        message = f"there is no controller {controller!r}"
+        raise InvalidRequestError(message, field="controller", remedy=f"choose from {', '.join(CONTROLLERS)}")
     if not 0.0 < alpha < 1.0:
         raise InvalidRequestError(f"alpha is {alpha}", field="alpha", remedy="choose a rate in (0, 1), such as 0.4")
     if order not in get_args(Order):
-        raise InvalidRequestError(
-            f"order is {order!r}", field="order", remedy=f"choose from {', '.join(get_args(Order))}"
-        )
+        message = f"order is {order!r}"
+        raise InvalidRequestError(message, field="order", remedy=f"choose from {', '.join(get_args(Order))}")
     if not 0 <= seed < 2**63:
         raise InvalidRequestError(f"seed is {seed}", field="seed", remedy="give a whole number from 0 to 2^63 - 1")
 
 
 def in_order(recording: Recording, order: Order, seed: int) -> Recording:
-    """The segments in the order that is asked for."""
     if order in ("shuffled", "permuted"):
         return (shuffled if order == "shuffled" else permuted)(recording, seed)
     return interleaved(recording) if order == "interleaved" else in_served_order(recording)
@@ -130,11 +111,7 @@ def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
 
 
 def prepared(controller: str, settings: ControllerSettings, recording: Recording) -> Controller:
-    """The controller, with the recording's calibration scores where it needs them.
-
-    Raises:
-        CalibrationError: They are missing.
-    """
+    """The controller, with the recording's calibration scores where it needs them."""
     needs = controller in CALIBRATED
     scores = recording.calibration_scores if needs else None
     if needs and scores is None:
@@ -143,9 +120,8 @@ def prepared(controller: str, settings: ControllerSettings, recording: Recording
             field="calibration_ppl",
             remedy="choose a controller that calibrates itself, such as two-level",
         )
-    return make_controller(
-        controller, settings, calibration_scores=None if scores is None else {FIRST_TURN: scores.tolist()}
-    )
+    by_category = None if scores is None else {FIRST_TURN: scores.tolist()}
+    return make_controller(controller, settings, calibration_scores=by_category)
 
 
 def draws(n: int, seed: int) -> list[float]:

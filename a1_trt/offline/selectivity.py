@@ -6,21 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a1_trt.benchmarks.statistics import (
-    N_RESAMPLES,
-    Booleans,
-    Floats,
-    Integers,
-    bootstrap,
-    ratio_interval,
-    totals,
-)
+from a1_trt.benchmarks.statistics import N_RESAMPLES, Booleans, Floats, Integers, bootstrap, ratio_interval, totals
 
-_MOST_NUMBERS = 2_000_000
-"""Weights that are held at once."""
-
-_MOST_WORK = 100_000_000
-"""Weights of all resamples together, beyond which there are fewer of them."""
+_MOST_NUMBERS = 2_000_000  # weights that are held at once
+_MOST_WORK = 100_000_000  # weights of all resamples together, beyond which there are fewer of them
 
 
 class Area(NamedTuple):
@@ -34,15 +23,7 @@ class Area(NamedTuple):
 def overall_area(scores: Floats, chosen: Booleans, problem: Integers, *, seed: int | None = None) -> Area:
     """P(a chosen one has the larger score than one that is not chosen), ties counting half, over all pairs.
 
-    Args:
-        scores: Scores, float[n].
-        chosen: The group that should have the larger ones, bool[n].
-        problem: Problem of each, int[n], numbered from 0.
-        seed: Seed of the interval; None for no interval.
-
-    Example:
-        >>> overall_area(np.array([1.0, 2.0, 2.0]), np.array([False, True, False]), np.zeros(3, dtype=int)).value
-        0.75
+    Scores are float[n], chosen bool[n], problem int[n], numbered from 0; without a seed there is no interval.
     """
     order = np.argsort(scores, kind="stable")
     ordered, inside, cluster = scores[order], chosen[order].astype(np.float64), problem[order]
@@ -95,21 +76,9 @@ def pairs_within(scores: Floats, chosen: Booleans, cell: Integers) -> tuple[Floa
 def local_area(
     scores: Floats, chosen: Booleans, problem: Integers, within: Integers, *, seed: int | None = None
 ) -> Area:
-    """The same over pairs of one problem and one group `within` it, each pair weighing the same.
+    """The same over pairs of one problem and one group `within` it, int[n] from 0, each pair weighing the same.
 
     Cells without both outcomes have no pairs and do not count.
-
-    Args:
-        scores: As for `overall_area`, like `chosen`, `problem` and `seed`.
-        chosen: The group that should have the larger ones.
-        problem: Problem of each.
-        within: Group within the problem, such as the turn bucket, int[n], numbered from 0.
-        seed: Seed of the interval.
-
-    Example:
-        >>> scores, chosen = np.array([1.0, 2.0, 5.0, 3.0]), np.array([False, True, False, True])
-        >>> local_area(scores, chosen, np.array([0, 0, 1, 1]), np.zeros(4, dtype=int)).value
-        0.5
     """
     n_groups = int(within.max(initial=0)) + 1
     values, cell = np.unique(problem * n_groups + within, return_inverse=True)

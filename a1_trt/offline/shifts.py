@@ -18,22 +18,19 @@ from a1_trt.offline.rates import WINDOW, rolling_rate
 from a1_trt.offline.recording import Recording
 from a1_trt.offline.run import Order, check_request, draws, in_order, prepared, turn_buckets
 
-GRACE = 100
-"""Decisions after the change that do not count."""
-
-MIN_SEGMENTS = 2 * (GRACE + WINDOW)
-"""Fewest segments of a recording that can be changed in its middle."""
+GRACE = 100  # decisions after the change that do not count
+MIN_SEGMENTS = 2 * (GRACE + WINDOW)  # fewest segments of a recording that can be changed in its middle
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What changes.
+    """What changes: scores in standard deviations (from the quartiles, so that outliers do not count).
 
     Args:
-        move: Added to every later score, in standard deviations (from the quartiles, so that outliers do not count).
+        move: Added to every later score.
         spread: By which a later score's distance from the median grows.
         category: Name of a category that all later segments belong to, if they form a new one.
-        feedback: Added to the scores of a sample after a takeover of its segment before, in standard deviations.
+        feedback: Added to the scores of a sample after a takeover of its segment before.
     """
 
     move: float = 0.0
@@ -52,18 +49,11 @@ SHIFTS: Mapping[str, Shift] = MappingProxyType(
         "takeovers raise later scores by 1 sd": Shift(feedback=1.0),
     }
 )
-"""The changes that are tried, by what they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shifted:
-    """A run with a change in its middle.
-
-    Args:
-        takeovers: bool[n].
-        start: Place of the first changed score.
-        alpha: Rate that was asked for.
-    """
+    """A run with a change in its middle: takeovers, bool[n], and the place of the first changed score."""
 
     takeovers: Booleans
     start: int
@@ -77,7 +67,6 @@ class Shifted:
 
     @property
     def error_after(self) -> float:
-        """|rate - alpha| over the same decisions."""
         return abs(self.rate_after - self.alpha)
 
     @property
@@ -97,30 +86,15 @@ def replay_shifted(
     seed: int = 0,
     settings: ControllerSettings | None = None,
 ) -> Shifted:
-    """Replay a recording whose scores change in the middle.
+    """Replay a recording of at least 600 segments, whose scores change in the middle; arguments as of `replay`.
 
-    Args:
-        recording: At least 600 segments.
-        controller: Name of a controller.
-        alpha: Rejection rate in (0, 1).
-        shift: The change.
-        order: "shuffled" (the change is the only one), "served" or "permuted" (it comes on top of those between
-            problems).
-        seed: Seed of the order and the draws.
-        settings: What the controller is told.
-
-    Raises:
-        InvalidRequestError: An argument is wrong, or the recording is too short.
-        CalibrationError: The controller needs calibration scores, and the recording has none.
+    In the order "shuffled" the change is the only one; in others it comes on top of those between problems.
     """
     check_request(controller, alpha, order, seed)
     n = len(recording)
     if n < MIN_SEGMENTS:
-        raise InvalidRequestError(
-            f"{recording.name} has {n} scores, too few to change in the middle",
-            field="trace",
-            remedy=f"give at least {MIN_SEGMENTS}",
-        )
+        message = f"{recording.name} has {n} scores, too few to change in the middle"
+        raise InvalidRequestError(message, field="trace", remedy=f"give at least {MIN_SEGMENTS}")
     ordered = in_order(recording, order, seed)
     deciding = prepared(controller, settings or ControllerSettings(), ordered)
     names, bucket = turn_buckets(ordered.turn)

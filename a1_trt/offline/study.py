@@ -31,7 +31,6 @@ FIGURES = (
     "selectivity_local",
     "n_forced",
 )
-"""What is kept of each replay."""
 
 _BY_PROBLEM = ("served", "permuted", "interleaved")
 
@@ -47,8 +46,7 @@ AT_LEAST: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """The least selectivity: a counter that never looks at the score keeps every rate."""
 
-SHIFT_ERROR = 0.05
-"""How near the rate must be to alpha again after a change."""
+SHIFT_ERROR = 0.05  # how near the rate must be to alpha again after a change
 
 
 def study(
@@ -63,14 +61,7 @@ def study(
 ) -> dict[str, Any]:
     """Replay a recording through controllers, and compare with what is asked of them.
 
-    Args:
-        recording: The recording.
-        controllers: Names of controllers; those that need calibration scores are left out where there are none.
-        alphas: Rates.
-        orders: Orders of the decisions.
-        n_seeds: Seeds of each combination.
-        n_shift_seeds: Seeds of each simulated change, at the rate 0.4.
-        on_progress: Told replays done, and all of them.
+    Controllers that need calibration scores are left out where there are none; simulated changes are at the rate 0.4.
 
     Returns:
         `rows` (one a combination: mean and worst over the seeds), `checks` (what is asked, and whether it holds for
@@ -87,9 +78,7 @@ def study(
     def tick() -> None:
         on_progress(next(done), total)
 
-    rows = [
-        _row(recording, order, alpha, name, n_seeds, tick) for order, alpha, name in product(orders, alphas, usable)
-    ]
+    rows = [_row(recording, *asked, n_seeds, tick) for asked in product(orders, alphas, usable)]
     changed = [_shift_row(recording, *shift, n_shift_seeds, tick) for shift in shifts]
     return {
         "trace": recording.name,
@@ -200,10 +189,10 @@ def _split_by_problem(recording: Recording, n_splits: int) -> dict[str, Any] | N
         rates.append(float((held_out >= threshold).mean()))
     n_fixed, n_held = int(len(scores) / 2), int(first.sum() / 2)
     independent = (0.4 * 0.6 * (1 / n_fixed + 1 / n_held)) ** 0.5
-    sd = float(np.std(rates))
+    mean, sd = float(np.mean(rates)), float(np.std(rates))
     return {
         "n_splits": n_splits,
-        "rate": float(np.mean(rates)),
+        "rate": mean,
         "sd": sd,
         "sd_if_independent": independent,
         "n_calibration": n_fixed,

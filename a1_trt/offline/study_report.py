@@ -70,28 +70,13 @@ _BY_DEMAND: _Columns = {
 
 
 def write_study(studied: Mapping[str, Any], recording: Recording, folder: Path) -> list[Path]:
-    """Write a study: `NAME.json`, `NAME.md` and three plots, each at once or not at all.
-
-    Args:
-        studied: From `a1_trt.offline.study`.
-        recording: What it is about.
-        folder: Made where it is missing.
-
-    Returns:
-        The files.
-
-    Raises:
-        ConfigError: A file cannot be written.
-    """
+    """Write a study of a recording: `NAME.json`, `NAME.md` and three plots, each at once or not at all."""
     stem = Path(recording.name).stem
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}", path=str(folder), field="output") from None
-    texts = {
-        folder / f"{stem}.json": json.dumps(studied, indent=1) + "\n",
-        folder / f"{stem}.md": markdown(studied),
-    }
+    texts = {folder / f"{stem}.json": json.dumps(studied, indent=1) + "\n", folder / f"{stem}.md": markdown(studied)}
     for path, text in texts.items():
         write_text(path, text)
     shown = [row["controller"] for row in studied["rows"] if row["order"] == "served" and row["alpha"] == 0.4]
@@ -106,7 +91,6 @@ def write_study(studied: Mapping[str, Any], recording: Recording, folder: Path) 
 
 
 def markdown(studied: Mapping[str, Any]) -> str:
-    """The tables of a study."""
     head = (
         f"{studied['trace']}: {studied['n']} scores of {studied['n_problems']} problems, worth "
         f"{studied['effective_n']:.0f} independent ones at alpha 0.4; {studied['n_seeds']} seeds, worst in brackets."
@@ -142,15 +126,12 @@ def _demands(checks: Sequence[_Row]) -> list[dict[str, str]]:
         own = [check for check in checks if check["controller"] == name and check["order"] == order]
         missed = [f"{_NAMES[check['figure']]} at {check['alpha']:g}" for check in own if not check["every_seed_holds"]]
         more = f" and {len(missed) - 4} more" if len(missed) > 4 else ""
-        rows.append(
-            {
-                "controller": name,
-                "order": order,
-                "met by the mean": f"{sum(check['mean_holds'] for check in own)} of {len(own)}",
-                "met by every seed": f"{len(own) - len(missed)} of {len(own)}",
-                "missed": ", ".join(missed[:4]) + more or "none",
-            }
-        )
+        met = {
+            "met by the mean": f"{sum(check['mean_holds'] for check in own)} of {len(own)}",
+            "met by every seed": f"{len(own) - len(missed)} of {len(own)}",
+            "missed": ", ".join(missed[:4]) + more or "none",
+        }
+        rows.append({"controller": name, "order": order, **met})
     return rows
 
 

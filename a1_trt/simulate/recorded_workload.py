@@ -24,14 +24,7 @@ _ARRAYS = (
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """One turn as it was recorded.
-
-    Args:
-        draft: Tokens of the draft's segment.
-        target: Tokens of the target's continuation; 0 where there was none.
-        score: Perplexity of the segment; NaN where the draft wrote nothing.
-        takeover: Whether the target took over.
-    """
+    """Tokens of the draft's segment and of the target's continuation, and the segment's perplexity (NaN if empty)."""
 
     draft: int
     target: int
@@ -41,11 +34,7 @@ class RecordedTurn:
 
 @dataclass(frozen=True, slots=True)
 class RecordedScript:
-    """A recorded sample: what was written then is written again.
-
-    Args:
-        turns: Its turns.
-        other_target: Tokens of a continuation that was never recorded, because the segment was accepted then.
+    """A recorded sample; `other_target` is the length of a continuation where the segment was accepted then.
 
     Example:
         >>> script = RecordedScript((RecordedTurn(500, 0, 1.4, False), RecordedTurn(90, 0, 1.7, True)), 300)
@@ -58,7 +47,6 @@ class RecordedScript:
 
     @property
     def last_turn(self) -> int | None:
-        """The last recorded one."""
         return len(self.turns) - 1
 
     def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
@@ -68,7 +56,6 @@ class RecordedScript:
         return Piece(min(recorded.draft, max_tokens), last and not recorded.target)
 
     def target(self, turn: int, written: int, max_tokens: int) -> Piece:
-        """The recorded continuation, or one of ordinary length."""
         recorded = self.turns[turn]
         n_tokens = recorded.target if recorded.takeover else self.other_target
         return Piece(max(1, min(n_tokens, max_tokens)), turn + 1 == len(self.turns))
@@ -79,28 +66,16 @@ class RecordedScript:
         return Piece(min(n_tokens, max_tokens), n_tokens < max_tokens)
 
     def score(self, turn: int) -> float:
-        """The recorded perplexity."""
         return self.turns[turn].score
 
     def takeover(self, turn: int) -> bool | None:
-        """The recorded decision."""
         return self.turns[turn].takeover
 
 
 def trace_workload(
     path: Path, n_problems: int | None = None, n_samples: int | None = None, *, chars_per_token: float = CHARS_PER_TOKEN
 ) -> Workload:
-    """The samples of a published trace as scripts.
-
-    Args:
-        path: The trace.
-        n_problems: Problems; more than the trace has are its problems over again. All of them when None.
-        n_samples: Samples of each, likewise.
-        chars_per_token: Characters of a token.
-
-    Raises:
-        InvalidRequestError: The trace cannot be used.
-    """
+    """The samples of a published trace as scripts; more problems or samples than it has are its own over again."""
     if not 0.1 <= chars_per_token <= 100:
         raise InvalidRequestError(f"chars_per_token is {chars_per_token}", field="chars_per_token", remedy="try 3")
     chains = _chains(read_arrays(path, _ARRAYS), chars_per_token)
@@ -134,11 +109,7 @@ def _chains(arrays: Arrays, ratio: float) -> list[list[tuple[RecordedTurn, ...]]
 
 
 def durations(path: Path) -> list[list[float]]:
-    """The recorded wall seconds of each sample, by question.
-
-    Raises:
-        InvalidRequestError: The trace cannot be used.
-    """
+    """The recorded wall seconds of each sample, by question."""
     arrays = read_arrays(path, _ARRAYS)
     by_question: dict[int | str, list[float]] = {}
     order = np.lexsort((arrays["sample_index"], arrays["sample_question"]))

@@ -18,15 +18,12 @@ from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.types import Problem
 
 Subset = Literal["full", "official"]
-
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _LETTERS = "ABCD"
 
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """A data set of the hub: its id, the split that is evaluated on, and its configuration where it has several."""
-
     id: str
     split: str
     config: str | None = None
@@ -43,19 +40,12 @@ HUB: Mapping[str, HubDataset] = MappingProxyType(
         "gpqa": HubDataset("Idavidrein/gpqa", "train", "gpqa_diamond"),
     }
 )
-"""Data sets with a short name."""
+"""Data sets by short name, each with the split that is evaluated on."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Problems with their answers and groups.
-
-    Args:
-        name: Where they are from.
-        problems: The problems, in order.
-        groups: Of each problem id: {"level": ..., "subject": ...}, as far as known.
-        notes: What a reader of figures should know about the rows.
-    """
+    """Problems with answers, their groups by id ({"level": ..., "subject": ...}), and notes for readers of figures."""
 
     name: str
     problems: Sequence[Problem]
@@ -64,16 +54,10 @@ class Dataset:
 
 
 def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Dataset:
-    """A data set of a file, a short name or an id on the hub.
+    """A data set: a file of JSON lines, a name in `HUB` such as "math500" or "MATH-500", or an id on the hub.
 
-    Args:
-        data: Path of a file of JSON lines, a name in `HUB` such as "math500" or "MATH-500", or an id on the hub.
-        subset: "full", or "official": the rows that the published code scores.
-        seed: Seed of the order of multiple-choice answers.
-
-    Raises:
-        ConfigError: It cannot be read, or the package that loads it is not installed.
-        InvalidRequestError: No official subset of it is known.
+    The "official" subset is the rows that the published code scores; the seed is that of the order of multiple-choice
+    answers.
     """
     path = Path(data)
     name = set_name(data)
@@ -82,12 +66,9 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
     elif _short(data) in HUB or re.fullmatch(r"[\w.-]+/[\w.-]+", data):
         rows = list(enumerate(_hub_rows(_hub_dataset(data)), 1))
     else:
-        raise ConfigError(
-            f"there is no file {data}, and it is not the id of a data set",
-            path=data,
-            field="data",
-            remedy=f"give a file of JSON lines, an id such as owner/name, or one of {', '.join(HUB)}",
-        )
+        remedy = f"give a file of JSON lines, an id such as owner/name, or one of {', '.join(HUB)}"
+        message = f"there is no file {data}, and it is not the id of a data set"
+        raise ConfigError(message, path=data, field="data", remedy=remedy)
     if not rows:
         raise ConfigError(f"{data} holds no problem", path=data, field="data", remedy="give some problems")
     rows, notes = (rows, ()) if subset == "full" else official_rows(name, rows)
@@ -101,12 +82,7 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
 
 
 def set_name(data: str) -> str | None:
-    """The known data set that a path or id names.
-
-    Example:
-        >>> set_name("data/math500.jsonl"), set_name("HuggingFaceH4/MATH-500"), set_name("AIME-2024"), set_name("mine")
-        ('math500', 'math500', 'aime24', None)
-    """
+    """The known data set that a path or id names."""
     text = _short(Path(data).name)
     return next((name for name in sorted(HUB, key=len, reverse=True) if name in text), None)
 
@@ -114,30 +90,20 @@ def set_name(data: str) -> str | None:
 def official_rows(
     name: str | None, rows: Sequence[tuple[int, Mapping[str, Any]]]
 ) -> tuple[list[tuple[int, Mapping[str, Any]]], tuple[str, ...]]:
-    """The rows that the published code scores, in its order, and what is to be known about them.
-
-    Raises:
-        InvalidRequestError: The published code has no such set, or these are not the rows that it draws from.
-    """
+    """The rows that the published code scores, in its order, and what is to be known about them."""
     if name == "math500":
         if len(rows) != 500:
-            raise InvalidRequestError(
-                f"the official subset is drawn from 500 rows, and there are {len(rows)}",
-                field="subset",
-                remedy="give all of MATH-500 in its own order",
-            )
+            message = f"the official subset is drawn from 500 rows, and there are {len(rows)}"
+            raise InvalidRequestError(message, field="subset", remedy="give all of MATH-500 in its own order")
         return drawn(rows, 42, 100), ()
     first = {"aime24": 15, "aime25": 15, "amc": 50, "amc23": 50, "gpqa": 60, "olympiad": 50}.get(name or "")
     if first is None:
-        raise InvalidRequestError(
-            "no official subset of this data set is known", field="subset", remedy=f"choose from {', '.join(HUB)}"
-        )
+        message = "no official subset of this data set is known"
+        raise InvalidRequestError(message, field="subset", remedy=f"choose from {', '.join(HUB)}")
     notes = []
     if name == "olympiad":
         rows = [
-            (number, row)
-            for number, row in rows
-            if row.get("answer_type") == "Numerical" and not row.get("is_multiple_answer")
+            row for row in rows if row[1].get("answer_type") == "Numerical" and not row[1].get("is_multiple_answer")
         ]
     if name == "amc23" or (name == "amc" and len(rows) != 83):
         notes.append("the published rows are the first 50 of AI-MO/aimo-validation-amc (83 rows), which is another set")
@@ -150,36 +116,26 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """A row under the names that this package has: problem, answer, and where known id, level, subject, task.
 
     It takes rows of MATH-500, AIME, AMC, OlympiadBench and GPQA as the hub has them, and rows that are plain already.
-
-    Example:
-        >>> plain_row({"question": "1 + 1?", "final_answer": ["2"], "unique_id": "a"}, seed=0)
-        {'id': 'a', 'problem': '1 + 1?', 'answer': '2'}
     """
     if "Question" in row and GPQA_FIELDS[0] in row:
         return _multiple_choice(row, seed)
     answer = _first(row, "answer", "final_answer")
     if isinstance(answer, list):
         answer = answer[0] if len(answer) == 1 else ", ".join(map(str, answer))
-    fields = {
-        "id": _first(row, "id", "unique_id"),
-        "problem": _first(row, "problem", "question"),
-        "answer": answer,
-        "level": row.get("level"),
-        "subject": _first(row, "subject", "type", "subfield"),
-        "task": row.get("task"),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    return _known(
+        id=_first(row, "id", "unique_id"),
+        problem=_first(row, "problem", "question"),
+        answer=answer,
+        level=row.get("level"),
+        subject=_first(row, "subject", "type", "subfield"),
+        task=row.get("task"),
+    )
 
 
 def shuffled_choices(right: str, wrong: Sequence[str], *, seed: int, question: str) -> tuple[list[str], int]:
     """The choices of a question in random order, and the place of the right one.
 
     The order is a function of seed and question alone: rows may be left out or come in another order.
-
-    Example:
-        >>> choices, place = shuffled_choices("4", ["3", "5", "6"], seed=0, question="2 + 2?")
-        >>> choices[place], sorted(choices)
-        ('4', ['3', '4', '5', '6'])
     """
     choices = [right, *wrong]
     order = list(range(len(choices)))
@@ -192,12 +148,12 @@ def _multiple_choice(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     right, *wrong = (str(row.get(name, "")).strip() for name in GPQA_FIELDS)
     choices, place = shuffled_choices(right, wrong, seed=seed, question=question)
     listed = "\n".join(f"({letter}) {choice}" for letter, choice in zip(_LETTERS, choices, strict=True))
-    fields = {
-        "id": row.get("Record ID"),
-        "problem": f"{question}\n\n{listed}\n\nAnswer with the letter of the right choice in \\boxed{{}}.",
-        "answer": _LETTERS[place],
-        "subject": row.get("High-level domain"),
-    }
+    text = f"{question}\n\n{listed}\n\nAnswer with the letter of the right choice in \\boxed{{}}."
+    number, subject = row.get("Record ID"), row.get("High-level domain")
+    return _known(id=number, problem=text, answer=_LETTERS[place], subject=subject)
+
+
+def _known(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -206,7 +162,6 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def _hub_dataset(data: str) -> HubDataset:
-    """A known data set by its id or short name; of an unknown id the split is found out later."""
     if "/" not in data:
         return HUB[_short(data)]
     return next((known for known in HUB.values() if known.id.lower() == data.lower()), HubDataset(data, ""))
@@ -221,20 +176,14 @@ def _hub_rows(wanted: HubDataset) -> list[dict[str, Any]]:
     try:
         datasets: Any = import_module("datasets")
     except ImportError:
-        raise ConfigError(
-            f"the package datasets, which loads {wanted.id}, is not installed",
-            path=wanted.id,
-            field="datasets",
-            remedy="pip install datasets, or give a file of JSON lines",
-        ) from None
+        message = f"the package datasets, which loads {wanted.id}, is not installed"
+        remedy = "pip install datasets, or give a file of JSON lines"
+        raise ConfigError(message, path=wanted.id, field="datasets", remedy=remedy) from None
     try:
         splits = datasets.load_dataset(wanted.id, wanted.config)
         split = wanted.split or next(name for name in chain(("test", "train"), splits) if name in splits)
         return [dict(row) for row in splits[split]]
     except Exception as error:  # whatever the library, the network or the hub's permissions come up with
-        raise ConfigError(
-            f"{wanted.id} cannot be loaded: {error}",
-            path=wanted.id,
-            field="data",
-            remedy="check the id and the network, and for a gated set log in; or give a file of JSON lines",
-        ) from error
+        remedy = "check the id and the network, and for a gated set log in; or give a file of JSON lines"
+        message = f"{wanted.id} cannot be loaded: {error}"
+        raise ConfigError(message, path=wanted.id, field="data", remedy=remedy) from error

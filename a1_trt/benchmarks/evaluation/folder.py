@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from a1_trt.errors import ConfigError
@@ -24,13 +23,8 @@ _MAX_BYTES = 8 << 30
 class Folder:
     """Appends problems to a folder; one process at a time.
 
-    Args:
-        path: The folder; it is made if it is not there.
-        settings: What determines the figures. A folder of other settings is refused.
-        about: What else is to be known of this start: command, commit, machine, versions.
-
-    Raises:
-        ConfigError: The folder is of other settings, in use, damaged, or cannot be written.
+    The folder is made if it is not there. `settings` determine the figures: a folder of other settings is refused, by
+    ConfigError, like one in use, damaged, or not writable. `about` is what else is to be known of this start.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -52,22 +46,15 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def done(self) -> set[str]:
-        """Ids of the problems that are done."""
         return {line["problem_id"] for line in self.lines}
 
     def append(self, problem: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a problem; it is on disk when this returns.
-
-        Raises:
-            ConfigError: The disk refused.
-        """
+        """Keep a problem; it is on disk when this returns."""
         try:
             self._records.append(b"".join(map(_line, samples)))
             line = {**problem, "start": len(self.starts) - 1, "records_end": self._records.size}
@@ -77,11 +64,7 @@ class Folder:
         self.lines.append(line)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file at once or not at all.
-
-        Raises:
-            ConfigError: It cannot be written.
-        """
+        """Write a file at once or not at all."""
         try:
             write_whole(self.path / name, text)
         except OSError as error:
@@ -146,12 +129,7 @@ class Folder:
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """Which settings differ, each as "name was X, is Y".
-
-    Example:
-        >>> differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
-        ['b.c was 2, is 3']
-    """
+    """Which settings differ, each as "name was X, is Y"."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             text
@@ -171,12 +149,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise _damaged(path.parent, f"run.json is not one of {KIND!r}")
     if document.get("schema") != SCHEMA:
-        raise ConfigError(
-            f"{path.parent} was written by another version: schema {document.get('schema')!r}, not {SCHEMA}",
-            path=str(path.parent),
-            field="output",
-            remedy="name another folder, or use the version that began this one",
-        )
+        message = f"was written by another version: schema {document.get('schema')!r}, not {SCHEMA}"
+        raise _refused(path.parent, message, "name another folder, or use the version that began this one")
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("starts"), list):
         raise _damaged(path.parent, "run.json lacks settings or starts")
     return document
@@ -187,10 +161,12 @@ def _line(document: Mapping[str, Any]) -> bytes:
 
 
 def _damaged(path: Path, what: str) -> ConfigError:
-    return ConfigError(f"{path} is damaged: {what}", path=str(path), field="output", remedy="name another folder")
+    return _refused(path, f"is damaged: {what}")
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"{path} cannot be written: {error.strerror}", path=str(path), field="output", remedy="name another folder"
-    )
+    return _refused(path, f"cannot be written: {error.strerror}")
+
+
+def _refused(path: Path, what: str, remedy: str = "name another folder") -> ConfigError:
+    return ConfigError(f"{path} {what}", path=str(path), field="output", remedy=remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from a1_trt.benchmarks.evaluation.datasets import Dataset
@@ -22,55 +23,37 @@ OnProgress = Callable[[int, int, "Result | A1Error"], object]
 """Told of each problem: how many are done of how many that were to do, and what came of it."""
 
 
+@dataclass
 class Evaluation:
-    """Solves what is not done yet.
+    """Solves what is not done yet, `concurrency` problems at a time.
 
-    Args:
-        client: Solves problems.
-        dataset: The problems.
-        folder: Keeps what is done.
-        overrides: Parameters of every request; see `a1_trt.client.Overrides`.
-        concurrency: Problems in flight.
-        limit: Only the first so many problems.
-        deadline_s: Seconds that a problem may take.
-        alpha: What the controller compares p-values with; None where its level moves.
+    `overrides` are parameters of every request; `limit` takes only the first problems; `alpha` is what the controller
+    compares p-values with, None where its level moves.
     """
 
-    def __init__(
-        self,
-        client: AsyncClient,
-        dataset: Dataset,
-        folder: Folder,
-        overrides: Mapping[str, Any],
-        *,
-        concurrency: int = 8,
-        limit: int | None = None,
-        deadline_s: float | None = None,
-        alpha: float | None = None,
-    ) -> None:
-        self._client = client
-        self._dataset = dataset
-        self._folder = folder
-        self._overrides = dict(overrides)
-        self._concurrency = concurrency
-        self._deadline_s = deadline_s
-        self._alpha = alpha
-        done = folder.done
-        self._places = {problem.id: place for place, problem in enumerate(dataset.problems)}
-        self.todo = [problem for problem in dataset.problems[:limit] if problem.id not in done]
-        self._n_done = 0
-        self._disk = asyncio.Lock()
+    client: AsyncClient
+    dataset: Dataset
+    folder: Folder
+    overrides: Mapping[str, Any]
+    _: KW_ONLY
+    concurrency: int = 8
+    limit: int | None = None
+    deadline_s: float | None = None
+    alpha: float | None = None
+    _n_done: int = field(default=0, init=False)
+    _disk: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        done = self.folder.done
+        self._places = {problem.id: place for place, problem in enumerate(self.dataset.problems)}
+        self.todo = [problem for problem in self.dataset.problems[: self.limit] if problem.id not in done]
 
     async def run(self, on_progress: OnProgress = lambda done, total, outcome: None) -> None:
-        """Solve them; cancelling loses the problems in flight.
-
-        Raises:
-            A1Error: The engines or the server failed. What is done stays done.
-        """
+        """Solve them; cancelling, or an error of the engines or the server, loses the problems in flight alone."""
         queue = iter(self.todo)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(self._concurrency, len(self.todo))):
+                for _ in range(min(self.concurrency, len(self.todo))):
                     tasks.create_task(self._work(queue, on_progress))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -82,21 +65,21 @@ class Evaluation:
             on_progress(self._n_done, len(self.todo), outcome)
 
     async def _one(self, problem: Problem) -> Result | A1Error:
-        groups, place = self._dataset.groups.get(problem.id, {}), self._places[problem.id]
+        groups, place = self.dataset.groups.get(problem.id, {}), self._places[problem.id]
         try:
-            result = await self._client.solve(problem, deadline_s=self._deadline_s, **self._overrides)
+            result = await self.client.solve(problem, deadline_s=self.deadline_s, **self.overrides)
         except OF_THE_PROBLEM as error:
             await self._keep(record_of(problem, error, {}, place=place, groups=groups), [])
             return error
         right = await asyncio.to_thread(grade, result)
         record = record_of(problem, result, right, place=place, groups=groups)
-        await self._keep(record, sample_lines(result, right, groups, self._alpha))
+        await self._keep(record, sample_lines(result, right, groups, self.alpha))
         return result
 
     async def _keep(self, record: ProblemRecord, samples: list[dict[str, Any]]) -> None:
         async with self._disk:
             line = {**record.model_dump(mode="json"), "ended_at": time.time()}
-            writing = asyncio.ensure_future(asyncio.to_thread(self._folder.append, line, samples))
+            writing = asyncio.ensure_future(asyncio.to_thread(self.folder.append, line, samples))
             try:
                 await asyncio.shield(writing)
             except asyncio.CancelledError:

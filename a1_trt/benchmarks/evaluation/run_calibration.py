@@ -16,16 +16,8 @@ FILE = "calibration.jsonl"
 def with_own_past(pair: Pair, folder: Path, done: Set[str]) -> Pair:
     """The pair, with a calibration file of its own in the folder; the pair's own file is read and never written.
 
-    Decisions of problems that were in flight when the last start stopped are left out: those problems are solved again,
-    and no score may be ranked among its own.
-
-    Args:
-        pair: The pair.
-        folder: The folder of the evaluation, which holds it open.
-        done: Keys of the problems that are done.
-
-    Raises:
-        CalibrationError: A file is damaged, or belongs to something else.
+    Decisions of problems that were in flight when the last start stopped (whose keys are not in `done`) are left out:
+    those problems are solved again, and no score may be ranked among its own.
     """
     if pair.conformal.controller in CALIBRATED:  # these decide by what was stored before, and learn nothing
         return pair.model_copy(update={"conformal": pair.conformal.model_copy(update={"keep": False})})

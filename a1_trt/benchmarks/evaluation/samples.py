@@ -11,14 +11,7 @@ from a1_trt.types import ROLES, Result, Turn
 def sample_lines(
     result: Result, right: Mapping[str | None, bool], groups: Mapping[str, str], alpha: float | None
 ) -> list[dict[str, Any]]:
-    """The lines of records.jsonl.
-
-    Args:
-        result: The solved problem.
-        right: Whether each answer is right, see `a1_trt.benchmarks.records.grade`.
-        groups: Level, subject and task of the problem.
-        alpha: What p-values were compared with; None where that was another number from turn to turn.
-    """
+    """The lines of records.jsonl; `alpha` is what p-values were compared with, None where it moves by turn."""
     level = {} if alpha is None else {"alpha": alpha}
     return [
         {

@@ -12,28 +12,15 @@ from a1_trt.core.conformal import category_of
 from a1_trt.errors import ConfigError
 
 Line = Mapping[str, Any]
-
-PUBLISHED_SAMPLES = 16
-"""Samples of the published rule, by which a problem is right when any of them is."""
-
+PUBLISHED_SAMPLES = 16  # samples of the published rule, by which a problem is right when any of them is
 _TOKENS = ("draft", "target", "scored", "discarded")
 
 
 def summarise(lines: Sequence[Line], *, n_total: int, alpha: float, starts: Sequence[Line] = ()) -> dict[str, Any]:
-    """Everything that is reported of an evaluation, ready for JSON.
+    """Everything that is reported of an evaluation, ready for JSON; the figures are explained in docs/evaluation.md.
 
-    Args:
-        lines: The lines of problems.jsonl: a `ProblemRecord` each, with `start` and `ended_at`.
-        n_total: Problems that were asked for.
-        alpha: Rejection rate that was asked for.
-        starts: The starts of the evaluation, oldest first, for the wall time.
-
-    Returns:
-        `n_problems`, `accuracy` (of the vote), `pass_at_k`, `any_right` (the published rule), `rejection_rate`,
-        `rejection_rate_by_turn`, `tokens`, `latency_s`, `wall_s`, `groups`, `notes` and more: docs/evaluation.md.
-
-    Raises:
-        ConfigError: A line is damaged.
+    A line is a `ProblemRecord` with `start` and `ended_at`; `n_total` and `alpha` are what was asked for; the starts,
+    oldest first, are for the wall time.
     """
     rows = [{**line, "problem": place} for place, line in enumerate(lines)]
     records = validated(ProblemRecord, rows, _damaged)
@@ -117,6 +104,5 @@ def _notes(summary: Summary, n_samples: int) -> list[str]:
 
 
 def _damaged(what: str) -> ConfigError:
-    return ConfigError(
-        f"problems.jsonl is damaged: {what}", path="problems.jsonl", field="output", remedy="name another folder"
-    )
+    message = f"problems.jsonl is damaged: {what}"
+    return ConfigError(message, path="problems.jsonl", field="output", remedy="name another folder")

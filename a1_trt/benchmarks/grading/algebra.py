@@ -14,9 +14,7 @@ import signal
 import sys
 from typing import Any
 
-MEMORY_BYTES = 4 << 30
-"""Most memory of a worker: a tower of powers would take all there is before its time is over."""
-
+MEMORY_BYTES = 4 << 30  # most memory of a worker: a tower of powers would take all there is before its time is over
 _GRACE_S = 5.0
 _RELATIVE = 1e-6
 _POSITIVE = ("k", "m", "n")

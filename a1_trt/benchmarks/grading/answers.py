@@ -13,22 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from a1_trt.benchmarks.grading.workers import N_WORKERS, WORKERS
 from a1_trt.core.reasoning import normalise
 
-MAX_CHARS = 10_000
-"""Longer answers are wrong unless they are the truth to the letter."""
-
+MAX_CHARS = 10_000  # longer answers are wrong unless they are the truth to the letter
 _INTEGER = re.compile(r"-?\d+")
 
 
 def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bool:
-    r"""Whether `answer` says the same as `truth`. Works in any thread, and beside a running event loop.
+    r"""Whether `answer`, the content of a \boxed{}, says the same as `truth`; works in any thread.
 
-    Args:
-        answer: What was answered, the content of a \boxed{}; None, no answer, is wrong.
-        truth: The right answer.
-        timeout_s: Longest comparison by computer algebra, seconds; an answer that takes longer is wrong.
-
-    Raises:
-        ConfigError: The comparison needs math-verify, which is not installed.
+    No answer, None, is wrong, and so is one whose comparison by computer algebra takes longer than `timeout_s`.
+    ConfigError where the comparison needs math-verify, and that is not installed.
 
     Example:
         >>> is_correct("042", "42"), is_correct("41", "42"), is_correct(None, "42")
@@ -45,15 +38,7 @@ def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bo
 
 
 def all_correct(pairs: Sequence[tuple[str | None, str]], *, timeout_s: float = 10.0) -> list[bool]:
-    """`is_correct` of many (answer, truth), in their order; several are compared at a time, and equal ones once.
-
-    Raises:
-        ConfigError: See `is_correct`.
-
-    Example:
-        >>> all_correct([("7", "7"), (None, "7"), ("8", "7")])
-        [True, False, False]
-    """
+    """`is_correct` of many (answer, truth), in their order; several are compared at a time, and equal ones once."""
     different = list(dict.fromkeys(pairs))
     with ThreadPoolExecutor(N_WORKERS, thread_name_prefix="grading") as threads:
         verdicts = list(threads.map(lambda pair: is_correct(*pair, timeout_s=timeout_s), different))

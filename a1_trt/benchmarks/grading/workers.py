@@ -13,11 +13,8 @@ from importlib.util import find_spec
 
 from a1_trt.errors import ConfigError
 
-N_WORKERS = min(4, os.cpu_count() or 1)
-"""Comparisons at a time."""
-
-_START_S = 120.0
-"""Longest that a worker may take to load computer algebra, on a very busy machine."""
+N_WORKERS = min(4, os.cpu_count() or 1)  # comparisons at a time
+_START_S = 120.0  # longest that a worker may take to load computer algebra, on a very busy machine
 
 
 class Worker:
@@ -64,11 +61,7 @@ class Worker:
 
 
 class Workers:
-    """Thread-safe pool of grader processes.
-
-    Args:
-        n: Most processes.
-    """
+    """Thread-safe pool of grader processes."""
 
     def __init__(self, n: int = N_WORKERS) -> None:
         # The one that was used last comes first: who asks for one comparison at a time starts one process.
@@ -78,17 +71,10 @@ class Workers:
             self._free.put(worker)
 
     def equal(self, answer: str, truth: str, timeout_s: float) -> bool:
-        """See `Worker.equal`; waits for a free one.
-
-        Raises:
-            ConfigError: math-verify is not installed.
-        """
+        """`Worker.equal` of a free one; ConfigError where math-verify is not installed."""
         if find_spec("math_verify") is None:
-            raise ConfigError(
-                "math-verify, which compares answers that are not whole numbers, is not installed",
-                field="math-verify",
-                remedy="pip install math-verify",
-            )
+            message = "math-verify, which compares answers that are not whole numbers, is not installed"
+            raise ConfigError(message, field="math-verify", remedy="pip install math-verify")
         worker = self._free.get()
         try:
             return worker.equal(answer, truth, timeout_s)
@@ -96,7 +82,6 @@ class Workers:
             self._free.put(worker)
 
     def stop(self) -> None:
-        """Kill all processes."""
         for worker in self._all:
             worker.stop()
 
