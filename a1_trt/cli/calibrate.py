@@ -42,7 +42,7 @@ def calibrate() -> None:
 @data_option
 @count_option(32)
 @level_option()
-@click.option("-o", "--output", type=FILE, default="calibration.jsonl", show_default=True, help="File to add to.")
+@click.option("-o", "--output", type=FILE, default="calibration.jsonl", help="File to add to.")
 @setting_options
 @json_option
 def run(
@@ -109,8 +109,8 @@ def show(file: Path, out: Output) -> None:
 @click.argument("file", type=FILE)
 @click.option("--held-out", type=FILE, help="Decisions of other problems; else half of FILE's problems are held out.")
 @click.option("--allow-used", is_flag=True, help="Go on when problems of FILE are among the held-out ones.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.4, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split and of the p-values' draws.")
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.4)
+@click.option("--seed", type=int, default=0, help="Seed of the split and of the p-values' draws.")
 @output_options(plot=True)
 def evaluate(file: Path, held_out: Path | None, allow_used: bool, alpha: float, seed: int, out: Output) -> None:
     """Rank scores of other problems among those of FILE: are the p-values uniform, and does the rate hold?

@@ -43,7 +43,6 @@ def deploy() -> None:
     "--profile",
     type=click.Choice(["cpu", "pytorch", "tensorrt"]),
     default="cpu",
-    show_default=True,
     help="What stands behind draft and target.",
 )
 @click.option("--output", type=FOLDER, required=True, help="Folder to write to.")
@@ -53,7 +52,6 @@ def deploy() -> None:
     "platform",
     type=click.Choice(["compose", "kubernetes"]),
     default="compose",
-    show_default=True,
     help="One server that holds everything, or one for each copy of a model.",
 )
 @click.option("--force", is_flag=True, help="Replace files that were not rendered, or were changed since.")
@@ -83,9 +81,7 @@ def render(pair: str, profile: Profile, output: Path, gpu: str | None, platform:
 @deploy.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--url", help="Also ask the server at grpc://HOST:PORT that serves it.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds."
-)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), default=30.0, help="Seconds.")
 @json_option
 @click.pass_context
 def check(context: click.Context, directory: Path, url: str | None, timeout_s: float, out: Output) -> None:

@@ -43,7 +43,6 @@ def engine() -> None:
     "--profile",
     type=click.Choice(["tensorrt", "pytorch"]),
     default="pytorch",
-    show_default=True,
     help="Compiled engines (TensorRT-LLM up to 1.2.1), or its LLM API (1.2.1 and 1.3).",
 )
 @gpu_option()
@@ -78,10 +77,9 @@ def plan(pair: str, profile: Any, gpu: str | None, output: Path | None, script: 
     "--profile",
     type=click.Choice(["cpu", "tensorrt", "pytorch"]),
     default="cpu",
-    show_default=True,
     help="The CPU engine, compiled engines for GPUs, or TensorRT-LLM's LLM API.",
 )
-@click.option("--weights", "weight_format", default="f16", show_default=True, help="cpu: f32, f16 or int8.")
+@click.option("--weights", "weight_format", default="f16", help="cpu: f32, f16 or int8.")
 @click.option("--force", is_flag=True, help="cpu: replace OUTPUT if it exists.")
 @gpu_option("for tensorrt and pytorch; those of this machine when not given")
 @json_option

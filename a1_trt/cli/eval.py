@@ -40,13 +40,12 @@ _MOVING = ("aci", "two-level")
     "--subset",
     type=click.Choice(["full", "official"]),
     default="full",
-    show_default=True,
     help="official: the rows that the published code scores.",
 )
 @click.option("--url", help="Solve on a server, grpc://host:port or http://host:port, instead of in this process.")
-@click.option("--concurrency", type=click.IntRange(1, 4096), default=8, show_default=True, help="Problems in flight.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), default=8, help="Problems in flight.")
 @click.option("--deadline", "deadline_s", type=float, help="Seconds a problem may take; then it counts as wrong.")
-@click.option("--choices-seed", type=int, default=42, show_default=True, help="Seed of the order of choices (GPQA).")
+@click.option("--choices-seed", type=int, default=42, help="Seed of the order of choices (GPQA).")
 @calibration_problems_option
 @parameter_options
 @json_option

@@ -23,16 +23,16 @@ _LABELS = {"grpc_url": "gRPC", "http_url": "HTTP", "metrics_url": "metrics", "op
 
 @click.command()
 @click.argument("pair")
-@click.option("--grpc-port", type=int, default=8001, show_default=True, help="Port of gRPC; 0 is any free one.")
-@click.option("--http-port", type=int, default=8000, show_default=True, help="Port of HTTP; 0 is any free one.")
-@click.option("--metrics-port", type=int, default=8002, show_default=True, help="Port of /metrics; 0 is any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 lets other machines in.")
+@click.option("--grpc-port", type=int, default=8001, help="Port of gRPC; 0 is any free one.")
+@click.option("--http-port", type=int, default=8000, help="Port of HTTP; 0 is any free one.")
+@click.option("--metrics-port", type=int, default=8002, help="Port of /metrics; 0 is any free one.")
+@click.option("--host", default="127.0.0.1", help="Address; 0.0.0.0 lets other machines in.")
 @click.option("--log-file", type=FILE, help="Keep Triton's log here.")
 @click.option("--openai", is_flag=True, help="Also serve an OpenAI-compatible endpoint.")
 @click.option("--openai-only", is_flag=True, help="Serve that alone, with PAIR in this process or at --url.")
-@click.option("--openai-port", type=int, default=9000, show_default=True, help="Its port; 0 is any free one.")
+@click.option("--openai-port", type=int, default=9000, help="Its port; 0 is any free one.")
 @click.option("--url", metavar="URL", help="With --openai-only: grpc://host:port of a Triton server that holds PAIR.")
-@click.option("--max-problems", type=click.IntRange(1, 65536), default=256, show_default=True,
+@click.option("--max-problems", type=click.IntRange(1, 65536), default=256,
               help="Most requests at work in the endpoint; more are told to come back.")  # fmt: skip
 @click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE",
               help="Keys that callers of the endpoint must show, one a line.")  # fmt: skip

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from a1_trt.offline import Order
 
 _trace = click.argument("trace", type=FILE)
-_seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of draws, order and resampling.")
+_seed = click.option("--seed", type=int, default=0, help="Seed of draws, order and resampling.")
 _answers = click.option(
     "--answers",
     type=FILE,
@@ -52,14 +52,11 @@ def traces() -> None:
     "controllers",
     multiple=True,
     default=("two-level",),
-    show_default=True,
     metavar="NAME",
     help="A controller; give it several times to compare, or 'all'.",
 )
-@click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
-@click.option(
-    "--order", default="served", show_default=True, metavar="NAME", help="served, permuted, interleaved or shuffled."
-)
+@click.option("--alpha", type=float, default=0.4, help="Rejection rate in (0, 1).")
+@click.option("--order", default="served", metavar="NAME", help="served, permuted, interleaved or shuffled.")
 @click.option(
     "--horizon",
     type=float,
@@ -154,8 +151,8 @@ def quality_command(trace: Path, answers: Path | None, answers_drawn: str | None
     help="A trace or records; give it several times. All .npz of ../shared/traces if not given.",
 )
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder to write to.")
-@click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each replay.")
-@click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of each change.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, help="Of each replay.")
+@click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, help="Of each change.")
 @json_option
 def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_seeds: int, out: Output) -> None:
     """Replay traces through all controllers, rates, orders and seeds, and through simulated changes of the scores.
