@@ -26,7 +26,6 @@ def bench() -> None:
     \b
     Examples:
       a1-trt bench compare reference --problems 16 --output result.json
-      a1-trt bench report result.json --plot result.html
     """
 
 

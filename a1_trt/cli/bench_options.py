@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from a1_trt.cli.options import joined, numbers, sweep_options
+from a1_trt.cli.options import choice_option, joined, numbers, sweep_options
 from a1_trt.cli.output import command_line, output_options
 from a1_trt.cli.problems import Chosen, ProblemChoice, problem_options
 from a1_trt.cli.progress import SolvingView
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from a1_trt.benchmarks import Plan
 
 _POSITIVE = click.IntRange(1, 100_000)
-_KEPT = click.Choice(["first", "all", "none"])
 
 workload_options = joined(
     sweep_options,
@@ -33,7 +32,7 @@ workload_options = joined(
     click.option("--in-flight", type=_POSITIVE, help="Closed loop: problems at work.  [8]"),
     click.option("--rate", "rate_per_s", type=float, help="Instead: arrivals a second, by chance."),
     click.option("--url", metavar="HOST:PORT", help="Engines of a running Triton; loaded here when not given."),
-    click.option("--keep-calls", type=_KEPT, default="first", help="Repeats whose calls stay in the document."),
+    choice_option("--keep-calls", of=("first", "all", "none"), help="Repeats whose calls stay in the document."),
     click.option("--resume", is_flag=True, help="Go on where the file of --output stops."),
     output_options(),
 )

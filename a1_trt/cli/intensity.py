@@ -26,7 +26,6 @@ def intensity() -> None:
     \b
     Examples:
       a1-trt bench intensity measure reference --samples 1,4,16 --problems 8 --output intensity.json
-      a1-trt bench intensity report intensity.json --plot intensity.html
     """
 
 
@@ -66,7 +65,6 @@ def report(file: Path, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt bench intensity report intensity.json
       a1-trt bench intensity report intensity.json --plot intensity.html --plot intensity.png
     """
     from a1_trt.benchmarks.intensity_plots import intensity_figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -22,6 +22,11 @@ pair_option = click.option("-p", "--pair", default="reference", metavar="PAIR", 
 def joined(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Several options as one decorator; the help has them in this order."""
     return lambda function: functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)
+
+
+def choice_option(*names: str, of: Sequence[str], help: str) -> Callable[[_F], _F]:
+    """An option whose values are known; the first is the default."""
+    return click.option(*names, type=click.Choice(of), default=of[0], help=help)
 
 
 def gpu_option(more: str = "those of this machine when not given") -> Callable[[_F], _F]:

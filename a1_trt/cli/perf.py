@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from a1_trt.cli.old_spellings import Command
-from a1_trt.cli.options import listed, numbers, pair_option
+from a1_trt.cli.options import choice_option, listed, numbers, pair_option
 from a1_trt.cli.output import Output, output_options, progress
 from a1_trt.cli.problems import count_option, data_option, read_problems
 from a1_trt.cli.tables import number, print_table
@@ -22,7 +22,7 @@ from a1_trt.types import Problem
     "--url", required=True, metavar="HOST:PORT", help="The server; its gRPC or HTTP port, as --protocol says."
 )
 @click.option("-m", "--model", "models", default="a1", help="a1, draft, target; several by commas.")
-@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", help="How to ask it.")
+@choice_option("--protocol", of=("grpc", "http"), help="How to ask it.")
 @click.option("--concurrency", metavar="N,N,...", help="Requests in flight, one measurement each.  [default: 1,2,4]")
 @click.option("--request-rate", metavar="R,R,...", help="Instead: arrivals a second, one measurement each.")
 @click.option("-n", "--samples", "n_samples", type=int, help="Samples a problem, for a1.")
@@ -37,7 +37,6 @@ from a1_trt.types import Problem
 def perf(
     url: str,
     models: str,
-    protocol: Any,
     concurrency: str | None,
     request_rate: str | None,
     n_samples: int | None,
@@ -45,10 +44,9 @@ def perf(
     pair: str,
     data: Path | None,
     n_problems: int,
-    interval_s: float,
-    timeout_s: float,
     perf_analyzer: Path | None,
     out: Output,
+    **how: Any,
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
@@ -71,7 +69,7 @@ def perf(
     problems = read_problems(loaded, data)[:n_problems]
     measurements: list[dict[str, Any]] = []
     for model in listed(models):
-        sweep = Sweep(_model(model), protocol, mode, values, interval_s=interval_s, timeout_s=timeout_s)
+        sweep = Sweep(_model(model), mode=mode, values=values, **how)
         inputs = _inputs(loaded, sweep.model, problems, n_samples, max_tokens)
         for row in measure(binary, sweep, url, inputs):
             measurements.append(row)

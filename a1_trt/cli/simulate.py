@@ -26,9 +26,6 @@ def simulate() -> None:
     \b
     Examples:
       a1-trt simulate run reference --gpu L4x3 --problems 64 --samples 16 --output run.json
-      a1-trt simulate sweep PAIR --gpu H100x8 --vary strategy=a1,target-only --vary samples=1,4,16
-      a1-trt simulate plan PAIR --gpu H100x8 --alpha 0.3:0.5 --load 10 --latency 120
-      a1-trt simulate fit RUN.json
     """
 
 
@@ -42,7 +39,6 @@ def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **op
 
     \b
     Examples:
-      a1-trt simulate run Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --strategy target-only --json
       a1-trt simulate run deepseek-ai/DeepSeek-R1-Distill-Llama-8B+Qwen/QwQ-32B --gpu H100x3 --trace math.npz
     """
     from a1_trt.files import write_document
