@@ -70,7 +70,6 @@ class Transport(Protocol):
 
 
 def unreachable(url: str, said: str) -> EngineUnavailable:
-    """The error of a server that does not answer."""
     return EngineUnavailable(
         f"the server at {url} cannot be reached: {said}",
         field="url",
@@ -97,11 +96,7 @@ async def retried(open_events: Callable[[], Events]) -> Events:
 
 
 async def within(events: Events, deadline_s: float | None) -> Events:
-    """The events, until `deadline_s` seconds from now; then all work on them is cancelled.
-
-    Raises:
-        DeadlineExceeded: The deadline passed before the last event.
-    """
+    """The events, until `deadline_s` seconds from now; then all work on them is cancelled."""
     loop = asyncio.get_running_loop()
     end = None if deadline_s is None else loop.time() + deadline_s
     async with aclosing(events):
