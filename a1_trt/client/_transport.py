@@ -70,6 +70,7 @@ class Transport(Protocol):
 
 
 def unreachable(url: str, said: str) -> EngineUnavailable:
+    """The error of a server that does not answer."""
     return EngineUnavailable(
         f"the server at {url} cannot be reached: {said}",
         field="url",
