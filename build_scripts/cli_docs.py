@@ -43,9 +43,8 @@ def commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Com
 
 def section(name: str, command: click.Command) -> str:
     """One command's heading and help."""
-    context = click.Context(
-        command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH, help_option_names=["-h", "--help"]
-    )
+    settings = {**main.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=name, **settings)
     return f"## {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 

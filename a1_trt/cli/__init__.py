@@ -27,6 +27,8 @@ from a1_trt.errors import A1Error, Cancelled
 
 __all__ = ["main"]
 
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
 
 class _Failure(click.ClickException):
     """An error as one line, with the exit status of its kind."""
@@ -49,8 +51,7 @@ class _Tree(Group):
     """Turns the package's errors and Ctrl-C into a line and an exit status, for every command below it."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command, also under the place that it had in 0.2."""
-        if cmd_name == "intensity":
+        if cmd_name == "intensity":  # where it was in 0.2
             warn("a1-trt intensity", "a1-trt bench intensity")
             return bench.get_command(ctx, cmd_name)
         return super().get_command(ctx, cmd_name)
@@ -66,7 +67,7 @@ class _Tree(Group):
             raise _Failure(Cancelled("interrupted")) from None
 
 
-@click.group(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Tree, context_settings=_SETTINGS)
 @click.version_option(a1_trt.__version__, prog_name="a1-trt")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:

@@ -17,7 +17,7 @@ from a1_trt.cli.perf import perf
 from a1_trt.cli.tables import interval, number, percent, print_table
 from a1_trt.types import ROLES
 
-_DEFAULT = "a1,target-only,sync-rank,sync-threshold"
+_STRATEGIES = "a1,target-only,sync-rank,sync-threshold"
 
 
 @click.group(cls=Group)
@@ -27,13 +27,12 @@ def bench() -> None:
     \b
     Examples:
       a1-trt bench compare reference --problems 16 --output result.json
-      a1-trt bench report result.json --plot result.html
     """
 
 
 @bench.command(json_took_file=True)
 @click.argument("pair")
-@click.option("--strategies", default=_DEFAULT, show_default=True, metavar="NAME,...", help="See 'bench strategies'.")
+@click.option("--strategies", default=_STRATEGIES, metavar="NAME,...", help="See 'bench strategies'.")
 @workload_options
 def compare(pair: str, strategies: str, out: Output, **options: Any) -> None:
     """Solve the same problems by several strategies, in turns, and compare them with the first.
@@ -49,7 +48,7 @@ def compare(pair: str, strategies: str, out: Output, **options: Any) -> None:
 
 @bench.command(json_took_file=True)
 @click.argument("pair")
-@click.option("--strategy", default="a1", show_default=True, metavar="NAME", help="See 'bench strategies'.")
+@click.option("--strategy", default="a1", metavar="NAME", help="See 'bench strategies'.")
 @workload_options
 def run(pair: str, strategy: str, out: Output, **options: Any) -> None:
     """Solve problems by one strategy and measure it.
@@ -73,9 +72,9 @@ def list_strategies(out: Output) -> None:
     """
     from a1_trt.benchmarks.strategies import STRATEGIES
 
+    prose = "what it does"
     summaries = {name: strategy.summary for name, strategy in STRATEGIES.items()}
-    columns = ("strategy", "what it does")
-    out.deliver(summaries, lambda rows: print_table(columns, rows.items(), prose="what it does"))
+    out.deliver(summaries, lambda rows: print_table(("strategy", prose), rows.items(), prose=prose))
 
 
 @bench.command()
@@ -118,12 +117,12 @@ def _measure(pair: str, strategies: tuple[str, ...], out: Output, options: dict[
 def _show(document: dict[str, Any]) -> None:
     plan, overall = document["plan"], document["overall"]
     is_sweep = len({(result["n_samples"], result["max_turns"]) for result in overall}) > 1
-    columns = ["strategy", *(("samples", "turns") if is_sweep else ())]
-    columns += ["accuracy", "problems/s", "p50 s", "p95 s", "draft", "target", "rejected", "speed-up"]
+    sizes = {"n_samples": "samples", "max_turns": "turns"} if is_sweep else {}
+    columns = ("accuracy", "problems/s", "p50 s", "p95 s", "draft", "target", "rejected", "speed-up")
     rows = [
         [
             result["strategy"],
-            *((result["n_samples"], result["max_turns"]) if is_sweep else ()),
+            *(result[name] for name in sizes),
             percent(result["accuracy"]),
             number(result["problems_per_s"], 2),
             *(number(result["latency_s"][name], 2) for name in ("p50", "p95")),
@@ -133,7 +132,11 @@ def _show(document: dict[str, Any]) -> None:
         ]
         for result in overall
     ]
-    print_table(columns, rows, title=f"{len(document['problems'])} problems, {plan['repeats']} repeats")
+    print_table(
+        ["strategy", *sizes.values(), *columns],
+        rows,
+        title=f"{len(document['problems'])} problems, {plan['repeats']} repeats",
+    )
     click.echo("draft, target: tokens they wrote")
     if len(plan["strategies"]) > 1:
         click.echo(f"speed-up: of {plan['strategies'][0]} over the strategy of the line, with its 95 % interval")

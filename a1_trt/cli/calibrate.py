@@ -32,8 +32,6 @@ def calibrate() -> None:
     \b
     Examples:
       a1-trt calibrate run reference -o calibration.jsonl
-      a1-trt calibrate evaluate calibration.jsonl --alpha 0.3
-      a1-trt calibrate merge replica-1.jsonl replica-2.jsonl -o both.jsonl
     """
 
 
@@ -42,7 +40,7 @@ def calibrate() -> None:
 @data_option
 @count_option(32)
 @level_option()
-@click.option("-o", "--output", type=FILE, default="calibration.jsonl", show_default=True, help="File to add to.")
+@click.option("-o", "--output", type=FILE, default="calibration.jsonl", help="File to add to.")
 @setting_options
 @json_option
 def run(
@@ -55,8 +53,7 @@ def run(
 
     \b
     Examples:
-      a1-trt calibrate run reference -o calibration.jsonl
-      a1-trt calibrate run reference --problems 64 --level hard --seed 1
+      a1-trt calibrate run reference --problems 64 --level hard --seed 1 -o calibration.jsonl
     """
     from a1_trt.runtime.calibration import read_log
 
@@ -68,13 +65,9 @@ def run(
     if problems:
         asyncio.run(_collect(loaded, problems, parameters))
     log = read_log(output)
-    document = {
-        "output": str(output),
-        "fingerprint": log.provenance.fingerprint,
-        "n_new_problems": len(problems),
-        "sizes": dict(sorted(Counter(row[0] for batch in log.batches for row in batch.decisions).items())),
-    }
-    out.deliver(document, _show_run)
+    sizes = dict(sorted(Counter(row[0] for batch in log.batches for row in batch.decisions).items()))
+    document = {"output": str(output), "fingerprint": log.provenance.fingerprint, "n_new_problems": len(problems)}
+    out.deliver({**document, "sizes": sizes}, _show_run)
 
 
 @calibrate.command()
@@ -88,7 +81,6 @@ def show(file: Path, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt calibrate show calibration.jsonl
       a1-trt calibrate show calibration.jsonl --json
     """
     from a1_trt.offline.categories import describe_categories
@@ -109,8 +101,8 @@ def show(file: Path, out: Output) -> None:
 @click.argument("file", type=FILE)
 @click.option("--held-out", type=FILE, help="Decisions of other problems; else half of FILE's problems are held out.")
 @click.option("--allow-used", is_flag=True, help="Go on when problems of FILE are among the held-out ones.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.4, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split and of the p-values' draws.")
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.4)
+@click.option("--seed", type=int, default=0, help="Seed of the split and of the p-values' draws.")
 @output_options(plot=True)
 def evaluate(file: Path, held_out: Path | None, allow_used: bool, alpha: float, seed: int, out: Output) -> None:
     """Rank scores of other problems among those of FILE: are the p-values uniform, and does the rate hold?
@@ -174,7 +166,6 @@ def export(file: Path, output: Path, histogram: bool, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt calibrate export calibration.jsonl -o scores.csv
       a1-trt calibrate export calibration.jsonl -o bins.csv --histogram
     """
     from a1_trt.core.conformal.stores import bin_of
@@ -194,7 +185,6 @@ def export(file: Path, output: Path, histogram: bool, out: Output) -> None:
 
 
 def _keeping(pair: Pair, output: Path) -> Pair:
-    """The pair, as one that keeps its decisions in `output`."""
     conformal = pair.conformal.model_copy(update={"calibration": str(output.absolute()), "keep": True})
     return pair.model_copy(update={"conformal": conformal})
 
@@ -202,31 +192,26 @@ def _keeping(pair: Pair, output: Path) -> Pair:
 def _check_unused(log: CalibrationLog, other: CalibrationLog, allow_used: bool) -> None:
     common = log.problems & other.problems
     if common and not allow_used:
-        raise CalibrationError(
-            f"{len(common)} of the held-out problems calibrated this state",
-            field="held_out",
-            remedy="hold out other problems; --allow-used goes on, and the figures then flatter",
-        )
+        remedy = "hold out other problems; --allow-used goes on, and the figures then flatter"
+        error = f"{len(common)} of the held-out problems calibrated this state"
+        raise CalibrationError(error, field="held_out", remedy=remedy)
 
 
 async def _collect(loaded: Pair, problems: list[Problem], parameters: dict[str, Any]) -> None:
-    from a1_trt.client import AsyncClient
+    from a1_trt.client import AsyncClient, Progress
     from a1_trt.runtime.session import open_session
+
+    def show_progress(now: Progress) -> None:
+        view.solved("calibrating", now.n_done, now.n_total, now.outcome)
 
     with SolvingView(["calibrating"], len(problems)) as view:
         async with await open_session(loaded) as session, AsyncClient(session) as client:
             before = len(session.controller)
-            outcomes = await client.solve_many(
-                problems,
-                on_progress=lambda now: view.solved("calibrating", now.n_done, now.n_total, now.outcome),
-                **parameters,
-            )
+            outcomes = await client.solve_many(problems, on_progress=show_progress, **parameters)
             if len(session.controller) == before:
-                failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-                nothing = CalibrationError(
-                    "no segment was scored", field="problems", remedy="give harder problems, or --verify-answers"
-                )
-                raise failed[0] if failed else nothing
+                remedy = "give harder problems, or --verify-answers"
+                nothing = CalibrationError("no segment was scored", field="problems", remedy=remedy)
+                raise next((outcome for outcome in outcomes if isinstance(outcome, Exception)), nothing)
 
 
 def _show_run(document: dict[str, Any]) -> None:
@@ -245,10 +230,8 @@ def _show_state(document: dict[str, Any]) -> None:
         ]
         for name, row in document["categories"].items()
     ]
-    title = (
-        f"{document['n']} {document['score']} scores of {document['n_problems']} problems, "
-        f"pair {document['fingerprint']}, {document['engine']}"
-    )
+    title = f"{document['n']} {document['score']} scores of {document['n_problems']} problems"
+    title += f", pair {document['fingerprint']}, {document['engine']}"
     print_table(("category", "n", "10 %", "50 %", "90 %", "rejected", "KS", "p"), rows, title=title)
 
 
@@ -259,17 +242,13 @@ def _show_evaluation(document: dict[str, Any]) -> None:
             percent(row["rate"]),
             interval(row["low"], row["high"], 1, 100.0),
             f"{row['count']:,}",
-            "ALARM" if row["alarm"] else "",
+            "ALARM" * row["alarm"],
         ]
         for name, row in document["rates"].items()
     ]
-    title = (
-        f"{document['n']} scores of {document['n_problems']} problems among {document['n_calibration']}, "
-        f"alpha {document['alpha']}"
-    )
+    title = f"{document['n']} scores of {document['n_problems']} problems among {document['n_calibration']}"
+    title += f", alpha {document['alpha']}"
     print_table(("category", "rate", "95 %", "n", ""), rows, title=title)
     uniform = document["p_values"]
-    click.echo(
-        f"uniform p-values: KS {uniform['ks']:.3f}, p = {uniform['ks_p_value']:.2f}, "
-        f"worth {uniform['effective_n']:.0f} independent ones"
-    )
+    worth = f"worth {uniform['effective_n']:.0f} independent ones"
+    click.echo(f"uniform p-values: KS {uniform['ks']:.3f}, p = {uniform['ks_p_value']:.2f}, {worth}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,11 +10,10 @@ from a1_trt.cli.bench_options import compare as compare_strategies
 from a1_trt.cli.old_spellings import Command
 from a1_trt.cli.options import pair_option, setting_options
 from a1_trt.cli.output import Output, command_line, output_options, progress
-from a1_trt.cli.problems import calibration_problems_option, choose_problems, count_option, data_option, level_option
+from a1_trt.cli.problems import ProblemChoice, problem_options
 from a1_trt.cli.tables import percent, print_table, seconds, times
-from a1_trt.config import Pair, load_pair
+from a1_trt.config import load_pair
 from a1_trt.requests import make_parameters
-from a1_trt.types import Parameters, Problem
 
 _ARMS = {"a1": "a1", "target-only": "target_only", "a1-barrier": "barrier"}
 """Strategy -> its key in the document."""
@@ -26,25 +23,12 @@ _FIGURES = ("accuracy", "accuracy_ci95", "wall_s", "n_scored", "n_takeovers", "n
 
 @click.command(cls=Command)
 @pair_option
-@data_option
-@count_option(32, least=2)
-@level_option("middle")
+@problem_options(32, least=2, level="middle")
 @click.option("--compare", type=click.Choice(["barrier"]), help="A third arm: A1 under the barrier schedule.")
-@click.option("--blocks", type=click.IntRange(min=1), default=4, show_default=True, help="Turns of each arm.")
-@calibration_problems_option
+@click.option("--blocks", type=click.IntRange(min=1), default=4, help="Turns of each arm.")
 @setting_options
 @output_options()
-def demo(
-    pair: str,
-    data: Path | None,
-    n_problems: int,
-    level: str,
-    compare: str | None,
-    blocks: int,
-    allow_calibration_problems: bool,
-    out: Output,
-    **parameters: Any,
-) -> None:
+def demo(pair: str, choice: ProblemChoice, compare: str | None, blocks: int, out: Output, **options: Any) -> None:
     """Start Triton, solve held-out problems by A1 and by the target alone on its engines, and compare the two.
 
     Both get the same problems, samples, seeds and settings, all problems in flight at once. The problems are dealt out
@@ -58,49 +42,37 @@ def demo(
       a1-trt demo --compare barrier --json
     """
     from a1_trt.benchmarks import Plan
-    from a1_trt.runtime.calibration import check_held_out
+    from a1_trt.triton.server import TritonServer
 
     loaded = load_pair(pair)
-    settings = make_parameters(loaded.parameters(), **parameters)
-    problems, warm_up = choose_problems(loaded, data, level, n_problems)
-    n_used = check_held_out(loaded, problems, allow=allow_calibration_problems)
-    blocks = min(blocks, n_problems)
+    parameters = make_parameters(loaded.parameters(), **options)
+    chosen = choice.of(loaded)
+    blocks = min(blocks, choice.n_problems)
     plan = Plan(
         strategies=("a1", "target-only", *([f"a1-{compare}"] if compare else [])),
-        n_samples=(settings.n_samples,),
-        max_turns=(settings.max_turns,),
+        n_samples=(parameters.n_samples,),
+        max_turns=(parameters.max_turns,),
         blocks=blocks,
-        seed=settings.seed,
-        n_in_flight=-(-n_problems // blocks),
+        seed=parameters.seed,
+        n_in_flight=-(-choice.n_problems // blocks),
         keep_calls="none",
     )
+    with TritonServer(loaded, progress=lambda text: progress(f"Triton: {text}")) as server:
+        comparison = compare_strategies(plan, loaded, chosen, parameters, url=server.grpc_url)
     document = {
         "pair": loaded.name,
-        "level": level,
-        "alpha": settings.alpha,
-        "n_problems": n_problems,
-        "n_calibration_problems": n_used,
-        "n_samples": settings.n_samples,
-        "seed": settings.seed,
+        "level": choice.level,
+        "alpha": parameters.alpha,
+        "n_problems": choice.n_problems,
+        "n_calibration_problems": chosen.n_calibration_problems,
+        "n_samples": parameters.n_samples,
+        "seed": parameters.seed,
         "n_blocks": blocks,
-        **_measure(plan, loaded, problems, warm_up, settings),
+        **_figures(comparison),
+        **{name: comparison[name] for name in ("machine", "versions")},
         "command": command_line(),
     }
     out.deliver(document, _show)
-
-
-def _measure(
-    plan: Any, pair: Pair, problems: list[Problem], warm_up: list[Problem], settings: Parameters
-) -> dict[str, Any]:
-    from a1_trt.benchmarks import machine, versions
-    from a1_trt.triton.server import TritonServer
-
-    about = {"machine": machine(), "versions": versions()}
-    with TritonServer(pair, progress=lambda text: progress(f"Triton: {text}")) as server:
-        comparison = asyncio.run(
-            compare_strategies(plan, pair, problems, warm_up, settings, url=server.grpc_url, about=about)
-        )
-    return {**_figures(comparison), **about}
 
 
 def _figures(comparison: dict[str, Any]) -> dict[str, Any]:
@@ -125,16 +97,13 @@ def _show(document: dict[str, Any]) -> None:
     arms = [name for name in _TITLES if name in document]
     results = [document[name] for name in arms]
     rates = [result["n_takeovers"] / result["n_scored"] if result["n_scored"] else None for result in results]
-    tokens = {"by the draft": "draft", "by the target": "target", "scored by the target": "scored"}
+    tokens = {"by the draft": "draft_tokens", "by the target": "target_tokens", "scored by the target": "scored_tokens"}
     rows = [
         ["accuracy of the vote", *(percent(result["accuracy"]) for result in results)],
         ["accuracy of one sample", *(percent(result["sample_accuracy"]) for result in results)],
         ["rejection rate", *map(percent, rates)],
         ["wall time", *(seconds(result["wall_s"]) for result in results)],
-        *(
-            [f"tokens {what}", *(f"{result[f'{role}_tokens']:,}" for result in results)]
-            for what, role in tokens.items()
-        ),
+        *([f"tokens {what}", *(f"{result[name]:,}" for result in results)] for what, name in tokens.items()),
         ["problems that failed", *(result["n_failed"] for result in results)],
     ]
     title = f"{document['n_problems']} {document['level']} problems, {document['n_samples']} samples each"

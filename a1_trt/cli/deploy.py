@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from a1_trt.cli.old_spellings import Group
-from a1_trt.cli.options import gpu_option, gpu_spec
+from a1_trt.cli.options import choice_option, gpu_option, gpu_spec
 from a1_trt.cli.output import FOLDER, Output, json_option, note
 from a1_trt.cli.tables import number, seconds
 from a1_trt.config import Pair, load_pair
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from a1_trt.triton.findings import Report
     from a1_trt.triton.role_placement import Profile, RolePlacement
 
-_FAILED = DeployError.exit_code
-
 
 @click.group(cls=Group)
 def deploy() -> None:
@@ -31,7 +29,6 @@ def deploy() -> None:
 
     \b
     Examples:
-      a1-trt deploy render reference --profile cpu --output triton_models
       a1-trt deploy render qwen2.5-7b-instruct_qwq-32b --profile pytorch --gpu h100-80gx2 --output served
       a1-trt deploy check served --url grpc://127.0.0.1:8001
     """
@@ -39,23 +36,10 @@ def deploy() -> None:
 
 @deploy.command()
 @click.argument("pair")
-@click.option(
-    "--profile",
-    type=click.Choice(["cpu", "pytorch", "tensorrt"]),
-    default="cpu",
-    show_default=True,
-    help="What stands behind draft and target.",
-)
+@choice_option("--profile", of=("cpu", "pytorch", "tensorrt"), help="What stands behind draft and target.")
 @click.option("--output", type=FOLDER, required=True, help="Folder to write to.")
 @gpu_option("to size for; those of this machine when not given")
-@click.option(
-    "--for",
-    "platform",
-    type=click.Choice(["compose", "kubernetes"]),
-    default="compose",
-    show_default=True,
-    help="One server that holds everything, or one for each copy of a model.",
-)
+@choice_option("--for", "platform", of=("compose", "kubernetes"), help="One server, or one for each copy of a model.")
 @click.option("--force", is_flag=True, help="Replace files that were not rendered, or were changed since.")
 @json_option
 def render(pair: str, profile: Profile, output: Path, gpu: str | None, platform: Any, force: bool, out: Output) -> None:
@@ -83,9 +67,7 @@ def render(pair: str, profile: Profile, output: Path, gpu: str | None, platform:
 @deploy.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--url", help="Also ask the server at grpc://HOST:PORT that serves it.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds."
-)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), default=30.0, help="Seconds.")
 @json_option
 @click.pass_context
 def check(context: click.Context, directory: Path, url: str | None, timeout_s: float, out: Output) -> None:
@@ -105,7 +87,7 @@ def check(context: click.Context, directory: Path, url: str | None, timeout_s: f
     live = _live(report, url, timeout_s) if url else None
     document = {**report.as_dict(), **({"live": live} if live else {})}
     out.deliver(document, lambda _: _show_report(report, live))
-    context.exit(0 if report.ok else _FAILED)
+    context.exit(0 if report.ok else DeployError.exit_code)
 
 
 def _placement(
@@ -127,11 +109,8 @@ def _placement(
         why = f"sizes are not planned ({error.message}): TensorRT-LLM's own are used; give --gpu"
         return default_placement(pair), {"gpu": None, "warnings": [why]}
     if not plan.fits:
-        raise DeployError(
-            f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing",
-            field="gpu",
-            remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'",
-        )
+        missing = f"{pair.name} does not fit {plan.gpu}: {plan.short_gib:.1f} GiB are missing"
+        raise DeployError(missing, field="gpu", remedy="; or ".join(plan.remedies) or "see 'a1-trt engine plan'")
     placement = {
         role: RolePlacement(
             plan.placement[role].replicas,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from a1_trt.cli.old_spellings import Group
-from a1_trt.cli.options import gpu_option, gpu_spec
+from a1_trt.cli.options import choice_option, gpu_option, gpu_spec
 from a1_trt.cli.output import Output, error_document, json_option, note, progress, say_json
 from a1_trt.cli.pair import size_of
 from a1_trt.cli.tables import megabytes
@@ -32,19 +32,15 @@ def engine() -> None:
     Examples:
       a1-trt engine plan r1-distill-qwen-1.5b_qwq-32b --gpu h100-80gx2
       a1-trt engine build r1-distill-qwen-1.5b_qwq-32b --profile pytorch
-      a1-trt engine build checkpoint/ engines/mine/target
-      a1-trt engine show reference
     """
 
 
 @engine.command()
 @click.argument("pair")
-@click.option(
+@choice_option(
     "--profile",
-    type=click.Choice(["tensorrt", "pytorch"]),
-    default="pytorch",
-    show_default=True,
-    help="Compiled engines (TensorRT-LLM up to 1.2.1), or its LLM API (1.2.1 and 1.3).",
+    of=("pytorch", "tensorrt"),
+    help="TensorRT-LLM's LLM API (1.2.1 and 1.3), or its engines (up to 1.2.1).",
 )
 @gpu_option()
 @click.option("--output", type=click.Path(path_type=Path), help="Where to build; beside the pair file when not given.")
@@ -53,8 +49,7 @@ def engine() -> None:
 def plan(pair: str, profile: Any, gpu: str | None, output: Path | None, script: bool, out: Output) -> None:
     """Show what PAIR needs on GPUs and how it would be built; runs nothing, and needs no GPU.
 
-    The exit status is 0 when it fits the GPUs and 5 when it does not; then the plan says by how much, and what to
-    change.
+    The exit status is 5 when it does not fit the GPUs; then the plan says by how much, and what to change.
 
     \b
     Examples:
@@ -74,14 +69,8 @@ def plan(pair: str, profile: Any, gpu: str | None, output: Path | None, script: 
 @engine.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--profile",
-    type=click.Choice(["cpu", "tensorrt", "pytorch"]),
-    default="cpu",
-    show_default=True,
-    help="The CPU engine, compiled engines for GPUs, or TensorRT-LLM's LLM API.",
-)
-@click.option("--weights", "weight_format", default="f16", show_default=True, help="cpu: f32, f16 or int8.")
+@choice_option("--profile", of=("cpu", "pytorch", "tensorrt"), help="The CPU engine, or one of those of 'engine plan'.")
+@click.option("--weights", "weight_format", default="f16", help="cpu: f32, f16 or int8.")
 @click.option("--force", is_flag=True, help="cpu: replace OUTPUT if it exists.")
 @gpu_option("for tensorrt and pytorch; those of this machine when not given")
 @json_option
@@ -117,7 +106,6 @@ def show(pair: str, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt engine show reference
       a1-trt engine show engines/mine/pytorch --json
     """
     if (Path(pair) / ".build.json").is_file():
@@ -157,12 +145,8 @@ def check(directory: Path, pair: str | None, gpu: str | None, out: Output) -> No
             raise
         say_json({"ok": False, "problems": [error_document(error)], "not_compared": [], "manifest": None})
         sys.exit(error.exit_code)
-    document = {
-        "ok": report.ok,
-        "problems": [error_document(error) for error in report.problems],
-        "not_compared": report.not_compared,
-        "manifest": report.manifest,
-    }
+    document = {"ok": report.ok, "problems": [error_document(error) for error in report.problems]}
+    document |= {"not_compared": report.not_compared, "manifest": report.manifest}
     out.deliver(document, lambda _: _show_check(directory, report))
     if not report.ok:
         sys.exit(BuildError.exit_code)
@@ -172,9 +156,8 @@ def _build_cpu(source: Path, output: Path | None, weight_format: Any, force: boo
     from a1_trt.build.convert import build_openvino
 
     if output is None:
-        raise InvalidRequestError(
-            "the CPU build has no OUTPUT", field="output", remedy="name the directory to make after SOURCE"
-        )
+        remedy = "name the directory to make after SOURCE"
+        raise InvalidRequestError("the CPU build has no OUTPUT", field="output", remedy=remedy)
     manifests = {}
     for name, checkpoint, directory in _steps(source, output):
         progress(f"building {directory} of {checkpoint}")
@@ -213,17 +196,11 @@ def _steps(source: Path, output: Path) -> list[tuple[str, Path, Path]]:
 
 
 def _shown(path: Path) -> dict[str, Any]:
-    manifest = path / "manifest.json"
-    if path.is_file():
-        kind = "GGUF"
-    else:
-        kind = "OpenVINO" if (path / "openvino_model.xml").is_file() else "Hugging Face checkpoint, not built"
-    return {
-        "path": str(path),
-        "kind": kind,
-        "bytes": size_of(path),
-        "manifest": json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None,
-    }
+    file = path / "manifest.json"
+    manifest = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    built = "OpenVINO" if (path / "openvino_model.xml").is_file() else "Hugging Face checkpoint, not built"
+    kind = "GGUF" if path.is_file() else built
+    return {"path": str(path), "kind": kind, "bytes": size_of(path), "manifest": manifest}
 
 
 def _show_models(models: Mapping[str, dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from a1_trt.cli.old_spellings import Command
-from a1_trt.cli.options import parameter_options
+from a1_trt.cli.options import choice_option, parameter_options
 from a1_trt.cli.output import FOLDER, Output, command_line, json_option, note
 from a1_trt.cli.problems import calibration_problems_option
 from a1_trt.cli.progress import SolvingView
@@ -32,22 +32,14 @@ _MOVING = ("aci", "two-level")
 
 @click.command(name="eval", cls=Command)
 @click.argument("pair")
-@click.option(
-    "--data", required=True, help="JSON lines with problem and answer, or a data set of the Hugging Face hub."
-)
+@click.option("--data", required=True, help="JSON lines with problem and answer, or a data set of Hugging Face's hub.")
 @click.option("--output", type=FOLDER, required=True, help="Folder of the results.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many problems.")
-@click.option(
-    "--subset",
-    type=click.Choice(["full", "official"]),
-    default="full",
-    show_default=True,
-    help="official: the rows that the published code scores.",
-)
+@choice_option("--subset", of=("full", "official"), help="official: the rows that the published code scores.")
 @click.option("--url", help="Solve on a server, grpc://host:port or http://host:port, instead of in this process.")
-@click.option("--concurrency", type=click.IntRange(1, 4096), default=8, show_default=True, help="Problems in flight.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), default=8, help="Problems in flight.")
 @click.option("--deadline", "deadline_s", type=float, help="Seconds a problem may take; then it counts as wrong.")
-@click.option("--choices-seed", type=int, default=42, show_default=True, help="Seed of the order of choices (GPQA).")
+@click.option("--choices-seed", type=int, default=42, help="Seed of the order of choices (GPQA).")
 @calibration_problems_option
 @parameter_options
 @json_option
@@ -88,10 +80,11 @@ def evaluate(
     settings = make_parameters(loaded.parameters(), **given)
     n_used = check_held_out(loaded, dataset.problems[:limit], allow=allow_calibration_problems)
     asked = _asked_for(loaded, dataset, subset, settings, url, deadline_s)
-    with Folder(output, asked, _about(concurrency, limit)) as folder:
+    how = {"concurrency": concurrency, "limit": limit}
+    with Folder(output, asked, {**_about(), **how}) as folder:
         n_total = len(dataset.problems[:limit])
         try:
-            asyncio.run(_solve(loaded, dataset, folder, given, settings, url, concurrency, limit, deadline_s))
+            asyncio.run(_solve(loaded, dataset, folder, given, settings, url, deadline_s=deadline_s, **how))
         except KeyboardInterrupt:
             note("stopped; the same command goes on")
             raise
@@ -110,9 +103,7 @@ async def _solve(
     given: Mapping[str, Any],
     settings: Parameters,
     url: str | None,
-    concurrency: int,
-    limit: int | None,
-    deadline_s: float | None,
+    **how: Any,
 ) -> None:
     from a1_trt.benchmarks.evaluation import Evaluation
     from a1_trt.benchmarks.evaluation.run_calibration import with_own_past
@@ -123,16 +114,7 @@ async def _solve(
         note(f"{len(folder.lines)} problems are done already")
     fixed = pair.conformal.controller not in _MOVING and not pair.conformal.exact_budget
     async with AsyncClient(url or with_own_past(pair, folder.path, done)) as client:
-        evaluation = Evaluation(
-            client,
-            dataset,
-            folder,
-            given,
-            concurrency=concurrency,
-            limit=limit,
-            deadline_s=deadline_s,
-            alpha=settings.alpha if fixed else None,
-        )
+        evaluation = Evaluation(client, dataset, folder, given, alpha=settings.alpha if fixed else None, **how)
         with SolvingView(["evaluating"], len(evaluation.todo)) as view:
             await evaluation.run(lambda n_done, n_total, outcome: view.solved("evaluating", n_done, n_total, outcome))
 
@@ -154,30 +136,18 @@ def _asked_for(
     }
 
 
-def _about(concurrency: int, limit: int | None) -> dict[str, Any]:
+def _about() -> dict[str, Any]:
     from a1_trt.benchmarks import commit, machine, versions
 
-    return {
-        "started_at": time.time(),
-        "command": command_line(),
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions(),
-        "concurrency": concurrency,
-        "limit": limit,
-    }
+    about = {"started_at": time.time(), "command": command_line(), "commit": commit()}
+    return {**about, "machine": machine(), "versions": versions()}
 
 
 def _described(summary: Mapping[str, Any], asked: Mapping[str, Any], dataset: Dataset, n_used: int) -> dict[str, Any]:
     used = [f"{n_used} of these problems made the pair's stored calibration: the figures flatter"] if n_used else []
     first = {"pair": asked["pair"], "data": dataset.name, "subset": asked["data"]["subset"]}
-    return {
-        **first,
-        **summary,
-        "n_calibration_problems": n_used,
-        "seed": asked["parameters"]["seed"],
-        "notes": [*used, *dataset.notes, *summary["notes"]],
-    }
+    last = {"n_calibration_problems": n_used, "seed": asked["parameters"]["seed"]}
+    return {**first, **summary, **last, "notes": [*used, *dataset.notes, *summary["notes"]]}
 
 
 def _show(summary: Mapping[str, Any]) -> None:
@@ -189,8 +159,7 @@ def _show(summary: Mapping[str, Any]) -> None:
             rows.append([f"{name} {value}", group["n_problems"], *map(_figure, figures)])
     title = f"{summary['data']}: {summary['n_done']} of {summary['n_problems']} problems"
     print_table(("", "n", "accuracy of the vote", "pass@1", "rejection rate"), rows, title=title)
-    for line in _lines(summary):
-        click.echo(line)
+    click.echo("\n".join(_lines(summary)))
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
@@ -204,9 +173,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         f"tokens            draft {tokens['draft']:,}, target {tokens['target']:,}, scored {tokens['scored']:,}",
     ]
     if latency["p50"] is not None:
-        lines.append(
-            "latency           " + ", ".join(f"{name} {seconds(latency[name])}" for name in ("p50", "p95", "p99"))
-        )
+        times = ", ".join(f"{name} {seconds(latency[name])}" for name in ("p50", "p95", "p99"))
+        lines.append(f"latency           {times}")
     return [*lines, *(f"note: {text}" for text in summary["notes"])]
 
 

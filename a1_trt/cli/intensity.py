@@ -25,15 +25,12 @@ def intensity() -> None:
     \b
     Examples:
       a1-trt bench intensity measure reference --samples 1,4,16 --problems 8 --output intensity.json
-      a1-trt bench intensity report intensity.json --plot intensity.html
     """
 
 
 @intensity.command(json_took_file=True)
 @click.argument("pair")
-@click.option(
-    "--strategies", default="a1,sync-threshold", show_default=True, metavar="NAME,...", help="What to measure."
-)
+@click.option("--strategies", default="a1,sync-threshold", metavar="NAME,...", help="What to measure.")
 @workload_options
 def measure(pair: str, strategies: str, resume: bool, keep_calls: str, out: Output, **options: Any) -> None:
     """Solve problems by several strategies and account for the time: r = T_c / (T_m + T_s).
@@ -65,7 +62,6 @@ def report(file: Path, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt bench intensity report intensity.json
       a1-trt bench intensity report intensity.json --plot intensity.html --plot intensity.png
     """
     from a1_trt.benchmarks.intensity_plots import intensity_figure
@@ -79,9 +75,7 @@ def report(file: Path, out: Output) -> None:
 def _show(document: dict[str, Any]) -> None:
     rows = [
         [
-            row["strategy"],
-            row["n_samples"],
-            row["max_turns"],
+            *(row[key] for key in ("strategy", "n_samples", "max_turns")),
             *(number(row[key], 1) for key in ("t_c_s", "t_m_s", "t_s_s")),
             number(row["r"]),
             "" if row["r_range"] is None else f"{row['r_range'][0]:.3f} to {row['r_range'][1]:.3f}",
@@ -100,10 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
     except InvalidRequestError:
         document = None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
-        raise ConfigError(
-            f"{path} is not a result of 'bench intensity measure'",
-            path=str(path),
-            field="file",
-            remedy="make one with 'a1-trt bench intensity measure PAIR --output FILE'",
-        )
+        remedy = "make one with 'a1-trt bench intensity measure PAIR --output FILE'"
+        error = f"{path} is not a result of 'bench intensity measure'"
+        raise ConfigError(error, path=str(path), field="file", remedy=remedy)
     return document

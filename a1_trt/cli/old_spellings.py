@@ -17,8 +17,7 @@ for _old, _new in FORMER_NAMES.items():
 class Command(click.Command):
     """A command that also takes the old names of its options.
 
-    Args:
-        json_took_file: `--json FILE` was what `--output FILE` is now, and `--json -` what `--json` is.
+    With `json_took_file`, `--json FILE` was what `--output FILE` is now, and `--json -` what `--json` is.
     """
 
     def __init__(self, *args: Any, json_took_file: bool = False, **kwargs: Any) -> None:
@@ -26,7 +25,6 @@ class Command(click.Command):
         self._json_took_file = json_took_file
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse with the new names put in."""
         names = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
         renamed = {old: new for old, new in _RENAMED.items() if old not in names and new in names}
         args = [self._current(word, renamed) for word in args]
@@ -53,11 +51,8 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of such commands."""
-
     command_class = Command
 
 
 def warn(old: str, new: str) -> None:
-    """Say that an old spelling was used, and what to use."""
     note(f"a1-trt: warning: {old} is now {new}; the old spelling goes in 0.4")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,51 +18,42 @@ if TYPE_CHECKING:
 _N = TypeVar("_N", int, float)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-DEFAULT_PAIR = "reference"
+pair_option = click.option("-p", "--pair", default="reference", metavar="PAIR", help="Name or file of a pair.")
 
-pair_option = click.option(
-    "-p", "--pair", default=DEFAULT_PAIR, show_default=True, metavar="PAIR", help="Name or file of a pair."
-)
+
+def joined(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator; the help has them in this order."""
+    return lambda function: functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)
+
+
+def choice_option(*names: str, of: Sequence[str], help: str) -> Callable[[_F], _F]:
+    """An option whose values are known; the first is the default."""
+    return click.option(*names, type=click.Choice(of), default=of[0], help=help)
 
 
 def gpu_option(more: str = "those of this machine when not given") -> Callable[[_F], _F]:
-    """`--gpu`."""
     return click.option("--gpu", metavar="NAME[xN]", help=f"GPUs, such as h100-80g or h100-80gx2; {more}.")
 
 
 def gpu_spec(name: str | None) -> GpuSpec:
-    """The GPUs of `--gpu`, or those of this machine.
-
-    Raises:
-        ConfigError: There are no such GPUs, or none here.
-    """
+    """The GPUs of `--gpu`, or those of this machine."""
     from a1_trt.build.hardware import GpuSpec
 
     return GpuSpec.parse(name) if name else GpuSpec.detect()
 
 
 def listed(names: str) -> tuple[str, ...]:
-    """The words of an option that takes several, by commas.
-
-    Example:
-        >>> listed("a1, target-only,")
-        ('a1', 'target-only')
-    """
+    """The words of an option that takes several, by commas."""
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def numbers(text: str | None, field: str, kind: Callable[[str], _N], example: str) -> tuple[_N, ...]:
-    """The numbers of an option that takes several, by commas; none where it is not given.
-
-    Raises:
-        InvalidRequestError: A word is not such a number.
-    """
+    """The numbers of an option that takes several, by commas; none where it is not given."""
     try:
         return tuple(kind(word) for word in text.split(",")) if text is not None else ()
     except ValueError:
-        raise InvalidRequestError(
-            f"{field} is {text!r}", field=field, remedy=f"give numbers, such as {example}"
-        ) from None
+        remedy = f"give numbers, such as {example}"
+        raise InvalidRequestError(f"{field} is {text!r}", field=field, remedy=remedy) from None
 
 
 # Ranges and choices are checked where Python, gRPC and HTTP callers are checked too, so that they say the same.

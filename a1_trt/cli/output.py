@@ -27,24 +27,14 @@ Figures = Callable[[], Mapping[str, tuple[str, "Figure"]]]
 
 @dataclass(frozen=True)
 class Output:
-    """Where the document of a command goes.
-
-    Args:
-        as_json: It is printed as JSON.
-        path: The file to write it to.
-        plots: The files to draw it into.
-    """
+    """Where the document of a command goes: printed, as JSON or not, into the file `path`, drawn into `plots`."""
 
     as_json: bool
     path: Path | None = None
     plots: tuple[Path, ...] = ()
 
     def deliver(self, document: Mapping[str, Any], show: Callable[[dict[str, Any]], object]) -> None:
-        """Write the document, and print it: as JSON, or by `show`.
-
-        Raises:
-            InvalidRequestError: The file cannot be written.
-        """
+        """Write the document, and print it: as JSON, or by `show`."""
         if self.path is not None:
             write_document(self.path, document)
             note(f"wrote {self.path}")
@@ -54,14 +44,9 @@ class Output:
             show(dict(document))
 
     def draw(self, figures: Figures, write_page: Callable[[Path], object] | None = None) -> None:
-        """Draw; where there are several figures, each .png and .svg gets the figure's name into its own.
+        """Draw; where there are several figures, there is a .png or .svg of each, with its name in the file's.
 
-        Args:
-            figures: Called for each file, if there is any.
-            write_page: Makes the .html file, where that is more than a figure.
-
-        Raises:
-            ConfigError: A file cannot be written, or matplotlib is not installed.
+        `write_page` makes the .html file, where that is more than a figure.
         """
         from a1_trt.plotting import write_figure
 
@@ -81,31 +66,19 @@ def _check_plots(context: click.Context, option: click.Parameter, paths: tuple[P
     """Refuse a suffix before the work is done, not after it."""
     for path in paths:
         if path.suffix.lower() not in (".png", ".svg", ".html"):
-            raise ConfigError(
-                f"{path} is not a kind of plot", path=str(path), field="plot", remedy="name it .png, .svg or .html"
-            )
+            error = f"{path} is not a kind of plot"
+            raise ConfigError(error, path=str(path), field="plot", remedy="name it .png, .svg or .html")
     return paths
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _OUTPUT = click.option("--output", "path", type=FILE, help="Also write the JSON document to this file.")
-_PLOT = click.option(
-    "--plot",
-    "plots",
-    type=FILE,
-    multiple=True,
-    callback=_check_plots,
-    help="Also draw it: a .png, .svg or .html file; may be given several times.",
-)
+_PLOT_HELP = "Also draw it: a .png, .svg or .html file; may be given several times."
+_PLOT = click.option("--plot", "plots", type=FILE, multiple=True, callback=_check_plots, help=_PLOT_HELP)
 
 
 def output_options(*, document: bool = True, plot: bool = False) -> Callable[[Any], Any]:
-    """`--json`, `--output FILE` and `--plot FILE`, which reach the command as `out`, an `Output`.
-
-    Args:
-        document: With `--output`: the command makes a document that is worth keeping.
-        plot: With `--plot`.
-    """
+    """`--json`, `--output FILE` and `--plot FILE`, which reach the command as `out`, an `Output`."""
 
     def decorate(function: Any) -> Any:
         @functools.wraps(function)
@@ -124,12 +97,10 @@ json_option = output_options(document=False)
 
 
 def say_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Print one JSON object."""
     click.echo(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
 def error_document(error: A1Error) -> dict[str, str | None]:
-    """An error for programs."""
     return {"code": error.code, "field": error.field, "message": error.message, "remedy": error.remedy}
 
 
@@ -139,7 +110,7 @@ def note(text: str) -> None:
 
 
 def progress(text: str) -> None:
-    """Tell how far things have come, to a terminal only."""
+    """A `note`, to a terminal only."""
     if is_live():
         note(text)
 
@@ -150,5 +121,4 @@ def is_live() -> bool:
 
 
 def command_line() -> str:
-    """The command as it was typed, for documents."""
     return shlex.join(["a1-trt", *sys.argv[1:]])

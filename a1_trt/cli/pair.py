@@ -37,11 +37,11 @@ def list_(out: Output) -> None:
 
     \b
     Examples:
-      a1-trt pair list
       a1-trt pair list --json
     """
     pairs = {name: {"path": str(path), "description": _description(path)} for name, path in list_pairs().items()}
-    out.deliver(pairs, _show_list)
+    rows = [(name, pair["description"]) for name, pair in pairs.items()]
+    out.deliver(pairs, lambda _: print_table(("pair", "description"), rows, prose="description", shorten=True))
 
 
 @pair.command()
@@ -69,7 +69,6 @@ def check(file: str, out: Output) -> None:
 
     \b
     Examples:
-      a1-trt pair check engines/mine/pair.toml
       a1-trt pair check engines/mine/pair.toml --json
     """
     try:
@@ -83,7 +82,6 @@ def check(file: str, out: Output) -> None:
 
 
 def _implied(loaded: Pair) -> dict[str, Any]:
-    """What a pair file comes to; an error where a file that it names is missing."""
     models: dict[str, dict[str, Any]] = {}
     for role in ROLES:
         config = loaded.role(role)
@@ -106,12 +104,11 @@ def _implied(loaded: Pair) -> dict[str, Any]:
 def _problems(loaded: Pair) -> str:
     path = problems_path(loaded)
     if not path.is_file():
-        raise ConfigError(
+        error, remedy = (
             f"problems names {path}, which does not exist",
-            path=str(loaded.path),
-            field="problems",
-            remedy="give a file of JSON lines, or leave the key out",
+            "give a file of JSON lines, or leave the key out",
         )
+        raise ConfigError(error, path=str(loaded.path), field="problems", remedy=remedy)
     return str(path)
 
 
@@ -128,25 +125,15 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _show_list(pairs: dict[str, Any]) -> None:
-    rows = [(name, pair["description"]) for name, pair in pairs.items()]
-    print_table(("pair", "description"), rows, prose="description", shorten=True)
-
-
 def _show_settings(pair: Pair, settings: dict[str, Any]) -> None:
-    click.echo(f"# {pair.path}")
-    for key, value in _flat(settings):
-        click.echo(f"{key} = {value!r}")
+    click.echo("\n".join([f"# {pair.path}", *(f"{key} = {value!r}" for key, value in _flat(settings))]))
 
 
 def _show_implied(implied: dict[str, Any]) -> None:
-    click.echo(f"{implied.pop('path')} is right")
-    for key, value in _flat(implied):
-        click.echo(f"  {key}: {value}")
+    click.echo("\n".join([f"{implied.pop('path')} is right", *(f"  {key}: {value}" for key, value in _flat(implied))]))
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as dotted keys."""
     rows: list[tuple[str, Any]] = []
     for key, value in settings.items():
         rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]

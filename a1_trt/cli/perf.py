@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from a1_trt.cli.old_spellings import Command
-from a1_trt.cli.options import listed, numbers, pair_option
+from a1_trt.cli.options import choice_option, listed, numbers, pair_option
 from a1_trt.cli.output import Output, output_options, progress
 from a1_trt.cli.problems import count_option, data_option, read_problems
 from a1_trt.cli.tables import number, print_table
@@ -21,27 +21,22 @@ from a1_trt.types import Problem
 @click.option(
     "--url", required=True, metavar="HOST:PORT", help="The server; its gRPC or HTTP port, as --protocol says."
 )
-@click.option("-m", "--model", "models", default="a1", show_default=True, help="a1, draft, target; several by commas.")
-@click.option(
-    "--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True, help="How to ask it."
-)
+@click.option("-m", "--model", "models", default="a1", help="a1, draft, target; several by commas.")
+@choice_option("--protocol", of=("grpc", "http"), help="How to ask it.")
 @click.option("--concurrency", metavar="N,N,...", help="Requests in flight, one measurement each.  [default: 1,2,4]")
 @click.option("--request-rate", metavar="R,R,...", help="Instead: arrivals a second, one measurement each.")
 @click.option("-n", "--samples", "n_samples", type=int, help="Samples a problem, for a1.")
-@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="For draft and target.")
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, help="For draft and target.")
 @pair_option
 @data_option
 @count_option(16)
-@click.option(
-    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="Seconds."
-)
-@click.option("--timeout", "timeout_s", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
+@click.option("--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=5.0, help="Seconds.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(1), default=600.0, help="Seconds.")
 @click.option("--perf-analyzer", type=click.Path(path_type=Path), help="The program; the one on PATH when not given.")
 @output_options()
 def perf(
     url: str,
     models: str,
-    protocol: Any,
     concurrency: str | None,
     request_rate: str | None,
     n_samples: int | None,
@@ -49,10 +44,9 @@ def perf(
     pair: str,
     data: Path | None,
     n_problems: int,
-    interval_s: float,
-    timeout_s: float,
     perf_analyzer: Path | None,
     out: Output,
+    **how: Any,
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
@@ -67,23 +61,15 @@ def perf(
 
     binary = find_perf_analyzer(perf_analyzer)
     if concurrency and request_rate:
-        raise InvalidRequestError(
-            "both --concurrency and --request-rate are given", field="concurrency", remedy="give one"
-        )
+        error = "both --concurrency and --request-rate are given"
+        raise InvalidRequestError(error, field="concurrency", remedy="give one")
     mode: Any = "request_rate" if request_rate else "concurrency"
     values = numbers(request_rate or concurrency or "1,2,4", mode, float, "1,2,4")
     loaded = load_pair(pair)
     problems = read_problems(loaded, data)[:n_problems]
     measurements: list[dict[str, Any]] = []
     for model in listed(models):
-        sweep = Sweep(
-            model=_model(model),
-            protocol=protocol,
-            mode=mode,
-            values=values,
-            interval_s=interval_s,
-            timeout_s=timeout_s,
-        )
+        sweep = Sweep(_model(model), mode=mode, values=values, **how)
         inputs = _inputs(loaded, sweep.model, problems, n_samples, max_tokens)
         for row in measure(binary, sweep, url, inputs):
             measurements.append(row)
@@ -112,8 +98,7 @@ def _model(name: str) -> Any:
 def _show(document: dict[str, Any]) -> None:
     rows = [
         [
-            row["model"],
-            row["protocol"],
+            *(row[name] for name in ("model", "protocol")),
             f"{row['mode'].replace('_', ' ')} {row['value']:g}",
             number(row["requests_per_s"], 2),
             *(number(row["latency_ms"][name], 1) for name in ("p50", "p95", "p99")),

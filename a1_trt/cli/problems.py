@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from a1_trt.cli.options import joined
 from a1_trt.cli.output import FILE
 from a1_trt.config import Pair
 from a1_trt.errors import ConfigError, InvalidRequestError
 from a1_trt.types import Problem
 
-N_WARM_UP = 2
+_N_WARM_UP = 2
 
 data_option = click.option(
     "--data", type=FILE, help="JSON lines with problem, id, answer and level; the pair's own when not given."
@@ -24,30 +26,60 @@ calibration_problems_option = click.option(
 
 
 def count_option(default: int, *, least: int = 1) -> Callable[[Any], Any]:
-    """`--problems N`."""
-    return click.option(
-        "--problems",
-        "n_problems",
-        type=click.IntRange(least, 100_000),
-        default=default,
-        show_default=True,
-        help="How many problems.",
-    )
+    count = click.IntRange(least, 100_000)
+    return click.option("--problems", "n_problems", type=count, default=default, help="How many problems.")
 
 
 def level_option(default: str | None = None) -> Callable[[Any], Any]:
-    """`--level`."""
-    return click.option(
-        "--level", default=default, show_default=True, help="Only problems of this level: easy, middle or hard."
-    )
+    return click.option("--level", default=default, help="Only problems of this level: easy, middle or hard.")
+
+
+class Chosen(NamedTuple):
+    """Problems to measure on, others to warm up with, and how many of the first the pair was calibrated on."""
+
+    problems: list[Problem]
+    warm_up: list[Problem]
+    n_calibration_problems: int
+
+
+class ProblemChoice(NamedTuple):
+    """What `problem_options` says."""
+
+    n_problems: int
+    level: str | None
+    data: Path | None
+    allow_calibration_problems: bool
+
+    def of(self, pair: Pair) -> Chosen:
+        from a1_trt.runtime.calibration import check_held_out
+
+        problems = read_problems(pair, self.data, level=self.level, with_answers=True)
+        if len(problems) < self.n_problems:
+            level = f" of level {self.level}" if self.level else ""
+            error = f"{self.data or problems_path(pair)} has {len(problems)} problems{level}"
+            raise InvalidRequestError(error, field="problems", remedy="ask for fewer")
+        chosen, others = problems[: self.n_problems], problems[self.n_problems :]
+        n_used = check_held_out(pair, chosen, allow=self.allow_calibration_problems)
+        return Chosen(chosen, others[:_N_WARM_UP] or chosen[:1], n_used)
+
+
+def problem_options(default: int, *, least: int = 1, level: str | None = None) -> Callable[[Any], Any]:
+    """Options that reach the command as `choice`, a `ProblemChoice`."""
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def command(**options: Any) -> Any:
+            choice = ProblemChoice(*(options.pop(name) for name in ProblemChoice._fields))
+            return function(**options, choice=choice)
+
+        return command
+
+    options = (count_option(default, least=least), level_option(level), data_option, calibration_problems_option)
+    return joined(*options, decorate)
 
 
 def problems_path(pair: Pair) -> Path:
-    """Where a pair's held-out problems are.
-
-    Raises:
-        ConfigError: The pair names none.
-    """
+    """Where a pair's held-out problems are."""
     if pair.problems is None or pair.path is None:
         raise ConfigError(
             f"the pair {pair.name} names no problems",
@@ -59,32 +91,7 @@ def problems_path(pair: Pair) -> Path:
 
 
 def read_problems(pair: Pair, data: Path | None, **rules: Any) -> list[Problem]:
-    """The problems of `--data`, or the pair's own; see `a1_trt.benchmarks.problems.read_problems` for the rules.
-
-    Raises:
-        ConfigError: The pair names none.
-        InvalidRequestError: They cannot be read.
-    """
+    """The problems of `--data`, or the pair's own; see `a1_trt.benchmarks.problems.read_problems` for the rules."""
     from a1_trt.benchmarks.problems import read_problems as read
 
     return read(data or problems_path(pair), **rules)
-
-
-def choose_problems(
-    pair: Pair, data: Path | None, level: str | None, n_problems: int
-) -> tuple[list[Problem], list[Problem]]:
-    """Problems to measure on, and others to warm up with: some of the same where there are no others.
-
-    Raises:
-        ConfigError: The pair names none.
-        InvalidRequestError: They cannot be read, or are fewer than `n_problems`.
-    """
-    problems = read_problems(pair, data, level=level, with_answers=True)
-    if len(problems) < n_problems:
-        raise InvalidRequestError(
-            f"{data or problems_path(pair)} has {len(problems)} problems{f' of level {level}' if level else ''}",
-            field="problems",
-            remedy="ask for fewer",
-        )
-    chosen = problems[:n_problems]
-    return chosen, problems[n_problems : n_problems + N_WARM_UP] or chosen[:1]

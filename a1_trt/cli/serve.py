@@ -19,31 +19,26 @@ if TYPE_CHECKING:
     from a1_trt.triton.server import TritonServer
 
 _LABELS = {"grpc_url": "gRPC", "http_url": "HTTP", "metrics_url": "metrics", "openai_url": "OpenAI"}
+_COUNT = click.IntRange(1, 65536)
 
 
 @click.command()
 @click.argument("pair")
-@click.option("--grpc-port", type=int, default=8001, show_default=True, help="Port of gRPC; 0 is any free one.")
-@click.option("--http-port", type=int, default=8000, show_default=True, help="Port of HTTP; 0 is any free one.")
-@click.option("--metrics-port", type=int, default=8002, show_default=True, help="Port of /metrics; 0 is any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 lets other machines in.")
-@click.option("--log-file", type=FILE, help="Keep Triton's log here.")
+@click.option("--grpc-port", type=int, default=8001, help="Port of gRPC; 0 is any free one.")
+@click.option("--http-port", type=int, default=8000, help="Port of HTTP; 0 is any free one.")
+@click.option("--metrics-port", type=int, default=8002, help="Port of /metrics; 0 is any free one.")
+@click.option("--host", default="127.0.0.1", help="Address; 0.0.0.0 lets other machines in.")
+@click.option("--log-file", "log_path", type=FILE, help="Keep Triton's log here.")
 @click.option("--openai", is_flag=True, help="Also serve an OpenAI-compatible endpoint.")
 @click.option("--openai-only", is_flag=True, help="Serve that alone, with PAIR in this process or at --url.")
-@click.option("--openai-port", type=int, default=9000, show_default=True, help="Its port; 0 is any free one.")
+@click.option("--openai-port", type=int, default=9000, help="Its port; 0 is any free one.")
 @click.option("--url", metavar="URL", help="With --openai-only: grpc://host:port of a Triton server that holds PAIR.")
-@click.option("--max-problems", type=click.IntRange(1, 65536), default=256, show_default=True,
-              help="Most requests at work in the endpoint; more are told to come back.")  # fmt: skip
-@click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Keys that callers of the endpoint must show, one a line.")  # fmt: skip
+@click.option("--max-problems", type=_COUNT, default=256, help="Most requests at work; more are told to come back.")
+@click.option("--api-key-file", type=FILE, help="Keys that callers of the endpoint must show, one a line.")
 @json_option
 def serve(
     pair: str,
-    grpc_port: int,
-    http_port: int,
-    metrics_port: int,
     host: str,
-    log_file: Path | None,
     openai: bool,
     openai_only: bool,
     openai_port: int,
@@ -51,6 +46,7 @@ def serve(
     max_problems: int,
     api_key_file: Path | None,
     out: Output,
+    **triton: Any,
 ) -> None:
     """Serve PAIR with a Triton Inference Server until Ctrl-C, and to OpenAI clients if that is wanted.
 
@@ -58,11 +54,9 @@ def serve(
 
     \b
     Examples:
-      a1-trt serve reference
       a1-trt serve engines/mine/pair.toml --grpc-port 9001 --http-port 9000 --metrics-port 9002
       a1-trt serve reference --grpc-port 0 --http-port 0 --metrics-port 0 --json
-      a1-trt serve reference --openai
-      a1-trt serve reference --openai-only --openai-port 9000 --api-key-file keys.txt
+      a1-trt serve reference --openai --api-key-file keys.txt
       a1-trt serve reference --openai-only --url grpc://127.0.0.1:8001
     """
     from a1_trt.triton.server import TritonServer
@@ -77,15 +71,7 @@ def serve(
     if settings is not None and openai_only:
         _serve_openai(loaded, settings, {"pair": loaded.name}, url, out.as_json)
     else:
-        server = TritonServer(
-            loaded,
-            host=host,
-            grpc_port=grpc_port,
-            http_port=http_port,
-            metrics_port=metrics_port,
-            log_path=log_file,
-            progress=lambda text: note(f"{loaded.name}: {text}"),
-        )
+        server = TritonServer(loaded, host=host, progress=lambda text: note(f"{loaded.name}: {text}"), **triton)
         _serve_triton(loaded, server, settings, out.as_json)
     note("stopped")
 
@@ -94,10 +80,8 @@ def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int
     try:
         from a1_trt.openai_server.serving import Settings
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{error.name}, which the endpoint is built on, is not installed",
-            field="openai", remedy="pip install 'a1_trt[openai]'"
-        ) from None  # fmt: skip
+        missing = f"{error.name}, which the endpoint is built on, is not installed"
+        raise ConfigError(missing, field="openai", remedy="pip install 'a1_trt[openai]'") from None
     settings = Settings(host, port, api_key_file, max_problems)
     if settings.is_open:
         note(f"everybody who reaches {host}:{port} may use the endpoint; --api-key-file asks for a key")
@@ -107,13 +91,8 @@ def _settings(host: str, port: int, api_key_file: Path | None, max_problems: int
 def _serve_triton(pair: Pair, server: TritonServer, settings: Settings | None, as_json: bool) -> None:
     with server:
         grpc_url = f"grpc://{server.grpc_url}"
-        addresses = {
-            "pair": pair.name,
-            "grpc_url": grpc_url,
-            "http_url": server.http_url,
-            "metrics_url": server.metrics_url,
-            "pid": server.pid,
-        }
+        addresses: dict[str, Any] = {"pair": pair.name, "grpc_url": grpc_url, "http_url": server.http_url}
+        addresses |= {"metrics_url": server.metrics_url, "pid": server.pid}
         if settings is not None:
             _serve_openai(pair, settings, addresses, grpc_url, as_json, is_over=lambda: server.pid is None)
             if server.pid is None:
@@ -133,16 +112,12 @@ def _serve_openai(
     from a1_trt.openai_server.serving import serve as serve_endpoint
 
     note(f"{pair.name}: loading the endpoint")
-    asyncio.run(
-        serve_endpoint(
-            pair,
-            settings,
-            url=url,
-            metrics_url=addresses.get("metrics_url"),
-            on_ready=lambda openai_url: _tell({**addresses, "openai_url": openai_url}, as_json),
-            **more,
-        )
-    )
+
+    def tell(openai_url: str) -> None:
+        _tell({**addresses, "openai_url": openai_url}, as_json)
+
+    metrics_url = addresses.get("metrics_url")
+    asyncio.run(serve_endpoint(pair, settings, url=url, metrics_url=metrics_url, on_ready=tell, **more))
 
 
 def _tell(addresses: Mapping[str, Any], as_json: bool) -> None:

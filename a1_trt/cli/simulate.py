@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,7 @@ from a1_trt.cli.old_spellings import Group
 from a1_trt.cli.options import listed
 from a1_trt.cli.output import FILE, Output, command_line, note, output_options
 from a1_trt.cli.progress import CountView
-from a1_trt.cli.simulate_options import (
-    alpha_option,
-    load_option,
-    make_request,
-    split_option,
-    strategy_option,
-    workload_options,
-)
+from a1_trt.cli.simulate_options import make_request, run_options, strategy_option, workload_options
 
 
 @click.group(cls=Group)
@@ -32,19 +26,12 @@ def simulate() -> None:
     \b
     Examples:
       a1-trt simulate run reference --gpu L4x3 --problems 64 --samples 16 --output run.json
-      a1-trt simulate sweep PAIR --gpu H100x8 --vary strategy=a1,target-only --vary samples=1,4,16
-      a1-trt simulate plan PAIR --gpu H100x8 --alpha 0.3:0.5 --load 10 --latency 120
-      a1-trt simulate fit RUN.json
     """
 
 
 @simulate.command(json_took_file=True)
 @click.argument("pair")
-@strategy_option
-@split_option
-@alpha_option
-@load_option
-@workload_options
+@run_options
 @click.option("--calls", "calls_path", type=FILE, help="Write every call, too.")
 @output_options()
 def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **options: Any) -> None:
@@ -52,7 +39,6 @@ def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **op
 
     \b
     Examples:
-      a1-trt simulate run Qwen/Qwen2.5-7B-Instruct+Qwen/QwQ-32B --gpu H100x8 --strategy target-only --json
       a1-trt simulate run deepseek-ai/DeepSeek-R1-Distill-Llama-8B+Qwen/QwQ-32B --gpu H100x3 --trace math.npz
     """
     from a1_trt.files import write_document
@@ -67,8 +53,7 @@ def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **op
     if calls_path:
         write_document(calls_path, {"strategy": options["strategy"], "wall_s": outcome.makespan_s, "calls": calls})
         note(f"wrote {calls_path}")
-    document = {**prepared.document(outcome), "command": command_line()}
-    out.deliver(document, simulate_tables.show_run)
+    _deliver(prepared.document(outcome), out, simulate_tables.show_run)
 
 
 @simulate.command(json_took_file=True)
@@ -76,11 +61,7 @@ def run(pair: str, split: str | None, calls_path: Path | None, out: Output, **op
 @click.option(
     "--vary", multiple=True, metavar="NAME=A,B,...", help="strategy, samples, turns, alpha, split, replicas, in_flight."
 )
-@strategy_option
-@split_option
-@alpha_option
-@load_option
-@workload_options
+@run_options
 @output_options(plot=True)
 def sweep(pair: str, vary: tuple[str, ...], split: str | None, out: Output, **options: Any) -> None:
     """Simulate every combination of what is varied; split and in_flight are D:T, of draft and target.
@@ -95,22 +76,18 @@ def sweep(pair: str, vary: tuple[str, ...], split: str | None, out: Output, **op
 
     with CountView("simulations") as view:
         results = simulate_all(make_request(pair, options, split), axes_of(vary), on_point=view.show)
-    document = {**results, "command": command_line()}
-    _draw(document, out)
-    out.deliver(document, simulate_tables.show_sweep)
+    _deliver(results, out, simulate_tables.show_sweep)
 
 
 @simulate.command()
 @click.argument("pair")
-@click.option(
-    "--alpha", "alphas", default="0.4", show_default=True, metavar="LOW:HIGH", help="Rates that cost no accuracy."
-)
+@click.option("--alpha", "alphas", default="0.4", metavar="LOW:HIGH", help="Rates that cost no accuracy.")
 @click.option("--load", "load_per_min", type=float, required=True, help="Problems a minute, coming by chance.")
 @click.option("--latency", "latency_s", type=float, required=True, help="Longest time of a problem, seconds.")
-@click.option("--percentile", type=click.Choice(["50", "95", "99"]), default="95", help="Of the latency; 95.")
+@click.option("--percentile", type=click.Choice(["50", "95", "99"]), default="95", help="Of the latency.")
 @click.option("--price", multiple=True, metavar="GPU=PRICE", help="Price of an hour; one a GPU if not given.")
 @click.option("--or-gpu", "others", multiple=True, metavar="NAMExN", help="Another kind of GPU to choose from.")
-@click.option("--runners-up", type=click.IntRange(0, 100), default=4, show_default=True, help="How many more to name.")
+@click.option("--runners-up", type=click.IntRange(0, 100), default=4, help="How many more to name.")
 @strategy_option
 @workload_options
 @output_options(plot=True)
@@ -135,9 +112,7 @@ def plan(pair: str, out: Output, **options: Any) -> None:
     )
     with CountView("layouts") as view:
         layouts = make_plan(make_request(pair, options), goal, on_layout=view.show)
-    document = {**layouts, "command": command_line()}
-    _draw(document, out)
-    out.deliver(document, simulate_tables.show_plan)
+    _deliver(layouts, out, simulate_tables.show_plan)
 
 
 @simulate.command()
@@ -161,13 +136,12 @@ def fit(run_file: Path, holdout: str | None, shared: bool | None, out: Output) -
     runs = read_runs(run_file)
     with CountView("simulations") as view:
         results = fit_runs(runs, holdout=listed(holdout or ""), shared=shared, on_step=view.show)
-    document = {**results, "command": command_line()}
-    out.deliver(document, simulate_tables.show_fit)
+    _deliver(results, out, simulate_tables.show_fit)
 
 
 @simulate.command()
 @click.argument("trace", type=FILE)
-@click.option("--slots", type=int, default=16, show_default=True, help="Samples at work at once.")
+@click.option("--slots", type=int, default=16, help="Samples at work at once.")
 @output_options()
 def barrier(trace: Path, slots: int, out: Output) -> None:
     """Say what removing the barrier between problems gains, from the recorded durations of TRACE.
@@ -181,13 +155,12 @@ def barrier(trace: Path, slots: int, out: Output) -> None:
     from a1_trt.simulate.list_scheduling import barrier_gain
     from a1_trt.simulate.recorded_workload import durations
 
-    document = {**barrier_gain(durations(trace), slots), "command": command_line()}
-    out.deliver(document, simulate_tables.show_gain)
+    _deliver(barrier_gain(durations(trace), slots), out, simulate_tables.show_gain)
 
 
 @simulate.command()
-@click.option("--gpu", default="H100", show_default=True, metavar="NAME", help="Kind of GPU.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the workloads.")
+@click.option("--gpu", default="H100", metavar="NAME", help="Kind of GPU.")
+@click.option("--seed", type=int, default=0, help="Seed of the workloads.")
 @output_options()
 def paper(gpu: str, seed: int, out: Output) -> None:
     """Simulate the table of the paper beside its figures; the workloads are assumptions (docs/simulation.md).
@@ -200,14 +173,15 @@ def paper(gpu: str, seed: int, out: Output) -> None:
 
     with CountView("simulations") as view:
         table = paper_table(gpu, seed, on_run=view.show)
-    document = {**table, "command": command_line()}
-    out.deliver(document, simulate_tables.show_paper)
+    _deliver(table, out, simulate_tables.show_paper)
 
 
-def _draw(document: dict[str, Any], out: Output) -> None:
+def _deliver(results: Mapping[str, Any], out: Output, show: Callable[[dict[str, Any]], None]) -> None:
     from a1_trt.simulate.report import plots, write_page
 
-    def figures() -> dict[str, Any]:
-        return {title.rsplit(maxsplit=1)[-1]: (title, figure) for title, figure in plots(document)}
-
-    out.draw(figures, lambda path: write_page(document, path))
+    document = {**results, "command": command_line()}
+    out.draw(
+        lambda: {title.rsplit(maxsplit=1)[-1]: (title, figure) for title, figure in plots(document)},
+        lambda path: write_page(document, path),
+    )
+    out.deliver(document, show)

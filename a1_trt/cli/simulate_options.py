@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from a1_trt.cli.options import gpu_option, parameter_option
+from a1_trt.cli.options import gpu_option, joined, parameter_option
 
 if TYPE_CHECKING:
     from a1_trt.simulate.config import Request
     from a1_trt.types import Role
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-strategy_option = click.option(
-    "--strategy", default="a1", show_default=True, metavar="NAME", help="See docs/simulation.md."
-)
-_WORKLOAD = (
+strategy_option = click.option("--strategy", default="a1", metavar="NAME", help="See docs/simulation.md.")
+workload_options = joined(
     gpu_option("not needed with --engines"),
     click.option("--trace", type=click.Path(path_type=Path), help="A published trace: its decisions are replayed."),
     click.option("--problems", "n_problems", type=int, help="Problems; the trace's own, or 32."),
     click.option("--samples", "n_samples", type=int, help="Samples of each; the trace's or the pair's own."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    click.option("--seed", type=int, default=0, help="Seed of everything."),
     click.option("--max-turns", type=int, help="Longest chain, in turns."),
     click.option("--draft-tokens", type=int, help="Longest draft segment, tokens."),
     click.option("--target-tokens", type=int, help="Longest continuation by the target, tokens."),
@@ -38,26 +33,21 @@ _WORKLOAD = (
     click.option("--lengths", multiple=True, metavar="NAME=VALUE", help="Of a drawn workload: median_tokens, ..."),
     click.option("--set", "assumptions", multiple=True, metavar="NAME=VALUE", help="Another value of simulation.toml."),
     click.option("--engines", type=click.Path(path_type=Path), help="Engines of `simulate fit`, instead of GPUs."),
-    click.option("--speculative-tokens", type=int, default=4, show_default=True, help="For token-speculative."),
-    click.option("--acceptance", type=float, default=0.7, show_default=True, help="For token-speculative, per token."),
+    click.option("--speculative-tokens", type=int, default=4, help="For token-speculative."),
+    click.option("--acceptance", type=float, default=0.7, help="For token-speculative, per token."),
 )
+_FIELDS = ("gpu", "strategy", "trace", "n_problems", "n_samples", "seed", "concurrency", "load_per_min", "controller")
 _PARAMETERS = ("max_turns", "alpha", "draft_tokens", "target_tokens", "score_answers")
-alpha_option = click.option("--alpha", type=float, help="Rejection rate in (0, 1).")
-load_option = click.option(
-    "--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given."
+run_options = joined(
+    strategy_option,
+    click.option("--split", metavar="D:T", help="GPUs of draft and target; one third to two if not given."),
+    click.option("--alpha", type=float, help="Rejection rate in (0, 1)."),
+    click.option("--load", "load_per_min", type=float, help="Problems a minute, by chance; all at 0 if not given."),
+    workload_options,
 )
-split_option = click.option("--split", metavar="D:T", help="GPUs of draft and target; one third to two if not given.")
-
-
-def workload_options(function: _F) -> _F:
-    """What is simulated, on what, and what is assumed."""
-    for option in reversed(_WORKLOAD):
-        function = option(function)
-    return function
 
 
 def make_request(pair: str, options: dict[str, Any], split: str | None = None) -> Request:
-    """What the options say."""
     from a1_trt.simulate.config import Request
     from a1_trt.simulate.engines import read_engines
     from a1_trt.simulate.parsing import lengths_of, pairs_of
@@ -70,17 +60,9 @@ def make_request(pair: str, options: dict[str, Any], split: str | None = None) -
     engines, coupled = read_engines(options["engines"]) if options["engines"] else (None, False)
     request = Request(
         pair,
-        gpu=options["gpu"],
-        strategy=options["strategy"],
-        trace=options["trace"],
-        n_problems=options["n_problems"],
-        n_samples=options["n_samples"],
-        seed=options["seed"],
+        **{name: options[name] for name in _FIELDS},
         parameters={name: options.get(name) for name in _PARAMETERS},
         in_flight=in_flight,
-        concurrency=options["concurrency"],
-        load_per_min=options.get("load_per_min"),
-        controller=options["controller"],
         lengths=lengths_of(options["lengths"]),
         chars_per_token=CHARS_PER_TOKEN if options["chars_per_token"] is None else options["chars_per_token"],
         assumptions=pairs_of(options["assumptions"], "set"),

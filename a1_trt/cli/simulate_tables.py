@@ -9,9 +9,10 @@ from a1_trt.cli.tables import number, percent, print_table, seconds, signed_perc
 from a1_trt.simulate.report import layout_words
 from a1_trt.types import ROLES
 
+_COMPARED = ("recorded", "simulated", "error")
+
 
 def show_run(document: dict[str, Any]) -> None:
-    """One run."""
     latency, tokens = document["problem_latency_s"] or {}, document["tokens"]
     rows = [
         ("layout", _layout(document["layout"])),
@@ -29,7 +30,6 @@ def show_run(document: dict[str, Any]) -> None:
 
 
 def show_sweep(document: dict[str, Any]) -> None:
-    """All points."""
     axes = list(document["axes"])
     rows = [
         [
@@ -46,7 +46,6 @@ def show_sweep(document: dict[str, Any]) -> None:
 
 
 def show_plan(document: dict[str, Any]) -> None:
-    """The best layout, the runners-up and the sensitivity."""
     goal, best = document["goal"], document["best"]
     percentile = f"p{goal['percentile']}"
     layouts = [best, *document["runners_up"]] if best else [document["nearest"]]
@@ -74,14 +73,12 @@ def show_plan(document: dict[str, Any]) -> None:
 
 
 def show_fit(document: dict[str, Any]) -> None:
-    """Constants and errors."""
     names = ("overhead_s", "decode_s", "prefill_s", "call_s")
     constants = [
         (role, *(number(1e6 * values[name], 1, " us") for name in names), number(values["slowdown"], 2))
         for role, values in document["constants"].items()
     ]
-    columns = ("fitted", "an iteration", "a token", "a prefilled token", "a call", "slowdown")
-    print_table(columns, constants)
+    print_table(("fitted", "an iteration", "a token", "a prefilled token", "a call", "slowdown"), constants)
     runs = [
         (f"{run['strategy']} {run['repeat'] + 1}", "no" if run["held_out"] else "yes", *_compared(run["makespan_s"]))
         for run in document["runs"]
@@ -100,7 +97,6 @@ def show_fit(document: dict[str, Any]) -> None:
 
 
 def show_gain(document: dict[str, Any]) -> None:
-    """What the barrier between problems costs."""
     simulated = document["simulated"]
     rows = [
         ("with the barrier", seconds(document["barrier_s"], 0), seconds(simulated["barrier_s"], 0)),
@@ -112,7 +108,6 @@ def show_gain(document: dict[str, Any]) -> None:
 
 
 def show_paper(document: dict[str, Any]) -> None:
-    """The table of the paper beside the simulation."""
     rows = []
     for row in document["rows"]:
         paper = f"{row['paper']['marginal']:g} x, {row['paper']['conditional']:g} x"
@@ -122,9 +117,6 @@ def show_paper(document: dict[str, Any]) -> None:
     bases = document["rows"][0]["speedup"]["a1"]
     columns = ("", "rule", *(f"over {base}" for base in bases), "the paper: marginal, conditional")
     print_table(columns, rows, title="speed-up, simulated")
-
-
-_COMPARED = ("recorded", "simulated", "error")
 
 
 def _compared(values: Mapping[str, float], digits: int = 2, unit: str = " s") -> tuple[str, str, str]:

@@ -53,20 +53,21 @@ def solve(
 
 
 def _tell(event: Event) -> None:
-    if isinstance(event, SegmentWritten):
-        name = f"sample {event.sample} turn {event.turn + 1} {event.segment.role}"
-        click.echo(f"{name}: {event.segment.text.strip()!r} ({event.segment.n_tokens} tokens)")
-    elif isinstance(event, SegmentScored):
-        verdict = "the target takes over" if event.takeover else "kept"
-        name = f"sample {event.sample} turn {event.turn + 1}"
-        click.echo(f"{name} score {event.score:.3f}, p-value {event.p_value:.3f}: {verdict}")
-    elif isinstance(event, SegmentUnscored):
-        verdict = "the target takes over" if event.takeover else "the sample ends"
-        click.echo(f"sample {event.sample} turn {event.turn + 1} not scored ({event.reason}): dropped, {verdict}")
+    if isinstance(event, SegmentWritten | SegmentScored | SegmentUnscored):
+        click.echo(f"sample {event.sample} turn {event.turn + 1} {_words(event)}")
     elif isinstance(event, SampleFinished):
         click.echo(f"sample {event.sample} {event.end.value}: {event.answer if event.answer is not None else '-'}")
     elif isinstance(event, ProblemFinished):
         _summary(event.result)
+
+
+def _words(event: SegmentWritten | SegmentScored | SegmentUnscored) -> str:
+    if isinstance(event, SegmentWritten):
+        return f"{event.segment.role}: {event.segment.text.strip()!r} ({event.segment.n_tokens} tokens)"
+    verdict = "the target takes over"
+    if isinstance(event, SegmentUnscored):
+        return f"not scored ({event.reason}): dropped, {verdict if event.takeover else 'the sample ends'}"
+    return f"score {event.score:.3f}, p-value {event.p_value:.3f}: {verdict if event.takeover else 'kept'}"
 
 
 def _warn(result: Result) -> None:

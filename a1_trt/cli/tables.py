@@ -27,13 +27,8 @@ def print_table(
 ) -> None:
     """Print a table: the first column and `prose` to the left, all others, which are numbers, to the right.
 
-    Args:
-        columns: Headings.
-        rows: Cells, one for each heading.
-        title: A line above.
-        prose: The column that gives way where the terminal is too narrow for all.
-        shorten: It is cut then; otherwise it takes several lines.
-        width: Characters of the terminal; its own when not given, and no limit where there is none.
+    Where the terminal is too narrow for all (`width` characters, its own when not given), the column `prose` gives way:
+    it is cut with `shorten`, and otherwise takes several lines. Where there is no terminal there is no limit.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -58,45 +53,28 @@ def print_table(
 
 
 def number(value: float | None, digits: int = 3, unit: str = "") -> str:
-    """A number of so many digits after the point, or "-" where there is none.
-
-    Example:
-        >>> number(0.12345), number(None), number(2.5, 1, " MB")
-        ('0.123', '-', '2.5 MB')
-    """
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
 def percent(rate: float | None) -> str:
-    """A rate, such as "25.6 %"."""
     return number(None if rate is None else 100 * rate, 1, " %")
 
 
 def signed_percent(rate: float) -> str:
-    """A relative error, such as "+5.0 %"."""
     return f"{100 * rate:+.1f} %"
 
 
 def seconds(time_s: float | None, digits: int = 2) -> str:
-    """A time, such as "1.23 s"."""
     return number(time_s, digits, " s")
 
 
 def times(factor: float | None) -> str:
-    """A speed-up, such as "1.50 x"."""
     return number(factor, 2, " x")
 
 
 def megabytes(n_bytes: int) -> str:
-    """A size on disk, such as "2.5 MB"."""
     return number(n_bytes / 1e6, 1, " MB")
 
 
 def interval(low: float | None, high: float | None, digits: int = 2, scale: float = 1.0) -> str:
-    """A confidence interval.
-
-    Example:
-        >>> interval(0.251, 0.5), interval(0.251, 0.5, 1, 100.0)
-        ('[0.25, 0.50]', '[25.1, 50.0]')
-    """
     return "-" if low is None or high is None else f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"

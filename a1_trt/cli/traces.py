@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from a1_trt.cli.old_spellings import Group
+from a1_trt.cli.options import joined
 from a1_trt.cli.output import FILE, FOLDER, Output, json_option, note, output_options
 from a1_trt.cli.progress import CountView
 from a1_trt.cli.tables import interval, number, print_table
@@ -15,19 +16,13 @@ from a1_trt.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from a1_trt.core.conformal import ControllerSettings
-    from a1_trt.offline import Order
 
 _trace = click.argument("trace", type=FILE)
-_seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of draws, order and resampling.")
-_answers = click.option(
-    "--answers",
-    type=FILE,
-    help="JSON lines with problem, answer and, where known, level and subject, in the order of the questions.",
-)
-_drawn = click.option(
-    "--answers-drawn",
-    metavar="SEED:N",
-    help="The questions are Python's random.Random(SEED).sample of N of these rows, as the published code draws them.",
+_seed = click.option("--seed", type=int, default=0, help="Seed of draws, order and resampling.")
+_DRAWN = "The questions are Python's random.Random(SEED).sample of N of these rows, as the published code draws them."
+_ROWS = "JSON lines with problem, answer and, where known, level and subject, in the order of the questions."
+_answers = joined(
+    click.option("--answers", type=FILE, help=_ROWS), click.option("--answers-drawn", metavar="SEED:N", help=_DRAWN)
 )
 
 
@@ -40,40 +35,27 @@ def traces() -> None:
     \b
     Examples:
       a1-trt traces replay math.npz --controller two-level --alpha 0.4
-      a1-trt traces quality math.npz --answers math500.jsonl --answers-drawn 42:100
-      a1-trt traces report --trace math.npz --output report
     """
 
 
 @traces.command("replay")
 @_trace
 @click.option(
-    "--controller",
-    "controllers",
-    multiple=True,
-    default=("two-level",),
-    show_default=True,
-    metavar="NAME",
-    help="A controller; give it several times to compare, or 'all'.",
+    "--controller", "names", multiple=True, default=["two-level"], help="May be given several times; or 'all'."
 )
-@click.option("--alpha", type=float, default=0.4, show_default=True, help="Rejection rate in (0, 1).")
+@click.option("--alpha", type=float, default=0.4, help="Rejection rate in (0, 1).")
+@click.option("--order", default="served", metavar="NAME", help="served, permuted, interleaved or shuffled.")
 @click.option(
-    "--order", default="served", show_default=True, metavar="NAME", help="served, permuted, interleaved or shuffled."
-)
-@click.option(
-    "--horizon",
-    type=float,
-    help="Problems over which the rate must hold, one decision a sample; 200 decisions if not given.",
+    "--horizon", type=float, help="Problems over which the rate holds, one decision a sample; or 200 decisions."
 )
 @_seed
 @_answers
-@_drawn
 @output_options(plot=True)
 def replay_command(
     trace: Path,
-    controllers: tuple[str, ...],
+    names: tuple[str, ...],
     alpha: float,
-    order: str,
+    order: Any,
     horizon: float | None,
     seed: int,
     answers: Path | None,
@@ -90,7 +72,6 @@ def replay_command(
 
     \b
     Examples:
-      a1-trt traces replay math.npz --controller published --alpha 0.4 --json
       a1-trt traces replay math.npz --controller all --order shuffled --seed 1
       a1-trt traces replay math.npz --controller two-level --controller growing --plot rates.html
     """
@@ -102,14 +83,11 @@ def replay_command(
     if answers:
         recording = with_groups(recording, answers, _draw_rule(answers_drawn))
     settings = ControllerSettings() if horizon is None else _over(horizon, recording.samples_a_problem)
-    names = [name for chosen in controllers for name in (CONTROLLERS if chosen == "all" else [chosen])]
-    if "all" in controllers and recording.calibration_scores is None:
-        names = [name for name in names if name not in ("published", "static")]
+    controllers = dict.fromkeys(chosen for name in names for chosen in (CONTROLLERS if name == "all" else [name]))
+    if "all" in names and recording.calibration_scores is None:
+        controllers = {name: None for name in controllers if name not in ("published", "static")}
         note(f"{recording.name} has no calibration scores: published and static are left out")
-    replays = [
-        replay(recording, name, alpha, order=cast("Order", order), seed=seed, settings=settings)
-        for name in dict.fromkeys(names)
-    ]
+    replays = [replay(recording, name, alpha, order=order, seed=seed, settings=settings) for name in controllers]
     reports = [report(result) for result in replays]
     out.draw(lambda: {"rates": (f"Takeover rates on {recording.name}", replay_figure(replays))})
     document = reports[0] if len(reports) == 1 else {"trace": recording.name, "replays": reports}
@@ -119,7 +97,6 @@ def replay_command(
 @traces.command("quality")
 @_trace
 @_answers
-@_drawn
 @_seed
 @output_options(plot=True)
 def quality_command(trace: Path, answers: Path | None, answers_drawn: str | None, seed: int, out: Output) -> None:
@@ -147,15 +124,11 @@ def quality_command(trace: Path, answers: Path | None, answers_drawn: str | None
 
 @traces.command("report")
 @click.option(
-    "--trace",
-    "files",
-    type=FILE,
-    multiple=True,
-    help="A trace or records; give it several times. All .npz of ../shared/traces if not given.",
+    "--trace", "files", type=FILE, multiple=True, help="Traces or records; all .npz of ../shared/traces if not given."
 )
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder to write to.")
-@click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Of each replay.")
-@click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of each change.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 1000), default=5, help="Of each replay.")
+@click.option("--shift-seeds", type=click.IntRange(1, 1000), default=10, help="Of each change.")
 @json_option
 def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_seeds: int, out: Output) -> None:
     """Replay traces through all controllers, rates, orders and seeds, and through simulated changes of the scores.
@@ -165,8 +138,7 @@ def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_se
 
     \b
     Examples:
-      a1-trt traces report --trace math.npz --output report
-      a1-trt traces report --output report --seeds 20
+      a1-trt traces report --trace math.npz --output report --seeds 20
     """
     from a1_trt.offline import read_recording, study
     from a1_trt.offline.study_report import write_study
@@ -186,9 +158,8 @@ def report_command(files: tuple[Path, ...], output: Path, n_seeds: int, shift_se
 def _shared_traces() -> list[Path]:
     paths = sorted(Path("../shared/traces").glob("*.npz"))
     if not paths:
-        raise InvalidRequestError(
-            "there is no .npz file in ../shared/traces", field="trace", remedy="name a file with --trace"
-        )
+        missing = "there is no .npz file in ../shared/traces"
+        raise InvalidRequestError(missing, field="trace", remedy="name a file with --trace")
     return paths
 
 
@@ -197,9 +168,8 @@ def _draw_rule(text: str | None) -> tuple[int, int] | None:
         return None
     seed, _, count = text.partition(":")
     if not (seed.isdecimal() and count.isdecimal()):
-        raise InvalidRequestError(
-            f"answers_drawn is {text!r}", field="answers_drawn", remedy="give SEED:N, such as 42:100"
-        )
+        remedy = "give SEED:N, such as 42:100"
+        raise InvalidRequestError(f"answers_drawn is {text!r}", field="answers_drawn", remedy=remedy)
     return int(seed), int(count)
 
 
@@ -232,6 +202,9 @@ def _show_rates(reports: list[dict[str, Any]]) -> None:
 
 
 def _show_categories(report: dict[str, Any]) -> None:
+    def worth(row: dict[str, Any]) -> str:
+        return number(row["count"] / max(1.0, row["design_effect"]), 0)
+
     groups = {"": report["category_rates"], **{f"{name} ": rows for name, rows in report["group_rates"].items()}}
     rows = [
         [
@@ -240,7 +213,7 @@ def _show_categories(report: dict[str, Any]) -> None:
             interval(row["low"], row["high"]),
             row["count"],
             row["n_problems"],
-            number(row["count"] / max(1.0, row["design_effect"]), 0),
+            worth(row),
         ]
         for prefix, categories in groups.items()
         for name, row in categories.items()

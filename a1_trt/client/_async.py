@@ -35,13 +35,8 @@ class Progress:
 class AsyncClient:
     """Solves problems on a server or in this process. Use it from one event loop.
 
-    Args:
-        target: ``grpc://host:port``, ``http://host:port``, a pair (name, file or `Pair`) or a `Session`. A pair is
-            loaded on first use and freed on close; a session stays open, since it is the caller's.
-
-    Raises:
-        InvalidRequestError: The URL is none.
-        ConfigError: The pair is not found or wrong.
+    The target is ``grpc://host:port``, ``http://host:port``, a pair (name, file or `Pair`) or a `Session`. A pair is
+    loaded on first use and freed on close; a session stays open, since it is the caller's.
 
     Example:
         >>> async def main() -> None:
@@ -71,10 +66,7 @@ class AsyncClient:
             **parameters: See `Overrides`.
 
         Raises:
-            InvalidRequestError: An argument is wrong.
-            DeadlineExceeded: It took longer than `deadline_s`.
-            EngineUnavailable: The server cannot be reached.
-            A1Error: Whatever else stopped it, with the server's own words.
+            A1Error: InvalidRequestError, DeadlineExceeded, EngineUnavailable, or what a server says in its own words.
         """
         return await self._solve(_checked(problem), self._options(parameters, deadline_s))
 
@@ -97,16 +89,12 @@ class AsyncClient:
             **parameters: See `Overrides`; the same for all.
 
         Returns:
-            A result or an error for every problem, in the order of `problems`.
-
-        Raises:
-            InvalidRequestError: A parameter is wrong. (A problem that is wrong is an error in the list.)
+            A result or an error for every problem, in the order of `problems`; a wrong parameter is raised.
         """
         options = self._options(parameters, deadline_s)
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise InvalidRequestError(
-                f"concurrency is {concurrency!r}", field="concurrency", remedy="give a whole number of at least 1"
-            )
+            remedy = "give a whole number of at least 1"
+            raise InvalidRequestError(f"concurrency is {concurrency!r}", field="concurrency", remedy=remedy)
         waiting = list(enumerate(problems))
         outcomes: dict[int, Result | A1Error] = {}
         queue = iter(waiting)

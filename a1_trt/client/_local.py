@@ -13,11 +13,7 @@ from a1_trt.types import Problem
 
 
 class LocalTransport:
-    """A session in this process.
-
-    Args:
-        source: An open session, which stays the caller's, or a pair, which is loaded on first use and owned.
-    """
+    """A session in this process: an open one, which stays the caller's, or a pair's, loaded on first use and owned."""
 
     def __init__(self, source: Pair | Session) -> None:
         self._pair = source if isinstance(source, Pair) else source.pair
@@ -34,7 +30,6 @@ class LocalTransport:
                 yield event
 
     async def aclose(self) -> None:
-        """See `Transport`."""
         if self._owned and self._session is not None:
             await self._session.aclose()
 

@@ -19,13 +19,6 @@ _T = TypeVar("_T")
 class Client:
     """Solves problems on a server or in this process; every method is `AsyncClient`'s, for any thread.
 
-    Args:
-        target: As for `AsyncClient`.
-
-    Raises:
-        InvalidRequestError: The URL is none.
-        ConfigError: The pair is not found or wrong.
-
     Example:
         >>> def main() -> None:
         ...     with Client("grpc://localhost:8001") as client:
@@ -109,7 +102,6 @@ class _LoopThread:
             raise
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Run `last`, stop whatever still runs, end the thread."""
         if self._loop.is_closed():
             last.close()
             return

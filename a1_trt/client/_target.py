@@ -12,16 +12,9 @@ from a1_trt.runtime.session import Session
 
 Target = str | os.PathLike[str] | Pair | Session
 
-_SCHEMES = ("grpc", "http", "https")
-
 
 def connect(target: Target) -> Transport:
-    """The transport to `target`; nothing is sent or loaded yet.
-
-    Raises:
-        InvalidRequestError: A URL has an unknown scheme, no host or no port.
-        ConfigError: The pair is not found or wrong.
-    """
+    """The transport to `target`; nothing is sent or loaded yet."""
     if isinstance(target, str) and "://" in target:
         return _remote(target)
     from a1_trt.client._local import LocalTransport
@@ -35,10 +28,9 @@ def _remote(url: str) -> Transport:
         port = parts.port
     except ValueError:
         port = None
-    if parts.scheme not in _SCHEMES or not parts.hostname or port is None:
-        raise InvalidRequestError(
-            f"{url!r} is no URL of a server", field="url", remedy="give grpc://host:port or http://host:port"
-        )
+    if parts.scheme not in ("grpc", "http", "https") or not parts.hostname or port is None:
+        remedy = "give grpc://host:port or http://host:port"
+        raise InvalidRequestError(f"{url!r} is no URL of a server", field="url", remedy=remedy)
     # The libraries behind the transports are slow to import, so only the one that is wanted is.
     if parts.scheme == "grpc":
         from a1_trt.client._triton_grpc import GrpcTransport

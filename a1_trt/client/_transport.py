@@ -94,11 +94,7 @@ async def retried(open_events: Callable[[], Events]) -> Events:
 
 
 async def within(events: Events, deadline_s: float | None) -> Events:
-    """The events, until `deadline_s` seconds from now; then all work on them is cancelled.
-
-    Raises:
-        DeadlineExceeded: The deadline passed before the last event.
-    """
+    """The events, until `deadline_s` seconds from now; then all work on them is cancelled."""
     loop = asyncio.get_running_loop()
     end = None if deadline_s is None else loop.time() + deadline_s
     async with aclosing(events):

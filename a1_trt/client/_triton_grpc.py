@@ -20,11 +20,7 @@ _NUMPY = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.b
 
 
 class GrpcTransport:
-    """One gRPC channel; every problem is a stream of its own on it.
-
-    Args:
-        address: ``host:port``.
-    """
+    """One gRPC channel to ``host:port``; every problem is a stream of its own on it."""
 
     defaults = UNKNOWN_PAIR
 
@@ -38,7 +34,6 @@ class GrpcTransport:
         return retried(lambda: self._once(tensors, problem))
 
     async def aclose(self) -> None:
-        """See `Transport`."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()

@@ -24,11 +24,7 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 
 
 class HttpTransport:
-    """One pool of HTTP connections.
-
-    Args:
-        url: ``http://host:port``.
-    """
+    """One pool of HTTP connections to ``http://host:port``."""
 
     defaults = UNKNOWN_PAIR
 
@@ -42,7 +38,6 @@ class HttpTransport:
         return retried(lambda: self._once(body, problem))
 
     async def aclose(self) -> None:
-        """See `Transport`."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -60,9 +55,8 @@ class HttpTransport:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self._url, str(error)) from None
         except httpx.TransportError as error:
-            raise EngineUnavailable(
-                f"the connection to {self._url} broke: {error or type(error).__name__}", remedy="see the server's log"
-            ) from None
+            broken = f"the connection to {self._url} broke: {error or type(error).__name__}"
+            raise EngineUnavailable(broken, remedy="see the server's log") from None
 
 
 def _events_in(line: str, problem: Problem) -> Iterator[Event]:
