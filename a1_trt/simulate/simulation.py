@@ -178,12 +178,7 @@ class _Run:
             max_unscored=1.0,
         )
         self._driver = SimulatedDriver(
-            scheduler,
-            fleet,
-            workload,
-            parameters,
-            self._on_event,
-            replays=isinstance(controller, Replayed),
+            scheduler, fleet, workload, parameters, self._on_event, replays=isinstance(controller, Replayed)
         )
 
     def run(self) -> float:

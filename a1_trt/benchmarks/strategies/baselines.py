@@ -16,8 +16,7 @@ from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.errors import ScoringUnavailable
 from a1_trt.types import Problem, Result
 
-RATING_THRESHOLD = 7
-"""SpecReason's own default: a step rated below it is written anew."""
+RATING_THRESHOLD = 7  # SpecReason's own default: a step rated below it is written anew
 RATING_PROMPT = "\n\nRate the last step above from 0 (wrong or useless) to 9 (correct and useful), as one digit: "
 _CUES = (
     r"wait|alternatively|however|hmm+|hold on|but|no\b|not\b|actually|instead|let me (?:double-)?check|let me re|"
@@ -27,8 +26,6 @@ _OPENING = re.compile(rf"(?:^|(?<=[.!?\n])\s*)(?:{_CUES})", re.IGNORECASE)
 
 
 def by_rule(rule: Rule) -> Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]:
-    """What solves problems by a rule for segments."""
-
     @asynccontextmanager
     async def open_(context: StrategyContext) -> AsyncIterator[Solve]:
         runner = BaselineRunner(context)

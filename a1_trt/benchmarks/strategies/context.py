@@ -19,16 +19,7 @@ Solve = Callable[[int, Problem], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What a strategy works with.
-
-    Args:
-        pair: The pair, with what the strategy sets of it.
-        engines: Its engines.
-        parameters: How each problem is to be solved.
-        controller: Decides about takeovers; of this strategy alone.
-        timeline: Where it records what happens.
-        problems: All problems of the run.
-    """
+    """What a strategy works with: the pair, with what the strategy sets of it, and a controller of its own."""
 
     pair: Pair
     engines: Mapping[Role, Engine]
@@ -63,7 +54,6 @@ class StrategySpec:
     votes: bool = True
 
     def adapt(self, pair: Pair) -> Pair:
-        """The pair with what the strategy sets of it."""
         changes: dict[str, Any] = {"conformal": pair.conformal.model_copy(update=dict(self.conformal))}
         for role, limit in self.max_in_flight.items():
             own = pair.role(role)

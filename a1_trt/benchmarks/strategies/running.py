@@ -69,19 +69,15 @@ async def run(
     """Solve problems by one strategy. Works in virtual time, too.
 
     Args:
-        name: Out of `STRATEGIES`.
-        pair: The pair.
+        name: Out of `STRATEGIES`; one that the engines cannot carry out is a `ConfigError`.
+        pair: Its sections apply, but for what the strategy sets.
         engines: One engine per role; they stay open.
-        problems: The problems.
+        problems: All of the run.
         parameters: How each is to be solved; a strategy replaces what makes it what it is.
         arrivals: When they arrive.
         seed: Seed of all sampling, in place of the parameters' own.
         on_progress: Told of every problem that is done.
         controller: Decides about takeovers, and goes on learning; `fresh_controller` when None.
-
-    Raises:
-        InvalidRequestError: There is no such strategy.
-        ConfigError: The engines cannot do what it needs.
     """
     spec = strategy_of(name)
     timeline = Timeline()
@@ -97,18 +93,12 @@ async def run(
         timeline.start()
         outcomes = await _solve_all(context, _in_turn(solve) if spec.one_at_a_time else solve, arrivals, on_progress)
         wall_s = timeline.now_s
-    return Run(
-        tuple(outcome for outcome, _ in outcomes),
-        tuple(latency_s for _, latency_s in outcomes),
-        tuple(timeline.calls),
-        tuple(timeline.decisions),
-        tuple(timeline.samples),
-        wall_s,
-    )
+    results, latencies_s = zip(*outcomes, strict=True) if outcomes else ((), ())
+    records = tuple(timeline.calls), tuple(timeline.decisions), tuple(timeline.samples)
+    return Run(results, latencies_s, *records, wall_s)
 
 
 def _in_turn(solve: Solve) -> Solve:
-    """The same, but the next problem starts when the one before is done."""
     turn = asyncio.Lock()
 
     async def solve_in_turn(index: int, problem: Problem) -> Result:

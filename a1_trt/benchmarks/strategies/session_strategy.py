@@ -13,8 +13,7 @@ from a1_trt.runtime.session import Session
 from a1_trt.types import Problem, ProblemFinished, Result, SegmentScored
 
 N_CALIBRATION_PROBLEMS = 4
-_NEVER = 1e-9
-"""A rejection rate at which nothing is taken over."""
+_NEVER = 1e-9  # a rejection rate at which nothing is taken over
 
 
 @asynccontextmanager
@@ -22,11 +21,7 @@ async def in_session(context: StrategyContext) -> AsyncIterator[Solve]:
     """All problems in one session, which share the calls in flight and the calibration."""
     timeline = context.timeline
     async with Session(
-        context.pair,
-        context.engines,
-        controller=context.controller,
-        on_call=timeline.add_request,
-        closes_engines=False,
+        context.pair, context.engines, controller=context.controller, on_call=timeline.add_request, closes_engines=False
     ) as session:
 
         async def solve(index: int, problem: Problem) -> Result:
@@ -51,10 +46,8 @@ async def published(context: StrategyContext) -> AsyncIterator[Solve]:
 async def first_turn_scores(context: StrategyContext) -> list[float]:
     """Scores of the first segments of the first problems of the run, float64[n].
 
-    As in the published code, these are problems that it is then tested on.
-
-    Raises:
-        A1Error: There are none, since the first of these problems failed.
+    As in the published code, these are problems that it is then tested on. Without any the first problem's error is
+    raised.
     """
     parameters = replace(context.parameters, max_turns=1, alpha=_NEVER, early_stop=False)
     scores: list[float] = []

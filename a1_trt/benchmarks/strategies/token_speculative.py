@@ -18,20 +18,12 @@ class DecodesWithDraft(Protocol):
     """A target engine that can decode with a draft's proposals."""
 
     async def with_draft(self, draft: Engine) -> Engine:
-        """Another engine of the same model that proposes tokens with the draft's model and checks them with its own.
-
-        Raises:
-            ConfigError: The two cannot work together, such as by different tokenizers.
-        """
+        """Another engine of the same model that proposes tokens with the draft's model and checks them with its own."""
 
 
 @asynccontextmanager
 async def token_by_token(context: StrategyContext) -> AsyncIterator[Solve]:
-    """Self-consistency of the target, which decodes speculatively.
-
-    Raises:
-        ConfigError: The engine cannot, or the two models have different tokenizers.
-    """
+    """Self-consistency of the target, which decodes speculatively."""
     draft, target = context.engines["draft"], context.engines["target"]
     if draft.tokenizer.fingerprint != target.tokenizer.fingerprint:
         raise ConfigError(
