@@ -23,6 +23,8 @@ _CANARY_S = 10.0
 _CANARY = "1 + 1?"
 _LONGEST_CHARACTER = 4  # tokens a character can be cut into: UTF-8 has at most 4 bytes
 
+CallEnd = Literal["done", "cancelled", "failed"]
+
 
 @dataclass(slots=True)
 class EngineRequest:
@@ -38,7 +40,7 @@ class EngineRequest:
     ended_s: float = 0.0
     n_new_tokens: int = 0
     n_scored_tokens: int = 0
-    end: Literal["done", "cancelled", "failed"] = "failed"
+    end: CallEnd = "failed"
 
 
 OnCall = Callable[[EngineRequest], object]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from a1_trt.benchmarks.strategies.chain import BaselineProblem, BaselineRunner, Rule, all_of
-from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
+from a1_trt.benchmarks.strategies.context import Opens, Solve, StrategyContext
 from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning.answers import normalise
 from a1_trt.core.scheduler.seeds import uniform
@@ -25,7 +25,7 @@ _CUES = (
 _OPENING = re.compile(rf"(?:^|(?<=[.!?\n])\s*)(?:{_CUES})", re.IGNORECASE)
 
 
-def by_rule(rule: Rule) -> Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]:
+def by_rule(rule: Rule) -> Opens:
     @asynccontextmanager
     async def open_(context: StrategyContext) -> AsyncIterator[Solve]:
         runner = BaselineRunner(context)

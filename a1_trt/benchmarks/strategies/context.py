@@ -29,15 +29,16 @@ class StrategyContext:
     problems: tuple[Problem, ...]
 
 
+Opens = Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]
+"""Makes what solves problems, for one run; what it does before is preparation and not measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class StrategySpec:
     """A strategy. All but a few are settings of a session.
 
     Args:
-        summary: What it does, in a line.
-        open: Makes what solves problems, for one run; what it does before is preparation and not measured.
-        parameters: What it sets of the parameters, whatever was asked for.
-        conformal: What it sets of the pair's [conformal] section.
+        parameters: What it sets of the parameters, whatever was asked for; `conformal` of that section of the pair.
         controller: Makes its controller, where the pair file cannot name that.
         max_in_flight: Most calls in flight per role, where that is less than the pair's own limit.
         one_at_a_time: The next problem starts when the slowest sample of the one before is done.
@@ -45,7 +46,7 @@ class StrategySpec:
     """
 
     summary: str
-    open: Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]
+    open: Opens
     parameters: Mapping[str, Any] = field(default_factory=dict)
     conformal: Mapping[str, Any] = field(default_factory=dict)
     controller: Callable[[], Controller] | None = None

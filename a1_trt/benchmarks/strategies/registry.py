@@ -8,47 +8,37 @@ from types import MappingProxyType
 from typing import Any
 
 from a1_trt.benchmarks.strategies.baselines import best_of_n, random_takeover, spec_reason, speculative_thinking
-from a1_trt.benchmarks.strategies.context import StrategySpec
-from a1_trt.benchmarks.strategies.session_strategy import in_session, published
-from a1_trt.benchmarks.strategies.token_speculative import token_by_token
+from a1_trt.benchmarks.strategies.context import Opens, StrategySpec
+from a1_trt.benchmarks.strategies.session_strategy import in_session, published, token_by_token
 from a1_trt.core.conformal import Rank
 from a1_trt.errors import InvalidRequestError
 
 
-def _session(summary: str, strategy: str = "a1", controller: str | None = None, **parameters: Any) -> StrategySpec:
+def _session(
+    summary: str,
+    strategy: str = "a1",
+    *,
+    opens: Opens = in_session,
+    controller: str | None = None,
+    one_at_a_time: bool = False,
+    **parameters: Any,
+) -> StrategySpec:
     conformal = {"controller": controller} if controller else {}
-    return StrategySpec(summary, in_session, {"strategy": strategy, **parameters}, conformal)
+    parameters = {"strategy": strategy, **parameters}
+    return StrategySpec(summary, opens, parameters, conformal, one_at_a_time=one_at_a_time)
 
 
-_SYNC_RANK = replace(
-    _session(
-        "barriers; the worst B of m by rank are taken over; one problem at a time",
-        admission="barrier",
-        exact_budget=False,
-    ),
-    controller=Rank,
-    one_at_a_time=True,
-)
-_PUBLISHED = StrategySpec(
-    "the published asynchronous code: static first-turn threshold, 16 draft and 4 target calls",
-    published,
-    parameters={
-        "strategy": "a1",
-        "admission": "async",
-        "takeover_from": "end",
-        "score_answers": True,  # its traces have a score for every segment, those with an answer, too
-        "exact_budget": False,
-        "optimistic": False,
-    },
-    max_in_flight={"draft": 16, "target": 4},
-    one_at_a_time=True,
-)
-_BEST_OF_N = StrategySpec(
-    "chains by the draft, the one with the lowest perplexity under the target answers",
-    best_of_n,
-    parameters={"strategy": "draft_only"},
-    votes=False,
-)
+_WORST = "barriers; the worst B of m by rank are taken over; one problem at a time"
+_SYNC_RANK = replace(_session(_WORST, one_at_a_time=True, admission="barrier", exact_budget=False), controller=Rank)
+# The published traces have a score for every segment, those with an answer, too.
+_AS_PUBLISHED: dict[str, Any] = {
+    "takeover_from": "end",
+    "score_answers": True,
+    "exact_budget": False,
+    "optimistic": False,
+}
+_PUBLISHED = "the published asynchronous code: static first-turn threshold, 16 draft and 4 target calls"
+_BEST = "chains by the draft, the one with the lowest perplexity under the target answers"
 _TOKENS = "the target alone, decoding by the draft's proposals token by token"
 
 STRATEGIES: Mapping[str, StrategySpec] = MappingProxyType(
@@ -64,26 +54,28 @@ STRATEGIES: Mapping[str, StrategySpec] = MappingProxyType(
         "a1-optimistic": _session("a1, drafting on while a segment is verified", optimistic=True),
         "a1-barrier": _session("a1, under barriers within each problem; problems overlap", admission="barrier"),
         "sync-rank": _SYNC_RANK,
-        "sync-threshold": replace(
-            _session("barriers; a1's conformal threshold; one problem at a time", admission="barrier"),
-            one_at_a_time=True,
+        "sync-threshold": _session(
+            "barriers; a1's conformal threshold; one problem at a time", one_at_a_time=True, admission="barrier"
         ),
         "sync-rank-overlapped": replace(
             _SYNC_RANK, summary="sync-rank with several problems at work", one_at_a_time=False
         ),
-        "published": _PUBLISHED,
+        "published": replace(
+            _session(_PUBLISHED, opens=published, one_at_a_time=True, admission="async", **_AS_PUBLISHED),
+            max_in_flight={"draft": 16, "target": 4},
+        ),
         "target-only": _session("self-consistency of the target", "target_only"),
         "target-only-no-stop": _session(
             "self-consistency of the target, without stopping when the vote is settled", "target_only", early_stop=False
         ),
         "draft-only": _session("self-consistency of the draft", "draft_only"),
-        "best-of-n": _BEST_OF_N,
+        "best-of-n": replace(_session(_BEST, "draft_only", opens=best_of_n), votes=False),
         "spec-reason": StrategySpec("the target rates each segment 0-9 and rewrites those below 7", spec_reason),
         "speculative-thinking": StrategySpec(
             "the target takes over where the draft doubts or turns round", speculative_thinking
         ),
         "random": StrategySpec("the target takes over by chance alpha, nothing is scored", random_takeover),
-        "token-speculative": StrategySpec(_TOKENS, token_by_token, parameters={"strategy": "target_only"}),
+        "token-speculative": _session(_TOKENS, "target_only", opens=token_by_token),
     }
 )
 """Every strategy by its name."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
 
-from a1_trt.runtime.driver import EngineRequest
+from a1_trt.runtime.driver import CallEnd, EngineRequest
 from a1_trt.types import CallKind, Event, Role, SampleEnd, SampleFinished, SegmentScored
-
-CallEnd = Literal["done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

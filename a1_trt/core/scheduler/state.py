@@ -66,13 +66,6 @@ class Sample:
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
 
-    def finish(self, end: SampleEnd) -> None:
-        self.state, self.end = State.FINISHED, end
-        self.answer = boxed(self.text) if end is SampleEnd.ANSWERED else None
-        self.close_turn()
-        if end is not SampleEnd.FAILED:
-            self.error = None
-
     def close_turn(self) -> None:
         segments = self.segments[self.opened :]
         if segments or self.judged.unscored:
@@ -127,7 +120,10 @@ class ProblemState:
 
     def finish(self, index: int, end: SampleEnd) -> None:
         sample = self.samples[index]
-        sample.finish(end)
+        sample.state, sample.end = State.FINISHED, end
+        sample.answer = boxed(sample.text) if end is SampleEnd.ANSWERED else None
+        sample.error = sample.error if end is SampleEnd.FAILED else None
+        sample.close_turn()
         self.n_open -= 1
         self.events.append(SampleFinished(index, end, sample.answer))
 
