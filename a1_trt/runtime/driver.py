@@ -30,8 +30,8 @@ CallEnd = Literal["done", "cancelled", "failed"]
 class EngineRequest:
     """One request to an engine that is over; a call that was retried has several.
 
-    Times are seconds of the event loop's clock. `n_prompt_tokens` come before what was generated or scored, which is 0
-    where the request was cut short.
+    Times are seconds of the event loop's clock. `n_prompt_tokens` come before what was generated or scored;
+    `n_new_tokens` and `n_scored_tokens` are 0 where the request was cut short.
     """
 
     call: Call
