@@ -17,7 +17,6 @@ _PHASE: dict[CallKind, int] = {"draft": 0, "score": 1, "takeover": 2}
 
 
 def opening(strategy: Strategy) -> State:
-    """The state in which a sample starts."""
     return State.TAKEOVER if strategy == "target_only" else State.DRAFT
 
 
@@ -76,10 +75,8 @@ def rewound(
 ) -> tuple[tuple[Segment, ...], str | None]:
     """The chain as far as it stands once its last segment is rejected: the target goes on from there.
 
-    A segment that holds the answer loses it in any case, so that the target has something to go on with.
-
-    Returns:
-        The segments, and the text of the last one if it was shortened, else None.
+    A segment that holds the answer loses it in any case, so that the target has something to go on with. Returned are
+    the segments, and the text of the last one if it was shortened, else None.
     """
     *kept, last = segments
     text, ids = last.text, last.token_ids
@@ -102,10 +99,9 @@ def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
 
 
 def released(held: Sequence[Call]) -> tuple[list[Call], list[Call]]:
-    """What a barrier lets go once no other call of the problem is under way: the earliest phase, in sample order.
+    """What a barrier lets go once no other call of the problem is under way, in sample order, and what it keeps.
 
-    Returns:
-        The calls that go, and those that stay.
+    Those of the earliest phase go.
     """
     phases = [(call.turn, _PHASE[call.kind]) for call in held]
     first = min(phases, default=None)
