@@ -1,7 +1,5 @@
 """What engines check before they accept a request, and the errors that they share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Digests of vocabularies, and of the beginnings of token sequences, a block of the KV cache at a time."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 

@@ -5,8 +5,6 @@ a replica has written, scored or read goes to that replica, its *home*. A prompt
 all samples of a problem; such calls go where the fewest are in flight, and so spread the samples over the replicas.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence

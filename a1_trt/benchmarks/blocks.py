@@ -1,7 +1,5 @@
 """The record of a block, which is one strategy on one part of the problems, and figures of several of them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields

@@ -1,7 +1,5 @@
 """Strategies measured against each other: the same problems, seeds and engines, alternating block by block."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, replace

@@ -8,8 +8,6 @@ in the engines, and the time that they wait. *Estimated*: how the time in the en
 roofline of the machine from the model's dimensions.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

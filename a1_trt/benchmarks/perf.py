@@ -1,7 +1,5 @@
 """NVIDIA's perf_analyzer against the served models: input files, sweeps, and its results as ours."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What a comparison measures, and in which order."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

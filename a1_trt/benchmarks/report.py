@@ -1,7 +1,5 @@
 """The page of a comparison: one HTML file that needs nothing else, and its plots as PNG."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run takes besides time: memory, processor time, blocks of the KV cache, energy."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress

@@ -3,8 +3,6 @@
 Samples of one problem resemble each other, so problems are the independent units, never samples or segments.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist

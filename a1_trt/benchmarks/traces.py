@@ -1,7 +1,5 @@
 """The arrays of a published trace (.npz): bounded in size, nothing pickled, checked against each other."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 import zlib

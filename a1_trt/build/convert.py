@@ -3,8 +3,6 @@
 Only this step needs torch and optimum-intel; a built directory runs without them.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A plan in words, as JSON, and as a shell script."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Iterator

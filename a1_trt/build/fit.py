@@ -1,12 +1,10 @@
 """Whether a pair fits GPUs, and what remains for the KV caches: the sizes of every plan and of every simulation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.build import memory
 from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, model_dimensions
@@ -64,7 +62,7 @@ class Sizing:
     sizes: dict[Role, Sizes]
 
     @classmethod
-    def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Sizing:
+    def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Self:
         """Look up the models and derive the limits."""
         models = {role: _model(pair, role) for role in ROLES}
         return cls(pair, profile, gpu, models, {role: derive(pair, role, profile, models) for role in ROLES})

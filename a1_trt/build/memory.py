@@ -4,8 +4,6 @@ Weights and KV cache follow from the model's dimensions and are exact but for ro
 are allowances, chosen generously and not measured; where they are wrong, `RUNTIME_GIB` and `RESERVE` are the places.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from a1_trt.build.hardware import ModelDimensions

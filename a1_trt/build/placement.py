@@ -1,7 +1,5 @@
 """Which GPU holds which role."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

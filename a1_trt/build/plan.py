@@ -1,7 +1,5 @@
 """A build before it starts: what a pair needs on given GPUs (`fit`), with the settings and commands of its profile."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path

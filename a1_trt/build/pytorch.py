@@ -4,8 +4,6 @@ There is nothing to compile: a build fetches or quantises the checkpoint, writes
 and starts the engine once to see that it answers and, for a target, that its scores are right.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What has to be so before a build may start."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 A step writes into ``NAME.partial``, which becomes ``NAME`` when the step has succeeded. The manifest is written last.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """How long, how many and how much at once: the limits of an engine, derived from the pair."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Stamps: which steps of a build are done, and with what, so that a second try does only what is missing."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

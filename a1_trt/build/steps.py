@@ -1,7 +1,5 @@
 """A step of a build: a command that makes one directory, or files that are written."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Compiled engines: TensorRT-LLM up to 1.2.1. Not run on a GPU; flags are held to TensorRT-LLM's documentation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

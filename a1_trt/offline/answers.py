@@ -1,7 +1,5 @@
 """Which samples ended right: as recorded, by an answer file, or, where there is neither, as most samples did."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """How the stored scores of a calibration are distributed, category by category."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import quantiles

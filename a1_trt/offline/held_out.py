@@ -1,7 +1,5 @@
 """A stored calibration against decisions of other problems: does it hold what it promises?"""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,10 +3,8 @@
 A valid p-value says how often the target steps in, not whether it steps in at the right place.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,7 +40,7 @@ class Chains:
     takeovers: Booleans | None
     margins: Floats | None
 
-    def where(self, chosen: Booleans) -> Chains:
+    def where(self, chosen: Booleans) -> Self:
         arrays: dict[str, Any] = {name: array[chosen] for name, array in vars(self).items() if array is not None}
         return replace(self, **arrays)
 

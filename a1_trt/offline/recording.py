@@ -1,11 +1,9 @@
 """What was recorded: the scores of a run in order, and what became of each sample."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -65,7 +63,7 @@ class Recording:
         held = len(np.unique(self.problem))
         return len(np.unique(np.stack((self.problem, self.sample)), axis=1).T) / held
 
-    def reordered(self, order: Integers) -> Recording:
+    def reordered(self, order: Integers) -> Self:
         """The segments `order` picks, in that order."""
         names = ("problem", "sample", "turn", "scores", "p_values", "takeovers", "margins")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}

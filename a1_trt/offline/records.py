@@ -1,7 +1,5 @@
 """Reading the records of a run: JSON lines, one sample each, as `a1-trt eval` writes them."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

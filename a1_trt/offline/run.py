@@ -1,7 +1,5 @@
 """Recorded scores through a controller, one after the other, as if they came from engines."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Everything here is simulated: recorded scores up to the change, recorded scores moved by a rule after it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

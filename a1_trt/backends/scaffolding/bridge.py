@@ -1,7 +1,5 @@
 """One scheduler behind all samples of all requests."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from functools import partial

@@ -1,12 +1,10 @@
 """Controllers: generators that say which tasks to carry out; the framework runs many of them at once."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tensorrt_llm.scaffolding import Controller, ParallelProcess, Task
 
@@ -54,7 +52,7 @@ class A1Output:
         return self.outputs[0].text if self.outputs else ""
 
     @classmethod
-    def of(cls, result: Result) -> A1Output:
+    def of(cls, result: Result) -> Self:
         voted = [chain for chain in result.trajectories if chain.answer and normalise(chain.answer) == result.answer]
         return cls(result, tuple(_completion(chain, result.answer) for chain in (voted or result.trajectories)[:1]))
 
@@ -84,13 +82,13 @@ class A1Controller(Controller):  # type: ignore[misc]
         self._bridge = SchedulerBridge(scheduler, forget)
         self._parameters = parameters
 
-    def clone(self) -> A1Controller:
+    def clone(self) -> Self:
         """A controller for another request; what requests share is not copied."""
         other = copy.copy(self)
         other.task_collections = {}
         return other
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> A1Controller:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.clone()
 
     def process(

@@ -1,7 +1,5 @@
 """Calls as tasks. A worker is found by the tag of a task, and its handler by the task's exact type."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum

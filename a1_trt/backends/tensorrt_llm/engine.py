@@ -11,12 +11,10 @@ A request that scores is never aborted: TensorRT-LLM has been seen to crash on t
 background if nobody waits for it any more, and counts as in flight until then.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.tensorrt_llm import canary, runtime
@@ -83,7 +81,7 @@ class TensorRtLlmEngine(Engine):
         scorer: str = "auto",
         n_scores: int = 1,
         check: bool = True,
-    ) -> TensorRtLlmEngine:
+    ) -> Self:
         """Load a model, and for a target check that its scores are right; takes minutes.
 
         Args:
@@ -113,7 +111,7 @@ class TensorRtLlmEngine(Engine):
         return engine
 
     @classmethod
-    async def for_pair(cls, pair: Pair, role: Role) -> TensorRtLlmEngine:
+    async def for_pair(cls, pair: Pair, role: Role) -> Self:
         """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes."""
         config, model = pair.role(role), str(pair.model_path(role))
         settings = await asyncio.to_thread(runtime.read_settings, model)

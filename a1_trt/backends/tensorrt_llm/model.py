@@ -8,8 +8,6 @@ With the whole [prompt, vocabulary] matrix of logits a score would cost gigabyte
 processes; with this it costs four bytes a token. Has not been run on a GPU.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from tensorrt_llm._torch.models.checkpoints import HfCheckpointLoader

@@ -1,7 +1,5 @@
 """One request to an `LLM`: checks, sampling parameters, submission, its end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,12 +1,10 @@
 """tensorrt_llm as far as this adapter uses it: which version there is, and an `LLM` made of plain settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from a1_trt.backends.checks import last_line
 from a1_trt.errors import ConfigError
@@ -60,7 +58,7 @@ class ModelShape:
     max_context_tokens: int
 
     @classmethod
-    def read(cls, checkpoint: str) -> ModelShape:
+    def read(cls, checkpoint: str) -> Self:
         """Read the config.json in the directory of a checkpoint, or of the one that a built engine is of."""
         checkpoint = checkpoint_of(checkpoint)
         try:

@@ -4,8 +4,6 @@ What they cannot give: compiled engines (TensorRT-LLM <= 1.2.1) return neither a
 API, the logits of tokens passed as a draft; score those behind Triton (`a1_trt.backends.triton`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

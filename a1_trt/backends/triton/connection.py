@@ -1,10 +1,8 @@
 """A channel to one model of a Triton server."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -34,7 +32,7 @@ class Connection:
         self.outputs = frozenset(tensor.name for tensor in config.output)
 
     @classmethod
-    async def open(cls, url: str, model: str, timeout_s: float) -> Connection:
+    async def open(cls, url: str, model: str, timeout_s: float) -> Self:
         options = [
             ("grpc.max_send_message_length", MAX_SENT_BYTES),
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),

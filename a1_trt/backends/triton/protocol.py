@@ -15,11 +15,9 @@ context_logits
     it reused, and a segment that begins inside them is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -60,7 +58,7 @@ class Dialect:
         end_ids: Sequence[int] = (),
         *,
         context_logits: bool = False,
-    ) -> Dialect:
+    ) -> Self:
         """The dialect of a model with these inputs and outputs; `context_logits`: score so where there is a choice.
 
         Raises:

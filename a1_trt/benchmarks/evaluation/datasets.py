@@ -1,7 +1,5 @@
 """Where problems come from: a file of JSON lines, or a data set of the Hugging Face hub, whatever its fields are."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ records.jsonl, and says where those end; so whenever the process dies, what foll
 flight, and the next start cuts it off.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The online calibration of an evaluation, kept in its folder, so that a second start goes on with it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Set
 from pathlib import Path

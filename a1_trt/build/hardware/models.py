@@ -1,7 +1,5 @@
 """How large a model is, read from its config.json or from models.toml."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tomllib
