@@ -78,7 +78,7 @@ class Comparison:
 
     @property
     def n_total(self) -> int:
-        """Problems that each strategy solves in all."""
+        """Of each strategy."""
         return len(self._problems) * self._plan.repeats * len(self._plan.settings())
 
     async def measure(

@@ -14,7 +14,6 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(document: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a document that `a1_trt.benchmarks.summarise` has filled with figures."""
     content = page(document)
     try:
         write_whole(path, content)

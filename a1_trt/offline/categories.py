@@ -10,10 +10,7 @@ from a1_trt.runtime.calibration import CalibrationLog
 
 
 def describe_categories(log: CalibrationLog) -> dict[str, dict[str, Any]]:
-    """Size, deciles and rejection rate of each category, and how far its scores are from those of all others.
-
-    The distance is that of Kolmogorov and Smirnov between two samples; None where there are no others.
-    """
+    """Size, deciles and rejection rate of each category, and its distance (Kolmogorov and Smirnov) from all others."""
     scores: dict[str, list[float]] = defaultdict(list)
     takeovers: dict[str, list[bool]] = defaultdict(list)
     for batch in log.batches:

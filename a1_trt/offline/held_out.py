@@ -29,7 +29,6 @@ class HeldOut:
     takeovers: Booleans
 
     def report(self, *, seed: int = 0) -> dict[str, Any]:
-        """Rates with intervals over problems, and the uniformity of the p-values."""
         names = np.asarray(self.categories)
         rows = {"all": self._row(np.ones(len(names), dtype=bool), seed)}
         rows |= {str(name): self._row(names == name, seed) for name in sorted(set(self.categories))}

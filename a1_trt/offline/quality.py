@@ -77,7 +77,6 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
 
 
 def _first_turns(recording: Recording, outcomes: Outcomes) -> tuple[Integers, Booleans]:
-    """Places of the first segments whose sample's end is known, and how it ended."""
     samples = zip(outcomes.problem.tolist(), outcomes.sample.tolist(), strict=True)
     ends = dict(zip(samples, outcomes.good.tolist(), strict=True))
     first = np.flatnonzero(recording.turn == 0)

@@ -64,7 +64,6 @@ class Recording:
         return len(np.unique(np.stack((self.problem, self.sample)), axis=1).T) / held
 
     def reordered(self, order: Integers) -> Self:
-        """The segments `order` picks, in that order."""
         names = ("problem", "sample", "turn", "scores", "p_values", "takeovers", "margins")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         picked = {name: array[order] for name, array in arrays.items() if array is not None}

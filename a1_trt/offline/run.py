@@ -100,7 +100,6 @@ def in_order(recording: Recording, order: Order, seed: int) -> Recording:
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
-    """The turn buckets that occur, in order, and the bucket of each segment."""
     turns, inverse = np.unique(turn, return_inverse=True)
     of_turn = [category_of("turn", int(value), "") for value in turns]
     names = tuple(dict.fromkeys(of_turn))
@@ -109,7 +108,6 @@ def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
 
 
 def prepared(controller: str, settings: ControllerSettings, recording: Recording) -> Controller:
-    """The controller, with the recording's calibration scores where it needs them."""
     needs = controller in CALIBRATED
     scores = recording.calibration_scores if needs else None
     if needs and scores is None:

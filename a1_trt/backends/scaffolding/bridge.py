@@ -45,7 +45,6 @@ class SchedulerBridge:
         return self
 
     def add(self, problem: Problem, parameters: Parameters) -> list[SampleKey]:
-        """Put a problem to work: the keys of its samples."""
         number = self._scheduler.add(problem, parameters)
         self._open.add(number)
         self._pump()

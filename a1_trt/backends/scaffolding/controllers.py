@@ -37,10 +37,7 @@ class A1Completion:
 
 @dataclass(frozen=True, slots=True)
 class A1Output:
-    """What `ScaffoldingLlm` returns for a problem.
-
-    `outputs` is the chain that speaks for the answer: the first sample that voted for it, else the first sample.
-    """
+    """What `ScaffoldingLlm` returns; `outputs` is the first sample that voted for the answer, else the first sample."""
 
     result: Result
     outputs: tuple[A1Completion, ...] = ()
@@ -94,12 +91,7 @@ class A1Controller(Controller):  # type: ignore[misc]
     def process(
         self, tasks: Sequence[Task], parameters: Parameters | None = None, **_: Any
     ) -> Generator[ParallelProcess, None, None]:
-        """Solve the problems whose text the tasks hold; each task's `result` becomes an `A1Output`.
-
-        Raises:
-            A1Error: No sample of a problem could be worked on; the first one's error. Or too many segments of it could
-                not be scored.
-        """
+        """Solve the problems whose text the tasks hold: each task's `result` becomes an `A1Output`."""
         how = parameters or self._parameters
         samples = [self._bridge.add(_problem(task), how) for task in tasks]
         try:

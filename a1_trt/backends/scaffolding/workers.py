@@ -56,25 +56,18 @@ async def _wait(worker: _EngineWorker, task: WaitTask) -> TaskStatus:
 
 # Each has a table of its own: the framework's is one for all workers that have none.
 class DraftWorker(_EngineWorker):
-    """Carries out DraftTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {DraftTask: _carry_out, WaitTask: _wait}
 
 
 class ScoreWorker(_EngineWorker):
-    """Carries out ScoreTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {ScoreTask: _carry_out}
 
 
 class TargetWorker(_EngineWorker):
-    """Carries out TakeoverTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {TakeoverTask: _carry_out}
 
 
 def make_workers(caller: Makes) -> dict[WorkerTag, Worker]:
-    """The workers that `ScaffoldingLlm` needs for an `A1Controller`."""
     return {
         WorkerTag.DRAFT: DraftWorker(caller),
         WorkerTag.SCORE: ScoreWorker(caller),

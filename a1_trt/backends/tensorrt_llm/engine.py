@@ -27,8 +27,7 @@ from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
 from a1_trt.errors import EngineError, ScoreShapeError
 from a1_trt.types import Role
 
-_ROUNDING = 1e-4
-"""How far above 0 a log-prob may come out of float32 arithmetic."""
+_ROUNDING = 1e-4  # how far above 0 a log-prob may come out of float32 arithmetic
 
 
 class TensorRtLlmEngine(Engine):
@@ -156,12 +155,9 @@ class TensorRtLlmEngine(Engine):
         return await asyncio.shield(work)
 
     async def measure(self, tokens: Sequence[int], *, scorer: Scorer | None = None, salt: str | None = None) -> Tail:
-        """The log-probs that one request yields, unfilled: what `score` and the canary are made of.
+        """The log-probs that one request yields for int[n_tokens], unfilled: what `score` and the canary are made of.
 
-        Args:
-            tokens: The whole prompt, int[n_tokens].
-            scorer: Another way than the engine's own.
-            salt: Requests share cached prefixes with requests of the same salt only.
+        Requests share cached prefixes with requests of the same salt only.
         """
         way = scorer or self._scorer
         if way is None:

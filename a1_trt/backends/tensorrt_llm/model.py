@@ -23,8 +23,6 @@ from a1_trt.backends.tensorrt_llm.token_logprobs import token_logprobs
 
 
 class _WithLogprobs:
-    """A causal language model whose forward also returns `OUTPUT`, float32[n_tokens, 1]."""
-
     model: Any
     lm_head: Any
     logits_processor: Any

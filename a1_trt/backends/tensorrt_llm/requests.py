@@ -68,7 +68,6 @@ class Requests:
 
 
 def typed_error(error: Exception, role: Role) -> EngineError:
-    """The error of this package that says what `error` says."""
     if isinstance(error, EngineError):
         return error
     kind = EngineTimeout if isinstance(error, TimeoutError) else EngineError

@@ -10,10 +10,8 @@ from a1_trt.backends.checks import last_line
 from a1_trt.errors import ConfigError
 
 _T = TypeVar("_T")
-SETTINGS_FILE = "settings.json"
-"""In the directory of a built engine: the keyword arguments of `LLM`."""
-_MANIFEST = "manifest.json"
-"""Beside the directories of a build's engines: what the build was for."""
+SETTINGS_FILE = "settings.json"  # in the directory of a built engine: the keyword arguments of `LLM`
+_MANIFEST = "manifest.json"  # beside the directories of a build's engines: what the build was for
 _MAX_NUM_TOKENS = 8192
 _CLASSES = {
     "kv_cache_config": "KvCacheConfig",
@@ -92,7 +90,6 @@ def planned_scores(model: str) -> int:
 
 
 def _read(path: Path, field: str, take: Callable[[Any], _T]) -> _T:
-    """What `take` finds in a JSON file of a build."""
     try:
         return take(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -111,10 +108,7 @@ def served_shape(settings: Mapping[str, Any]) -> ModelShape:
 
 
 def open_llm(settings: Mapping[str, Any], *, log_probs: bool) -> Any:
-    """An `LLM` of plain settings, nested ones as mappings; takes minutes and blocks.
-
-    With `log_probs` its model returns those of the prompt (`model.py`).
-    """
+    """An `LLM` of plain settings; takes minutes, blocks. With `log_probs` it returns the prompt's (`model.py`)."""
     package = tensorrt_llm()
     try:
         arguments = {name: _typed(name, value) for name, value in settings.items()}

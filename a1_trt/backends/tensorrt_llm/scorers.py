@@ -12,14 +12,11 @@ from typing import Any, Protocol
 from a1_trt.backends.tensorrt_llm.runtime import ModelShape, at_least
 from a1_trt.errors import ConfigError, ScoreShapeError
 
-ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""Architectures that `model.py` has a version of."""
-SINCE = "1.2.0"
-"""The first version that counts cached tokens and returns additional outputs of prompts."""
+ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")  # those that `model.py` has a version of
+SINCE = "1.2.0"  # the first version that counts cached tokens and returns additional outputs of prompts
 PROMPT_LOGPROBS_SINCE = "1.3.0rc11"
 """Before, the answer holds the most probable tokens only, not the ones that the prompt goes on with."""
-OUTPUT = "a1_token_logprob"
-"""Name of the model output: float32[n_tokens, 1]."""
+OUTPUT = "a1_token_logprob"  # name of the model output: float32[n_tokens, 1]
 _BLOCK_ROWS = 512
 _LOGIT_BYTES = 4
 _REMEDY = "leave torch_compile_config and attention data parallelism off, or score with 'context_logits'"
@@ -57,7 +54,7 @@ class Scorer(Protocol):
     every_request: Mapping[str, Any]
 
     def held_bytes(self, n_prompt: int) -> int:
-        """GPU memory that a request with a prompt of `n_prompt` tokens holds beyond the KV cache, bytes."""
+        """GPU memory that a request holds beyond the KV cache."""
 
     def read(self, output: Any, tokens: Sequence[int]) -> Tail:
         """What a finished RequestOutput says about its prompt: exactly one row for each token that was computed."""
@@ -163,11 +160,7 @@ class PromptLogprobsScorer(ContextLogitsScorer):
 
 
 def choose(wanted: str, *, version: str, shape: ModelShape, settings: Mapping[str, Any]) -> Scorer:
-    """The scorer of a name, or for "auto" the cheapest that is right for this engine and the `settings` of its `LLM`.
-
-    Raises:
-        ConfigError: The version or the settings rule it out.
-    """
+    """The scorer of a name, or for "auto" the cheapest right one; ConfigError where version or settings rule it out."""
     if not at_least(version, SINCE):
         raise _wrong(f"tensorrt_llm {version} cannot score", "engine", f"install version {SINCE} or later")
     if settings.get("speculative_config") is not None:

@@ -8,8 +8,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-MAX_SENT_BYTES = 16 * 1024 * 1024
-"""Largest request: some four million tokens."""
+MAX_SENT_BYTES = 16 * 1024 * 1024  # largest request: some four million tokens
 MAX_RECEIVED_BYTES = 2**31 - 1
 """Largest response, which is gRPC's own limit: logits of a segment take 4 bytes a token and vocabulary entry."""
 DTYPES = {"INT32": np.int32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32, "BOOL": np.bool_}
@@ -18,7 +17,7 @@ Tensors = dict[str, tuple[str, Any]]
 
 
 class StreamError(Exception):
-    """A stream carried an error instead of a response."""
+    """A stream carried an error."""
 
 
 class Connection:

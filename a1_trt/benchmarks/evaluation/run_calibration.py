@@ -32,7 +32,6 @@ def with_own_past(pair: Pair, folder: Path, done: Set[str]) -> Pair:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file exists with a whole first line."""
     if not path.exists():
         return False
     with path.open("rb") as file:

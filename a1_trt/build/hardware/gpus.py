@@ -11,8 +11,7 @@ from typing import Any, Self
 
 from a1_trt.errors import ConfigError
 
-MAX_GPUS = 64
-"""On one machine; a simulation may name more."""
+MAX_GPUS = 64  # on one machine; a simulation may name more
 _LONGEST_NAME = 64
 _MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,6}))?")
 

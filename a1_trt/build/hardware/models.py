@@ -52,7 +52,6 @@ class ModelDimensions:
 
     @property
     def n_embedding_parameters(self) -> int:
-        """Weights of the token embedding; the head has as many, or shares them."""
         return self.vocabulary * self.hidden
 
     @property
@@ -67,7 +66,6 @@ class ModelDimensions:
 
 @cache
 def known_models() -> dict[str, ModelDimensions]:
-    """Every model whose dimensions come with the package, by Hugging Face id."""
     table = tomllib.loads(resources.files("a1_trt.build.hardware").joinpath("models.toml").read_text(encoding="utf-8"))
     return {name: _HuggingFaceConfig.model_validate(row).dimensions(name, row["source"]) for name, row in table.items()}
 
