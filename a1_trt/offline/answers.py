@@ -59,13 +59,8 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
     """The recording with its samples graded against a file of problems, and the problems' levels.
 
     Problem i belongs to row i, or to the row with its name as id. InvalidRequestError where these are answers of other
-    problems, ConfigError where a row has none.
-
-    Args:
-        recording: The recording.
-        path: JSON lines with problem and answer.
-        drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
-            as the published code draws them.
+    problems, ConfigError where a row has none. `drawn` is (seed, n) where the problems are
+    `random.Random(seed).sample(range(n_rows), n)` of the rows, as the published code draws them.
     """
     samples = recording.samples
     if samples is None:

@@ -19,17 +19,12 @@ from a1_trt.types import Parameters, Problem, Result, SampleKey, Trajectory
 
 @dataclass(frozen=True, slots=True)
 class A1Completion:
-    """A chain, as an element of `outputs`.
-
-    Args:
-        token_ids: Ids that its writers gave; of more than one tokenizer where draft and target have different ones.
-        answer: The problem's answer, by vote of all samples.
-    """
+    """A chain, as an element of `outputs`."""
 
     text: str
-    token_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()  # of more than one tokenizer where draft and target have different ones
     finish_reason: str | None = None
-    answer: str | None = None
+    answer: str | None = None  # the problem's, by vote of all samples
     index: int = 0
     cumulative_logprob: float | None = None
     logprobs: tuple[float, ...] = ()

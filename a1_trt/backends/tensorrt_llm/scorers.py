@@ -26,17 +26,13 @@ _REMEDY = "leave torch_compile_config and attention data parallelism off, or sco
 class Tail:
     """Log-probs of the last tokens of a prompt: those that the engine computed anew.
 
-    Args:
-        start: Index in the prompt of the token that `values[0]` belongs to.
-        values: Natural-log probabilities up to the prompt's last token; None where the engine has none.
-
     Example:
         >>> Tail(3, (-0.5, None)).after(2)
         [None, -0.5, None]
     """
 
-    start: int
-    values: tuple[float | None, ...]
+    start: int  # index in the prompt of the token that `values[0]` belongs to
+    values: tuple[float | None, ...]  # up to the prompt's last token; None where the engine has none
 
     def after(self, n_prompt: int) -> list[float | None]:
         missing = max(self.start - n_prompt, 0)
