@@ -1,7 +1,5 @@
 """NVIDIA's perf_analyzer against the served models: input files, sweeps, and its results as ours."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -60,7 +58,6 @@ class Sweep:
 
 
 def find_perf_analyzer(named: Path | None = None) -> Path:
-    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH."""
     name = str(named or os.environ.get(VARIABLE) or "perf_analyzer")
     path = shutil.which(name)
     if path is None:
@@ -69,7 +66,6 @@ def find_perf_analyzer(named: Path | None = None) -> Path:
 
 
 def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str, Any]:
-    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings."""
     options = {name: [value] for name, value in settings.items() if value is not None}
     return {"data": [{"problem": [problem.text], **options} for problem in problems]}
 

@@ -1,7 +1,5 @@
 """Files of problems: one JSON object a line, with "problem" and, where they are known, "id", "answer" and "level"."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence

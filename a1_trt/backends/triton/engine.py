@@ -1,7 +1,5 @@
 """A draft or a target that a Triton server holds: generate and score."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
