@@ -29,6 +29,7 @@ class Overrides(TypedDict, total=False):
 
     n_samples: int | None
     max_turns: int | None
+    max_chain_tokens: int | None
     alpha: float | None
     budget: int | None
     draft_tokens: int | None

@@ -115,7 +115,7 @@ def candidate(state: ProblemState, index: int, category: Category, rank: tuple[i
 def decide(state: ProblemState, index: int, decision: Decision, events: list[Event]) -> policy.Verdict:
     """Apply a controller's decision to a scored sample."""
     sample = state.samples[index]
-    turn, last = sample.turn, sample.segments[-1]
+    turn = sample.turn
     score, logprobs = state.scored.pop(index)
     sample.score, sample.p_value = score, decision.p_value
     sample.takeover, sample.forced = decision.takeover, decision.forced
@@ -128,20 +128,20 @@ def decide(state: ProblemState, index: int, decision: Decision, events: list[Eve
         sample.segments, kept = policy.rewound(sample.segments, logprobs, state.parameters)
     events.append(SegmentScored(index, turn, score, decision.p_value, decision.takeover, decision.forced, kept))
     if decision.takeover:
-        return Signal.REJECTED, None
-    return policy.after_turn(sample.text, last, turn, state.parameters)
+        return policy.after_rejection(sample.segments, state.parameters)
+    return policy.after_turn(sample.segments, turn, state.parameters)
 
 
 def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, turn: int) -> Call:
-    parameters = state.parameters
+    parameters, segments = state.parameters, state.samples[index].segments
     return Call(
         id=call_id,
         kind=kind,
         key=SampleKey(state.number, index),
         turn=turn,
         problem=state.problem.text,
-        segments=state.samples[index].segments,
-        max_tokens=policy.max_new_tokens(kind, parameters),
+        segments=segments,
+        max_tokens=policy.max_new_tokens(kind, segments, parameters),
         temperature=parameters.temperature,
         seed=call_seed(parameters.seed, state.problem.id, index, turn, kind),
     )
@@ -153,5 +153,5 @@ def _book_segment(state: ProblemState, call: Call, segment: Segment, events: lis
     state.counts[f"{segment.role}_tokens"] += segment.n_tokens
     events.append(SegmentWritten(call.key.sample, call.turn, segment))
     if call.kind == "takeover":
-        return policy.after_turn(sample.text, segment, call.turn, state.parameters)
-    return policy.after_draft(sample.text, segment, state.parameters)
+        return policy.after_turn(sample.segments, call.turn, state.parameters)
+    return policy.after_draft(sample.segments, state.parameters)
