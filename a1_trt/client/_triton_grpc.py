@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from tritonclient.grpc import aio
 from a1_trt.addresses import channel_options
 from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import DATATYPES, MODEL, events_of, tensors_of, typed_error
-from a1_trt.errors import A1Error
+from a1_trt.errors import A1Error, Cancelled, EngineError
 from a1_trt.requests import Options
 from a1_trt.types import Problem, ProblemFinished
 
@@ -56,6 +57,13 @@ class GrpcTransport:
                         return
         except grpc.RpcError as error:
             raise _connection_error(self._address, error) from None
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            # gRPC ends a call like this, too, when it is closed or the request cannot be made into a message.
+            if self._client is None:
+                raise Cancelled("the client was closed", remedy="make a new one") from None
+            raise EngineError(f"the request to {self._address} could not be sent") from None
         finally:
             responses.cancel()
 

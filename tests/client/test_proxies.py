@@ -22,17 +22,13 @@ from a1_trt.triton.probe import probe
 WORDS = "here I am"
 
 
-class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
+def servicer() -> Any:
     """A server that has a model without tensors, which answers nothing but an error."""
-
-    def ModelReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ModelReadyResponse(ready=True)
-
-    def ModelConfig(self, request: Any, context: Any) -> Any:
-        return service_pb2.ModelConfigResponse()
-
-    def ModelStreamInfer(self, request_iterator: Any, context: Any) -> Any:
-        yield service_pb2.ModelStreamInferResponse(error_message=WORDS)
+    made = service_pb2_grpc.GRPCInferenceServiceServicer()
+    made.ModelReady = lambda request, context: service_pb2.ModelReadyResponse(ready=True)
+    made.ModelConfig = lambda request, context: service_pb2.ModelConfigResponse()
+    made.ModelStreamInfer = lambda requests, context: iter([service_pb2.ModelStreamInferResponse(error_message=WORDS)])
+    return made
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,7 +60,7 @@ def dead_proxy(monkeypatch: pytest.MonkeyPatch, unused_port: int) -> str:
 @pytest.fixture
 def grpc_address(dead_proxy: str) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"
