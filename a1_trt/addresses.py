@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 _PROXIED = ("grpc", "http", "https", "all")
 
@@ -29,7 +29,7 @@ def channel_options(address: str) -> list[tuple[str, int]]:
 
 def proxy_note(address: str) -> str:
     """What to add to the error of an address that does not answer: the proxies that are set for it, if any are."""
-    if is_loopback(address) or proxy_bypass_environment(_host(address)):
+    if is_loopback(address) or proxy_bypass(_host(address)):
         return ""
     proxies = getproxies_environment()
     # Without what comes before an @, which may be a password.
