@@ -135,7 +135,9 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
 def _run(argv: list[str], sweep: Sweep) -> bool:
     """Whether its windows agreed."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
+        done = subprocess.run(  # noqa: S603 - a list, no shell
+            argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False, env=_environment()
+        )
     except subprocess.TimeoutExpired:
         message = f"perf_analyzer took longer than {sweep.timeout_s:g} s"
         raise EngineTimeout(message, remedy="raise --timeout or lower the load") from None
@@ -151,6 +153,12 @@ def _run(argv: list[str], sweep: Sweep) -> bool:
             remedy="check that the server at --url is ready and serves this model",
         )
     return True
+
+
+def _environment() -> dict[str, str]:
+    """This one, in which a proxy is not asked for this machine."""
+    names = [name for name in (os.environ.get("no_proxy"), "localhost", "127.0.0.1", "::1") if name]
+    return {**os.environ, "no_proxy": ",".join(names)}
 
 
 def _exported(export: Path, model: str) -> list[dict[str, Any]]:

@@ -74,6 +74,9 @@ def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a character, such as \ud83d alone
+        raise _wrong(path, f"{path} line {number} has a character that is not valid Unicode", _REMEDY) from None
     except ValueError:
         row = None
     if not isinstance(row, dict):

@@ -37,9 +37,10 @@ class Session:
         canary_s: Pause between canary scores that fail, while scoring is unavailable, seconds.
 
     Example:
+        >>> problem = Problem("a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?")
         >>> async def main() -> None:
         ...     async with await open_session(load_pair("reference")) as session:
-        ...         print((await session.solve(Problem("a = 3, b = a+4. What is b modulo 100?"))).answer)
+        ...         print((await session.solve(problem)).answer)
     """
 
     def __init__(

@@ -8,6 +8,8 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from a1_trt.addresses import channel_options
+
 MAX_SENT_BYTES = 16 * 1024 * 1024  # largest request: some four million tokens
 MAX_RECEIVED_BYTES = 2**31 - 1
 """Largest response, which is gRPC's own limit: logits of a segment take 4 bytes a token and vocabulary entry."""
@@ -33,6 +35,7 @@ class Connection:
     @classmethod
     async def open(cls, url: str, model: str, timeout_s: float) -> Self:
         options = [
+            *channel_options(url),
             ("grpc.max_send_message_length", MAX_SENT_BYTES),
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ]

@@ -132,12 +132,12 @@ class BaselineProblem:
         """Accept the last segment, or cut it back and have the target go on."""
         *before, last = sample.segments
         if n_kept is None:
-            return policy.after_turn(sample.text, last, sample.turn, self.state.parameters)
+            return policy.after_turn(sample.segments, sample.turn, self.state.parameters)
         cut = replace(last, text=last.text[:n_kept], token_ids=(), ended=False) if n_kept < len(last.text) else last
         sample.segments = policy.rewound((*before, cut), None, self.state.parameters)[0] if n_kept else tuple(before)
         sample.judged = Turn((), takeover=True)
         self.state.counts["n_takeovers"] += 1
-        return Signal.REJECTED, None
+        return policy.after_rejection(sample.segments, self.state.parameters)
 
     def _follow(self, index: int, verdict: policy.Verdict | None) -> None:
         if verdict is not None:

@@ -98,20 +98,20 @@ def decide(state: ProblemState, index: int, decision: Decision) -> policy.Verdic
         sample.segments, kept = policy.rewound(sample.segments, logprobs, state.parameters)
     state.events.append(SegmentScored(index, turn, *result, kept))
     if decision.takeover:
-        return Signal.REJECTED, None
-    return policy.after_turn(sample.text, sample.segments[-1], turn, state.parameters)
+        return policy.after_rejection(sample.segments, state.parameters)
+    return policy.after_turn(sample.segments, turn, state.parameters)
 
 
 def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, turn: int) -> Call:
-    parameters = state.parameters
+    parameters, segments = state.parameters, state.samples[index].segments
     return Call(
         id=call_id,
         kind=kind,
         key=SampleKey(state.number, index),
         turn=turn,
         problem=state.problem.text,
-        segments=state.samples[index].segments,
-        max_tokens=policy.max_new_tokens(kind, parameters),
+        segments=segments,
+        max_tokens=policy.max_new_tokens(kind, segments, parameters),
         temperature=parameters.temperature,
         seed=call_seed(parameters.seed, state.problem.id, index, turn, kind),
     )
@@ -123,5 +123,5 @@ def _book_segment(state: ProblemState, call: Call, segment: Segment) -> policy.V
     state.counts[f"{segment.role}_tokens"] += segment.n_tokens
     state.events.append(SegmentWritten(call.key.sample, call.turn, segment))
     if call.kind == "takeover":
-        return policy.after_turn(sample.text, segment, call.turn, state.parameters)
-    return policy.after_draft(sample.text, segment, state.parameters)
+        return policy.after_turn(sample.segments, call.turn, state.parameters)
+    return policy.after_draft(sample.segments, state.parameters)
