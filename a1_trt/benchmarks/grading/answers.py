@@ -30,9 +30,9 @@ def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bo
     if answer is None:
         return False
     left, right = normalise(answer), normalise(truth)
-    if not left or len(answer) > MAX_CHARS:
-        return left == right != ""
-    if left == right or (_INTEGER.fullmatch(left) and _INTEGER.fullmatch(right)):
+    if not left:
+        return False
+    if left == right or len(answer) > MAX_CHARS or (_INTEGER.fullmatch(left) and _INTEGER.fullmatch(right)):
         return left == right
     return WORKERS.equal(plain(answer), plain(truth), timeout_s)
 

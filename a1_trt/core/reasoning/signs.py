@@ -8,8 +8,8 @@ from itertools import groupby
 
 _SIGNS = str.maketrans(
     {
-        "−": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "±": r"\pm ", "°": r"^\circ ", "º": r"^\circ ",
-        "π": r"\pi ", "∞": r"\infty ", "∅": r"\emptyset ", "∪": r"\cup ", "∩": r"\cap ", "≤": r"\le ",
+        "−": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "±": r"\pm ", "°": r"^\circ ",
+        "º": r"^\circ ", "π": r"\pi ", "∞": r"\infty ", "∅": r"\emptyset ", "∪": r"\cup ", "∩": r"\cap ", "≤": r"\le ",
         "≥": r"\ge ", "≠": r"\ne ", "٫": ".", "٬": ",", "⁄": "/",
         "\u2009": r"\,", "\u202f": r"\,", "\u2062": r"\cdot ", "\u2063": ", ",
     }
