@@ -82,6 +82,7 @@ def test_taking_an_answer_back_leaves_what_was_written_before_it():
         (r"1\ 2", "12", False),
         ("1 .5", "1.5", False),
         (r"\pi x", r"\pi  x", True),
+        (r"3 \pm 2", r"3\pm2", True),
         ("5²", "52", False),
         ("1e5", "1 e 5", False),
         ("0.333...", "0.333", False),
