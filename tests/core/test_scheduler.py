@@ -202,6 +202,30 @@ def test_the_switch_lets_every_sample_finish():
     assert table.result.usage.n_stopped == 0
 
 
+def test_an_empty_box_does_not_end_a_sample():
+    table = Table(scores=CALM)
+    table.add()
+    table.write(r"put it in \boxed{} ")
+    table.complete(LIKELY)
+    assert table.kinds == ["draft"]
+    assert table.calls[0].turn == 1
+    table.write(r"\boxed{7}, that is \boxed{ }")
+    assert table.result.answer == "7"
+
+
+def test_empty_boxes_neither_vote_nor_settle_a_vote():
+    table = Table(n_samples=3, max_turns=1, early_stop=True, strategy="draft_only")
+    table.add()
+    table.write(r"\boxed{}")
+    table.write(r"\boxed{\,}", ended=True)
+    assert len(table.calls) == 1, "two that agree on nothing do not stop the third"
+    table.write(r"\boxed{7}")
+    assert table.result.votes == (("7", 1),)
+    ends = [chain.end for chain in table.result.trajectories]
+    assert ends == [SampleEnd.EXHAUSTED, SampleEnd.ENDED, SampleEnd.ANSWERED]
+    assert [chain.answer for chain in table.result.trajectories] == [None, None, "7"]
+
+
 def test_the_last_turn_ends_a_sample():
     table = Table(max_turns=2)
     table.add()
