@@ -43,6 +43,12 @@ class Scheduling:
 
     n_samples: Annotated[int, _strict(ge=1, le=MAX_SAMPLES, description="Reasoning chains in parallel.")] = 16
     max_turns: Annotated[int, _strict(ge=1, le=1000, description="Longest chain, in turns.")] = 15
+    max_chain_tokens: Annotated[
+        int,
+        _strict(
+            ge=0, le=2**31 - 1, description="Longest chain, in tokens, whichever model writes them; 0 is no limit."
+        ),
+    ] = 0
     admission: Annotated[
         Admission, Field(description="How samples advance: each by itself, or turn by turn together (the baseline).")
     ] = "async"

@@ -63,7 +63,8 @@ class Options:
 
 
 def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> Problem:
-    """A problem, or an `InvalidRequestError`: its text is no string, empty or longer than 256 Ki characters.
+    """A problem, or an `InvalidRequestError`: its text is no string, empty or longer than 256 Ki characters, or one of
+    the three holds what is not valid Unicode.
 
     Example:
         >>> check_problem("What is 1 + 1?").text
@@ -75,6 +76,8 @@ def check_problem(text: object, *, id: str = "0", answer: str | None = None) -> 
         raise _wrong_problem("empty", "give the text of a question")
     if len(text) > MAX_PROBLEM_CHARS:
         raise _wrong_problem(f"{len(text)} characters long", f"give at most {MAX_PROBLEM_CHARS}")
+    for name, value in (("problem", text), ("id", id), ("answer", answer or "")):
+        _check_unicode(name, value)
     return Problem(text, id=id, answer=answer)
 
 
@@ -129,6 +132,14 @@ def _deadline(deadline_s: float) -> float:
         return _DEADLINE.validate_python(deadline_s)
     except ValidationError:
         raise wrong_value("deadline_s", deadline_s, "a number of seconds above 0") from None
+
+
+def _check_unicode(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        message = f"the {name} has a character that is not valid Unicode, at position {error.start}"
+        raise InvalidRequestError(message, field=name, remedy="give text in UTF-8") from None
 
 
 def _wrong_problem(what: str, remedy: str) -> InvalidRequestError:

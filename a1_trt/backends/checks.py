@@ -1,7 +1,5 @@
 """What engines check before they accept a request, and the errors that they share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +9,6 @@ from a1_trt.types import Role
 
 @dataclass(frozen=True, slots=True)
 class ArgumentChecks:
-    """Refuses calls that a model cannot answer."""
-
     role: Role
     max_context_tokens: int
     vocabulary: int | None = None
@@ -55,7 +51,6 @@ def chat_turns(template: str | None, path: str, system: str, user: str) -> list[
 
 
 def closed(role: Role) -> EngineUnavailable:
-    """The error of a call to an engine after `aclose`."""
     return EngineUnavailable(f"the {role} engine is closed", role=role, remedy="open a new session or engine")
 
 

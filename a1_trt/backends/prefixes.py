@@ -1,14 +1,11 @@
 """Digests of vocabularies, and of the beginnings of token sequences, a block of the KV cache at a time."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 
 from a1_trt.engine import prefix_digests
 
-BLOCK_TOKENS = 32
-"""Tokens in a block: the usual size of TensorRT-LLM's, and that of openvino-genai on a CPU."""
+BLOCK_TOKENS = 32  # tokens in a block: the usual size of TensorRT-LLM's, and that of openvino-genai on a CPU
 
 
 def block_digests(token_ids: Sequence[int]) -> list[bytes]:

@@ -5,8 +5,6 @@ a replica has written, scored or read goes to that replica, its *home*. A prompt
 all samples of a problem; such calls go where the fewest are in flight, and so spread the samples over the replicas.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +16,7 @@ from a1_trt.errors import ConfigError, EngineOverloaded, EngineTimeout, EngineUn
 
 _MOST_TEXTS = 1 << 16
 _T = TypeVar("_T")
-_Key = tuple[bytes, tuple[int, ...]]
-"""Digest of a text's whole blocks, and the tokens behind them."""
+_Key = tuple[bytes, tuple[int, ...]]  # digest of a text's whole blocks, and the tokens behind them
 
 
 class Replicated(Engine):
@@ -124,20 +121,14 @@ class Replicated(Engine):
 
 
 class _Homes:
-    """Which replica holds which of the latest `_MOST_TEXTS` texts.
-
-    A text is *rooted* when it was the whole prompt of a call that extended nothing known: a problem. It has no home.
-    """
+    """Which replica holds which of the latest `_MOST_TEXTS` texts; a *rooted* one, the problem itself, has no home."""
 
     def __init__(self) -> None:
         self._texts: OrderedDict[_Key, int | None] = OrderedDict()
         self._tails: dict[bytes, dict[tuple[int, ...], None]] = {}
 
     def find(self, prompt: Sequence[int]) -> tuple[int | None, bool]:
-        """The home of the longest known text that `prompt` extends, if it has one; and whether this begins a chain.
-
-        A prompt that extends no known text becomes a root.
-        """
+        """The home of the longest known text that `prompt` extends, or it becomes a root; whether it begins a chain."""
         ids = tuple(prompt)
         digests = _digests(ids)
         for n_blocks in range(len(digests) - 1, -1, -1):
@@ -152,7 +143,6 @@ class _Homes:
         return None, False
 
     def settle(self, text: Sequence[int], home: int) -> None:
-        """Remember that a replica holds a text; a root stays one."""
         ids = tuple(text)
         digests = _digests(ids)
         key = (digests[-1], ids[(len(digests) - 1) * BLOCK_TOKENS :])

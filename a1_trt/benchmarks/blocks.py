@@ -1,7 +1,5 @@
 """The record of a block, which is one strategy on one part of the problems, and figures of several of them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -108,7 +106,6 @@ def _call_row(call: CallRecord, places: Sequence[int]) -> list[Any]:
 
 
 def union_s(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of time spans, seconds."""
     total, until = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(0.0, end - max(start, until))
@@ -132,11 +129,9 @@ def work_of(calls: Sequence[CallRecord], role: Role) -> EngineWork:
 
 
 def utilisation(work: Mapping[Role, EngineWork], slots: Mapping[str, int], wall_s: float) -> dict[str, float | None]:
-    """How much of the time the engines were at work.
+    """How much of the time the engines were at work: shares of wall time with any call of a role, and of its slots.
 
-    Per role the share of wall time in which it had any call (`draft`, `target`) and the share of its slots that were
-    taken (`draft_slots`, `target_slots`); `lower_bound_s`, the largest slot_s / slots of a role: no order of these very
-    calls ends sooner with these slots; and `of_lower_bound`, the bound over wall time.
+    `lower_bound_s` is the largest slot_s / slots of a role: no order of these very calls ends sooner with these slots.
     """
     bounds = {role: work[role].slot_s / slots[role] for role in ROLES}
     seconds: dict[str, float] = {role: work[role].busy_s for role in ROLES}
@@ -147,7 +142,6 @@ def utilisation(work: Mapping[Role, EngineWork], slots: Mapping[str, int], wall_
 
 
 def figures(blocks: Sequence[BlockRecord], slots: Mapping[str, int]) -> dict[str, Any]:
-    """Everything that is reported of a strategy in one setting, ready for JSON; of one repeat or of several."""
     summary = summarise([record for block in blocks for record in block.problems])
     usage, wall_s = summary.usage, sum(block.wall_s for block in blocks)
     work = {role: _sum_of_work([block.work[role] for block in blocks]) for role in ROLES}
@@ -186,11 +180,7 @@ def figures(blocks: Sequence[BlockRecord], slots: Mapping[str, int]) -> dict[str
 
 
 def against(one: Sequence[BlockRecord], other: Sequence[BlockRecord]) -> dict[str, Any] | None:
-    """One strategy against another on the blocks and repeats where both have run; None where they have not yet.
-
-    `speedup` is the other's time over this one's, its interval by resampling pairs of blocks; `cpu_speedup`, the same
-    of processor time.
-    """
+    """One strategy against another where both have run: the other's (processor) time over this one's; None before."""
     first, second = ({(block.repeat, block.block): block for block in side} for side in (one, other))
     keys = sorted(first.keys() & second.keys())
     if not keys:

@@ -1,7 +1,5 @@
 """Strategies measured against each other: the same problems, seeds and engines, alternating block by block."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, replace
@@ -80,7 +78,7 @@ class Comparison:
 
     @property
     def n_total(self) -> int:
-        """Problems that each strategy solves in all."""
+        """Of each strategy."""
         return len(self._problems) * self._plan.repeats * len(self._plan.settings())
 
     async def measure(

@@ -1,7 +1,5 @@
 """The file of a comparison: rewritten after each block, so that stopping loses one block at most."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from itertools import product

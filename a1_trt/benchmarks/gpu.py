@@ -4,8 +4,6 @@ GPM counters (Hopper and later) are averages between two samples, so one at each
 time in computation and in memory access, not those times. Never run on a GPU so far: held to the module pynvml alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ in the engines, and the time that they wait. *Estimated*: how the time in the en
 roofline of the machine from the model's dimensions.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -41,9 +39,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an engine did, *estimated*: FLOP, and bytes (weights once an iteration, and the KV cache that decoding
-    reads); and *measured*: seconds in which it had any call.
-    """
+    """What an engine did: *estimated* FLOP and bytes (weights, and KV cache that decoding reads), *measured* busy_s."""
 
     flop: float
     n_bytes: float
@@ -127,10 +123,7 @@ def waits_s(calls: Sequence[CallRecord], slots: Mapping[Role, int]) -> dict[str,
 
 
 def straggling_s(calls: Iterable[CallRecord]) -> float:
-    """Sample-seconds between the last call of a sample and the last one of its problem, measured.
-
-    Under a barrier between problems a sample that is done waits for the slowest one, with its slot.
-    """
+    """Sample-seconds that done samples wait for the slowest one of their problem under a barrier, measured."""
     ends: dict[int, dict[int, float]] = defaultdict(dict)
     for call in calls:
         of_problem = ends[call.problem]

@@ -1,7 +1,5 @@
 """Machine and version metadata for results."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """NVIDIA's perf_analyzer against the served models: input files, sweeps, and its results as ours."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -60,7 +58,6 @@ class Sweep:
 
 
 def find_perf_analyzer(named: Path | None = None) -> Path:
-    """The perf_analyzer to run: the one named, the one in A1_TRT_PERF_ANALYZER, or the one on PATH."""
     name = str(named or os.environ.get(VARIABLE) or "perf_analyzer")
     path = shutil.which(name)
     if path is None:
@@ -69,7 +66,6 @@ def find_perf_analyzer(named: Path | None = None) -> Path:
 
 
 def a1_inputs(problems: Sequence[Problem], settings: dict[str, Any]) -> dict[str, Any]:
-    """perf_analyzer's input data for `a1`: one entry a problem, all with the same settings."""
     options = {name: [value] for name, value in settings.items() if value is not None}
     return {"data": [{"problem": [problem.text], **options} for problem in problems]}
 
@@ -139,7 +135,9 @@ def measure(binary: Path, sweep: Sweep, url: str, inputs: dict[str, Any]) -> Ite
 def _run(argv: list[str], sweep: Sweep) -> bool:
     """Whether its windows agreed."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False)  # noqa: S603 - a list, no shell
+        done = subprocess.run(  # noqa: S603 - a list, no shell
+            argv, capture_output=True, text=True, timeout=sweep.timeout_s, check=False, env=_environment()
+        )
     except subprocess.TimeoutExpired:
         message = f"perf_analyzer took longer than {sweep.timeout_s:g} s"
         raise EngineTimeout(message, remedy="raise --timeout or lower the load") from None
@@ -155,6 +153,12 @@ def _run(argv: list[str], sweep: Sweep) -> bool:
             remedy="check that the server at --url is ready and serves this model",
         )
     return True
+
+
+def _environment() -> dict[str, str]:
+    """This one, in which a proxy is not asked for this machine."""
+    names = [name for name in (os.environ.get("no_proxy"), "localhost", "127.0.0.1", "::1") if name]
+    return {**os.environ, "no_proxy": ",".join(names)}
 
 
 def _exported(export: Path, model: str) -> list[dict[str, Any]]:

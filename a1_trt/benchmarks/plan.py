@@ -1,7 +1,5 @@
 """What a comparison measures, and in which order."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,29 +27,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured; InvalidRequestError for an unknown strategy, one named twice, or a number below 1.
+    """What is measured; InvalidRequestError for an unknown strategy, one named twice, or a number below 1."""
 
-    Args:
-        strategies: Names out of `STRATEGIES`; the first is compared with each of the others.
-        n_samples: Numbers of samples; every one is a setting of its own.
-        max_turns: Longest chains, in turns; likewise.
-        repeats: How often all is done, each time with the next seed and with fresh controllers.
-        blocks: Parts that the problems are dealt out into; in each, strategies alternate.
-        seed: Seed of the first repeat.
-        n_in_flight: Closed loop: problems at work at once.
-        rate_per_s: Instead: arrivals a second.
-        keep_calls: Whose calls stay in the file: those of the "first" repeat, "all" or "none".
-    """
-
-    strategies: tuple[str, ...]
-    n_samples: tuple[int, ...]
-    max_turns: tuple[int, ...]
-    repeats: int = 1
-    blocks: int = 4
-    seed: int = 0
-    n_in_flight: int | None = 8
-    rate_per_s: float | None = None
-    keep_calls: Literal["first", "all", "none"] = "first"
+    strategies: tuple[str, ...]  # names out of `STRATEGIES`; the first is compared with each of the others
+    n_samples: tuple[int, ...]  # every one is a setting of its own
+    max_turns: tuple[int, ...]  # likewise
+    repeats: int = 1  # each with the next seed and with fresh controllers
+    blocks: int = 4  # parts that the problems are dealt out into; in each, strategies alternate
+    seed: int = 0  # of the first repeat
+    n_in_flight: int | None = 8  # closed loop: problems at work at once
+    rate_per_s: float | None = None  # instead: arrivals a second
+    keep_calls: Literal["first", "all", "none"] = "first"  # repeats whose calls stay in the file
 
     def __post_init__(self) -> None:
         for name in self.strategies:

@@ -24,7 +24,6 @@ _BARRIERS = ("sync-rank", "sync-threshold", "a1-barrier", "sync-rank-overlapped"
 
 
 def plots(document: Mapping[str, Any]) -> dict[str, tuple[str, Figure]]:
-    """Every plot that a document with figures has data for: name -> title and figure."""
     drawing = _Drawing(document)
     figures = {
         "accuracy": ("Accuracy against time", drawing.accuracy_against_time()),
@@ -55,7 +54,6 @@ class _Drawing:
         self._colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(self._rows)}
 
     def accuracy_against_time(self) -> Figure:
-        """One point a strategy and setting: seconds a problem, and accuracy with its interval."""
         figure, ((ax,),) = new_figure(height=3.6)
         for name, rows in self._rows.items():
             seconds, accuracies = [row["wall_s"] / row["n_problems"] for row in rows], _column(rows, "accuracy", 100)
@@ -106,7 +104,6 @@ class _Drawing:
         return figure
 
     def latency(self) -> Figure:
-        """Share of problems and of samples that were done after so many seconds."""
         figure, ((problems, samples),) = new_figure(1, 2)
         for name, blocks in self._blocks.items():
             records = [record for block in blocks for record in block.problems]
@@ -119,7 +116,6 @@ class _Drawing:
         return figure
 
     def utilisation(self) -> Figure:
-        """Share of the time in which each engine had work, and share of its slots that were taken."""
         figure, ((ax,),) = new_figure()
         rows = [rows[-1]["utilisation"] for rows in self._rows.values()]
         bars = (("draft", "draft busy"), ("target", "target busy"), ("of_lower_bound", "lower bound / makespan"))

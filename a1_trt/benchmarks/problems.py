@@ -1,7 +1,5 @@
 """Files of problems: one JSON object a line, with "problem" and, where they are known, "id", "answer" and "level"."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,6 +74,9 @@ def drawn(rows: Sequence[RowT], seed: int, n: int) -> list[RowT]:
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a character, such as \ud83d alone
+        raise _wrong(path, f"{path} line {number} has a character that is not valid Unicode", _REMEDY) from None
     except ValueError:
         row = None
     if not isinstance(row, dict):

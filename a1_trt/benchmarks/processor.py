@@ -1,7 +1,5 @@
 """Peak arithmetic and memory traffic of this machine: a GPU's data sheet, or a short measurement of the processor."""
 
-from __future__ import annotations
-
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The record of a solved problem: what bench, eval and demo keep of it, made in one place from a result."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar

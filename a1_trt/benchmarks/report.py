@@ -1,7 +1,5 @@
 """The page of a comparison: one HTML file that needs nothing else, and its plots as PNG."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(document: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a document that `a1_trt.benchmarks.summarise` has filled with figures."""
     content = page(document)
     try:
         write_whole(path, content)

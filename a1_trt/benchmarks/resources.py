@@ -1,7 +1,5 @@
 """What a run takes besides time: memory, processor time, blocks of the KV cache, energy."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -18,11 +16,7 @@ _SAMPLES_A_LISTING = 10
 
 
 class Watch:
-    """Samples the process tree and the engines' `blocks_in_use` while it is open, and keeps the peaks.
-
-    `cpu_s` is processor time of this process and those below it; on a machine that others use as well it says more than
-    wall time.
-    """
+    """Samples the process tree and the engines' `blocks_in_use`, and keeps the peaks; `cpu_s` is of the whole tree."""
 
     def __init__(self, engines: Mapping[Any, Engine]) -> None:
         self._engines = engines

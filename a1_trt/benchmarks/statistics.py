@@ -3,8 +3,6 @@
 Samples of one problem resemble each other, so problems are the independent units, never samples or segments.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
@@ -150,11 +148,7 @@ def ratio_interval(numerators: Floats, denominators: Floats, *, seed: int, n_res
 
 
 def rate_interval(successes: Floats, counts: Floats, *, seed: int) -> Interval:
-    """Interval of a rate over clusters.
-
-    Where all clusters say never, or all say always, resampling would give a point; then it is Wilson's interval with
-    each cluster as one observation.
-    """
+    """Interval of a rate over clusters; Wilson's, a cluster an observation, where resampling would give a point."""
     n_clusters, total = int((counts > 0).sum()), float(successes.sum())
     if n_clusters >= 2 and total in (0.0, float(counts.sum())):
         return Interval(*wilson_interval(n_clusters if total else 0, n_clusters))
@@ -178,10 +172,7 @@ def design_effect(successes: Floats, counts: Floats) -> float:
 
 
 def effective_n(scores: Floats, cluster: Integers, n_clusters: int, alpha: float) -> float:
-    """How many independent scores tell as much about the level-alpha threshold as these float[n] clustered ones.
-
-    It is n divided by the design effect (at least 1) of "the score is among the alpha strangest".
-    """
+    """float[n] clustered scores over the design effect (at least 1) of "is among the alpha strangest": their worth."""
     strange = scores > np.quantile(scores, 1.0 - alpha, method="lower")
     counts = totals(np.ones(len(scores)), cluster, n_clusters)
     return len(scores) / max(1.0, design_effect(totals(strange.astype(float), cluster, n_clusters), counts))

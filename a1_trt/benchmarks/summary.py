@@ -1,7 +1,5 @@
 """The figures of a run from the records of its problems. Intervals are 95 %, with problems as independent units."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields

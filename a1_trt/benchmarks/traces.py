@@ -1,7 +1,5 @@
 """The arrays of a published trace (.npz): bounded in size, nothing pickled, checked against each other."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 import zlib
@@ -32,9 +30,7 @@ _FAULTS = (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZ
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a trace: one entry a segment, or one a sample (`sample_...`), or one a calibration score.
 
-    Raises:
-        InvalidRequestError: It is not such an archive, it is too large, or an array is missing, of the wrong kind or
-            length, or holds a score that is infinite or negative. NaN is a segment that was never scored.
+    NaN is a segment that was never scored; infinite and negative scores are refused.
     """
     arrays = _load(path, {*required, *optional})
     for name in required:

@@ -1,7 +1,5 @@
 """Whether a directory of engines is complete, unchanged, and right for this pair and this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 Only this step needs torch and optimum-intel; a built directory runs without them.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -36,20 +34,10 @@ _TOOLS = ("torch", "transformers", "optimum", "optimum-intel", "nncf", "openvino
 def build_openvino(
     source: Path, output: Path, *, weight_format: WeightFormat = "f16", force: bool = False
 ) -> dict[str, Any]:
-    """Compile a Hugging Face checkpoint, its tokenizer included, for the CPU engine.
+    """Compile a Hugging Face checkpoint with its tokenizer for the CPU engine; returns ``output/manifest.json``.
 
-    Args:
-        source: Directory with config.json, weights and tokenizer files.
-        output: Directory to make; it appears complete or not at all.
-        weight_format: How weights are stored; arithmetic is in 32 bits in each case. "f16" halves the size of "f32".
-        force: Replace `output` if it exists.
-
-    Returns:
-        The manifest, which is also written to ``output/manifest.json``.
-
-    Raises:
-        ConfigError: `source` is no checkpoint, or `output` exists.
-        BuildError: A tool is missing, or failed.
+    `output` appears complete or not at all. `weight_format` is how weights are stored; arithmetic is in 32 bits in each
+    case. ConfigError: `source` is no checkpoint, or `output` exists. BuildError: a tool is missing, or fails.
     """
     _check(source, output, weight_format, force)
     optimum, transformers, tokenizers = _toolchain(weight_format)

@@ -1,7 +1,5 @@
 """A plan in words, as JSON, and as a shell script."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ def document(plan: BuildPlan) -> dict[str, Any]:
 
 
 def lines(plan: BuildPlan) -> Iterator[str]:
-    """The plan as text: whether it fits, why its numbers are what they are, and every command."""
     verdict = (
         f"fits; {-plan.short_gib:.1f} GiB more than it needs on the fullest GPU"
         if plan.fits

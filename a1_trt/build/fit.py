@@ -1,12 +1,10 @@
 """Whether a pair fits GPUs, and what remains for the KV caches: the sizes of every plan and of every simulation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.build import memory
 from a1_trt.build.hardware import Gpu, GpuSpec, ModelDimensions, model_dimensions
@@ -64,8 +62,7 @@ class Sizing:
     sizes: dict[Role, Sizes]
 
     @classmethod
-    def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Sizing:
-        """Look up the models and derive the limits."""
+    def of(cls, pair: Pair, profile: Profile, gpu: Gpu) -> Self:
         models = {role: _model(pair, role) for role in ROLES}
         return cls(pair, profile, gpu, models, {role: derive(pair, role, profile, models) for role in ROLES})
 
@@ -74,7 +71,6 @@ class Sizing:
         return self.first(list(placements(self.pair, self.models, n_gpus)))
 
     def first(self, candidates: Iterable[Placement]) -> Fit:
-        """The same among these placements, of which there is at least one."""
         tried: list[Fit] = []
         candidates = list(candidates)
         for quantization in combinations(self.pair, self.gpu, self.models):
@@ -182,10 +178,7 @@ class _Room:
         }
 
     def fraction(self, role: Role, seen_gib: float, kv_gib: dict[Role, float]) -> float:
-        """The share of the free memory that gives this KV cache when the engine looks, after weights and a trial run.
-
-        With a neighbour, the worst case is that it is up already; where it is not, the number of tokens is the limit.
-        """
+        """The share of the free memory that gives this KV cache when the engine looks, its neighbour being up."""
         free = self._total_gib - seen_gib
         if any(len(held) > 1 for held in self._roles.values() if role in held):
             other: Role = "target" if role == "draft" else "draft"
@@ -198,7 +191,7 @@ class _Room:
         return max(*missing, *(self._needed[role] - kv_gib for role, kv_gib in chosen_kv_gib.items()), -math.inf)
 
     def planned_gib(self, kv_gib: dict[Role, float]) -> float:
-        """What the fullest GPU holds."""
+        """On the fullest GPU."""
         return max(sum(self._fixed_gib[role] + kv_gib[role] for role in held) for held in self._roles.values())
 
 
@@ -227,7 +220,6 @@ def _gpu_rows(gpu: Gpu, usable_gib: float, planned_gib: float) -> list[MemoryRow
 
 
 def _automatic(pair: Pair) -> Pair:
-    """The pair with quantisation and tensor parallelism left to the plan."""
     roles: dict[str, Any] = {
         role: pair.role(role).model_copy(
             update={"gpu": pair.role(role).gpu.model_copy(update={"quantization": "auto", "tensor_parallel": None})}

@@ -1,7 +1,5 @@
 """What was built, with what and for what: the record that makes a directory of engines complete."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

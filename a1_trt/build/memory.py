@@ -4,8 +4,6 @@ Weights and KV cache follow from the model's dimensions and are exact but for ro
 are allowances, chosen generously and not measured; where they are wrong, `RUNTIME_GIB` and `RESERVE` are the places.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from a1_trt.build.hardware import ModelDimensions
@@ -15,10 +13,8 @@ from a1_trt.build.sizes import Profile, Sizes
 GIB = 2**30
 RUNTIME_GIB: dict[Profile, float] = {"pytorch": 2.5, "tensorrt": 1.5}
 """CUDA context, libraries and workspaces of a process, GiB; with PyTorch also its allocator and CUDA graphs."""
-NCCL_GIB = 0.5
-"""Buffers of GPUs that share a layer."""
-RESERVE = 0.04
-"""Share of a GPU that is left alone: the driver, fragmentation, and what this model gets wrong."""
+NCCL_GIB = 0.5  # buffers of GPUs that share a layer
+RESERVE = 0.04  # share of a GPU that is left alone: the driver, fragmentation, and what this model gets wrong
 SCORED_ROWS = 512
 """Rows of logits that exist at a time when log-probs are computed inside the forward; as in the backend's model."""
 

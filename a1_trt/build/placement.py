@@ -1,7 +1,5 @@
 """Which GPU holds which role."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,8 +9,7 @@ from a1_trt.config import Pair
 from a1_trt.errors import ConfigError
 from a1_trt.types import Role
 
-WIDTHS = (1, 2, 4, 8)
-"""GPUs that share each layer, where the pair does not say how many."""
+WIDTHS = (1, 2, 4, 8)  # GPUs that share each layer, where the pair does not say how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,6 @@ Placement = dict[Role, RolePlacement]
 
 
 def place(split: Split, start: int = 0, n_replicas: int = 1) -> RolePlacement:
-    """Copies on consecutive GPUs, from `start`."""
     starts = range(start, start + n_replicas * split.n_gpus, split.n_gpus)
     return RolePlacement(split, tuple(tuple(range(first, first + split.n_gpus)) for first in starts))
 

@@ -1,7 +1,5 @@
 """A build before it starts: what a pair needs on given GPUs (`fit`), with the settings and commands of its profile."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -48,16 +46,9 @@ class BuildPlan(Fit):
 
 
 def make_plan(pair: Pair, profile: Profile, gpu: GpuSpec, *, output: Path | None = None) -> BuildPlan:
-    """Plan a build. Reads the checkpoints' config.json where they are on disk; runs nothing and needs no GPU.
+    """Plan a build, beside the pair file where there is no `output`; runs nothing and needs no GPU.
 
-    Args:
-        pair: The pair.
-        profile: "tensorrt" or "pytorch".
-        gpu: GPUs to build for, by `GpuSpec.parse` or `GpuSpec.detect`.
-        output: Where to build; beside the pair file when None.
-
-    Raises:
-        ConfigError: A model is unknown, the GPU cannot do what the pair says, or parallelism does not divide a model.
+    ConfigError: a model is unknown, the GPU cannot do what the pair says, or parallelism does not divide a model.
 
     Example:
         >>> from a1_trt.config import make_pair

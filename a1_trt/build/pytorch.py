@@ -4,8 +4,6 @@ There is nothing to compile: a build fetches or quantises the checkpoint, writes
 and starts the engine once to see that it answers and, for a target, that its scores are right.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,8 @@ from a1_trt.types import Role
 
 VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.2.0", "at_most": "1.3", "container_tag": CONTAINER}
 """What the settings are held to, and which versions are let through; `at_most` means any release of that line."""
-SETTINGS = "settings.json"
-"""Arguments of `LLM`, as the in-process adapter reads them."""
-YAML = "llm.yaml"
-"""The same without the model, for NVIDIA's own programs (trtllm-serve --extra_llm_api_options)."""
+SETTINGS = "settings.json"  # arguments of `LLM`, as the in-process adapter reads them
+YAML = "llm.yaml"  # the same without the model, for NVIDIA's own programs (trtllm-serve --extra_llm_api_options)
 
 
 def settings(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Quantised weights: what each format costs, which GPUs run it, and which formats a pair may use."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """What has to be so before a build may start."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,7 @@ from a1_trt.build.memory import RESERVE
 from a1_trt.build.plan import BuildPlan
 from a1_trt.errors import BuildError, ConfigError
 
-_MEMORY_SLACK_GIB = 1.0
-"""How much less memory than the plan's the GPUs may have: drivers differ in what they report."""
+_MEMORY_SLACK_GIB = 1.0  # how much less memory than the plan's the GPUs may have: drivers differ in what they report
 
 
 def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
@@ -46,7 +43,6 @@ def check_machine(plan: BuildPlan, here: GpuSpec, version: str | None) -> str:
 
 
 def check_sources(plan: BuildPlan) -> None:
-    """Whether every checkpoint that is not fetched is there."""
     outputs = {step.output for step in plan.steps}
     for step in plan.steps:
         for path in step.inputs:

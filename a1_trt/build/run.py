@@ -3,8 +3,6 @@
 A step writes into ``NAME.partial``, which becomes ``NAME`` when the step has succeeded. The manifest is written last.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil
@@ -46,20 +44,10 @@ class Progress:
 def run(
     plan: BuildPlan, here: GpuSpec, version: str | None, listen: Callable[[Progress], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Build the engines of a plan.
+    """Build the engines of a plan with the GPUs and the TensorRT-LLM (None: there is none) of this machine.
 
-    Args:
-        plan: What to build.
-        here: The GPUs of this machine.
-        version: The TensorRT-LLM of this environment; None when there is none.
-        listen: Told of each step.
-
-    Returns:
-        The manifest, also written to ``manifest.json``.
-
-    Raises:
-        BuildError: The machine does not suit the plan, the directory holds something else, or a step failed.
-        ConfigError: A checkpoint is missing.
+    Returns the manifest, also written to ``manifest.json``. BuildError: the machine does not suit the plan, the
+    directory holds something else, or a step failed; ConfigError: a checkpoint is missing.
     """
     version = check_machine(plan, here, version)
     check_sources(plan)

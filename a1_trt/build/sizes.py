@@ -1,7 +1,5 @@
 """How long, how many and how much at once: the limits of an engine, derived from the pair."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,14 +12,10 @@ from a1_trt.types import Role
 Profile = Literal["tensorrt", "pytorch"]
 Scoring = Literal["additional_output", "context_logits", "external_draft"]
 
-TOKENS_PER_BLOCK = 32
-"""Tokens in a block of the KV cache; the default of TensorRT-LLM."""
-PROMPT_TOKENS = 1024
-"""Room for a problem and the words around it."""
-FOREIGN_TEXT = 1.25
-"""How many tokens a text of another model's tokenizer may take, over its own number. An assumption."""
-CHUNK_TOKENS = 4096
-"""Prompt tokens that go through a model at once, where prompts may be cut into chunks."""
+TOKENS_PER_BLOCK = 32  # tokens in a block of the KV cache; the default of TensorRT-LLM
+PROMPT_TOKENS = 1024  # room for a problem and the words around it
+FOREIGN_TEXT = 1.25  # how many tokens a text of another model's tokenizer may take, over its own number. An assumption.
+CHUNK_TOKENS = 4096  # prompt tokens that go through a model at once, where prompts may be cut into chunks
 SCORINGS: dict[Profile, tuple[Scoring, ...]] = {
     "pytorch": ("additional_output", "context_logits"),
     "tensorrt": ("external_draft", "context_logits"),
@@ -31,8 +25,6 @@ SCORINGS: dict[Profile, tuple[Scoring, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The limits of one role's engine."""
-
     max_seq_len: int  # prompt plus generation, tokens
     max_batch_size: int  # requests at once
     max_num_tokens: int  # that go through the model at once

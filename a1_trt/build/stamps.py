@@ -1,7 +1,5 @@
 """Stamps: which steps of a build are done, and with what, so that a second try does only what is missing."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
@@ -28,7 +26,6 @@ def key(step: Step, identity: dict[str, Any]) -> str:
 
 
 def listing(directory: Path, *, hashed: bool) -> list[list[str]]:
-    """Name, size and, where asked, contents of every file."""
     return [
         [path.relative_to(directory).as_posix(), str(path.stat().st_size), *([_content(path)] if hashed else [])]
         for path in sorted(directory.rglob("*"))

@@ -1,7 +1,5 @@
 """A step of a build: a command that makes one directory, or files that are written."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from dataclasses import dataclass, field
@@ -17,8 +15,6 @@ _EXAMPLES_IN_CONTAINER = "/app/tensorrt_llm/examples"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a build."""
-
     name: str  # "fetch", "convert", "quantize", "build", "configure" or "warm-up"
     role: Role
     output: Path  # takes this name when the step has succeeded, never before
@@ -44,7 +40,6 @@ class Step:
 
 
 def examples() -> str:
-    """Where TensorRT-LLM's conversion scripts are."""
     return os.environ.get(EXAMPLES, _EXAMPLES_IN_CONTAINER)
 
 

@@ -1,7 +1,5 @@
 """Compiled engines: TensorRT-LLM up to 1.2.1. Not run on a GPU; flags are held to TensorRT-LLM's documentation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,7 @@ CONTAINER = "26.04-trtllm-python-py3"
 VERSIONS = {"tensorrt_llm": "1.2.1", "at_least": "1.1.0", "at_most": "1.2.1", "container_tag": CONTAINER}
 """What the flags are held to, and which versions are let through."""
 _CONVERTERS = {"Qwen2ForCausalLM": "qwen", "LlamaForCausalLM": "llama"}
-CALIBRATION_SAMPLES = 512
-"""Texts that quantisation is calibrated with; the default of TensorRT-LLM's quantize.py."""
+CALIBRATION_SAMPLES = 512  # texts that quantisation is calibrated with; the default of TensorRT-LLM's quantize.py
 
 
 def settings(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, output: Path) -> dict[str, Any]:
@@ -106,7 +103,6 @@ def _conversion(pair: Pair, role: Role, model: ModelDimensions, fit: Fit, source
 
 
 def quantize_flags(fit: Fit, role: Role) -> tuple[str, ...]:
-    """The flags of quantize.py that both profiles share."""
     quantization = fit.quantization[role]
     block = ("--awq_block_size", "128") if quantization == "int4_awq" else ()
     qformat = "full_prec" if quantization == "none" else quantization

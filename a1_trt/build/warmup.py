@@ -4,8 +4,6 @@ Whatever is compiled or tuned on a first start is then in TensorRT-LLM's caches,
 found before it serves. Has not been run on a GPU.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -76,7 +76,7 @@ def main(debug: bool) -> None:
     \b
     Examples:
       a1-trt demo
-      a1-trt solve "a = 3, b = a+4. What is b modulo 100?"
+      a1-trt solve "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?"
       a1-trt serve reference
     """
 

@@ -29,8 +29,8 @@ def solve(
 
     \b
     Examples:
-      a1-trt solve "a = 3, b = a+4. What is b modulo 100?"
-      a1-trt solve "a = 3, b = a+4. What is b modulo 100?" --stream -n 4 --alpha 0.3
+      a1-trt solve "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?"
+      a1-trt solve "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?" --stream -n 4 --alpha 0.3
       a1-trt solve - --url grpc://127.0.0.1:8001 --json < problem.txt
     """
     from a1_trt.client import Client

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from a1_trt.client._target import Target, connect
 from a1_trt.client._transport import Events, Overrides, within
-from a1_trt.errors import A1Error, Cancelled, EngineUnavailable, InvalidRequestError
+from a1_trt.errors import A1Error, Cancelled, EngineError, EngineUnavailable, InvalidRequestError
 from a1_trt.requests import Options, check_problem, make_options
 from a1_trt.types import Problem, ProblemFinished, Result
 
@@ -39,9 +39,10 @@ class AsyncClient:
     loaded on first use and freed on close; a session stays open, since it is the caller's.
 
     Example:
+        >>> problem = "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?"
         >>> async def main() -> None:
         ...     async with AsyncClient("grpc://localhost:8001") as client:
-        ...         result = await client.solve("a = 3, b = a+4. What is b modulo 100?", n_samples=8, alpha=0.3)
+        ...         result = await client.solve(problem, n_samples=8, alpha=0.3)
         ...         print(result.answer, result.rejection_rate)
     """
 
@@ -106,6 +107,8 @@ class AsyncClient:
                     outcomes[index] = await self._solve(_checked(problem, id=str(index)), options)
                 except A1Error as error:
                     outcomes[index] = error
+                except Exception as error:  # noqa: BLE001  the results of the others are not lost with it
+                    outcomes[index] = EngineError(f"{type(error).__name__}: {error}")
                 if on_progress is not None:
                     on_progress(Progress(len(outcomes), len(waiting), index, outcomes[index]))
 

@@ -20,9 +20,10 @@ class Client:
     """Solves problems on a server or in this process; every method is `AsyncClient`'s, for any thread.
 
     Example:
+        >>> problem = "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?"
         >>> def main() -> None:
         ...     with Client("grpc://localhost:8001") as client:
-        ...         result = client.solve("a = 3, b = a+4. What is b modulo 100?", n_samples=8, alpha=0.3)
+        ...         result = client.solve(problem, n_samples=8, alpha=0.3)
         ...     print(result.answer, result.rejection_rate)
     """
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol, TypedDict
 
+from a1_trt.addresses import proxy_note
 from a1_trt.errors import DeadlineExceeded, EngineUnavailable
 from a1_trt.parameters import MAX_SAMPLES, Admission, Parameters, Strategy, TakeoverFrom
 from a1_trt.requests import Options
@@ -29,6 +30,7 @@ class Overrides(TypedDict, total=False):
 
     n_samples: int | None
     max_turns: int | None
+    max_chain_tokens: int | None
     alpha: float | None
     budget: int | None
     draft_tokens: int | None
@@ -70,7 +72,7 @@ class Transport(Protocol):
 def unreachable(url: str, reason: str) -> EngineUnavailable:
     """The error of a server that does not answer."""
     return EngineUnavailable(
-        f"the server at {url} cannot be reached: {reason}",
+        f"the server at {url} cannot be reached: {reason}{proxy_note(url)}",
         field="url",
         remedy="start the server with 'a1-trt serve', or check host and port",
     )

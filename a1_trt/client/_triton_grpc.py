@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 from tritonclient import grpc as triton
 from tritonclient.grpc import aio
 
+from a1_trt.addresses import channel_options
 from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import DATATYPES, MODEL, events_of, tensors_of, typed_error
-from a1_trt.errors import A1Error
+from a1_trt.errors import A1Error, Cancelled, EngineError
 from a1_trt.requests import Options
 from a1_trt.types import Problem, ProblemFinished
 
+_LIMITS = [(f"grpc.max_{way}_message_length", triton.MAX_GRPC_MESSAGE_SIZE) for way in ("send", "receive")]
 _NUMPY = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_, "BYTES": np.object_}
 
 
@@ -40,7 +43,9 @@ class GrpcTransport:
 
     async def _once(self, tensors: Mapping[str, Any], problem: Problem) -> Events:
         if self._client is None:  # made here, because a channel belongs to the running event loop
-            self._client = aio.InferenceServerClient(self._address)
+            self._client = aio.InferenceServerClient(
+                self._address, channel_args=[*_LIMITS, *channel_options(self._address)]
+            )
         responses = self._client.stream_infer(_one_request(tensors, problem.id))
         try:
             async for response, error in responses:
@@ -52,6 +57,13 @@ class GrpcTransport:
                         return
         except grpc.RpcError as error:
             raise _connection_error(self._address, error) from None
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            # gRPC ends a call like this, too, when it is closed or the request cannot be made into a message.
+            if self._client is None:
+                raise Cancelled("the client was closed", remedy="make a new one") from None
+            raise EngineError(f"the request to {self._address} could not be sent") from None
         finally:
             responses.cancel()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from a1_trt.addresses import is_loopback, proxy_note
 from a1_trt.client._transport import UNKNOWN_PAIR, Events, retried, unreachable
 from a1_trt.client._wire import MODEL, events_of, tensors_of, typed_error
 from a1_trt.errors import EngineUnavailable
@@ -37,6 +38,13 @@ class HttpTransport:
         body = {"id": problem.id, **tensors_of(problem, options.given, live=True)}
         return retried(lambda: self._once(body, problem))
 
+    def _connected(self) -> httpx.AsyncClient:
+        trust_env = not is_loopback(self._url)
+        try:
+            return httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT, limits=_LIMITS, trust_env=trust_env)
+        except (ImportError, ValueError) as error:  # a proxy of the environment that it cannot use
+            raise unreachable(self._url, str(error)) from None
+
     async def aclose(self) -> None:
         client, self._client = self._client, None
         if client is not None:
@@ -44,7 +52,7 @@ class HttpTransport:
 
     async def _once(self, body: Mapping[str, Any], problem: Problem) -> Events:
         if self._client is None:
-            self._client = httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT, limits=_LIMITS)
+            self._client = self._connected()
         try:
             async with self._client.stream("POST", f"/v2/models/{MODEL}/generate_stream", json=body) as response:
                 if response.is_error:
@@ -55,7 +63,7 @@ class HttpTransport:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self._url, str(error)) from None
         except httpx.TransportError as error:
-            broken = f"the connection to {self._url} broke: {error or type(error).__name__}"
+            broken = f"the connection to {self._url} broke: {error or type(error).__name__}{proxy_note(self._url)}"
             raise EngineUnavailable(broken, remedy="see the server's log") from None
 
 

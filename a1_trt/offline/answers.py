@@ -1,7 +1,5 @@
 """Which samples ended right: as recorded, by an answer file, or, where there is neither, as most samples did."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -61,13 +59,8 @@ def with_answers(recording: Recording, path: Path, drawn: tuple[int, int] | None
     """The recording with its samples graded against a file of problems, and the problems' levels.
 
     Problem i belongs to row i, or to the row with its name as id. InvalidRequestError where these are answers of other
-    problems, ConfigError where a row has none.
-
-    Args:
-        recording: The recording.
-        path: JSON lines with problem and answer.
-        drawn: (seed, n) where the problems are `random.Random(seed).sample(range(n_rows), n)` of the rows, in order,
-            as the published code draws them.
+    problems, ConfigError where a row has none. `drawn` is (seed, n) where the problems are
+    `random.Random(seed).sample(range(n_rows), n)` of the rows, as the published code draws them.
     """
     samples = recording.samples
     if samples is None:

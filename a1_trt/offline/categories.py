@@ -1,7 +1,5 @@
 """How the stored scores of a calibration are distributed, category by category."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import quantiles
@@ -12,10 +10,7 @@ from a1_trt.runtime.calibration import CalibrationLog
 
 
 def describe_categories(log: CalibrationLog) -> dict[str, dict[str, Any]]:
-    """Size, deciles and rejection rate of each category, and how far its scores are from those of all others.
-
-    The distance is that of Kolmogorov and Smirnov between two samples; None where there are no others.
-    """
+    """Size, deciles and rejection rate of each category, and its distance (Kolmogorov and Smirnov) from all others."""
     scores: dict[str, list[float]] = defaultdict(list)
     takeovers: dict[str, list[bool]] = defaultdict(list)
     for batch in log.batches:

@@ -1,7 +1,5 @@
 """A stored calibration against decisions of other problems: does it hold what it promises?"""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +29,6 @@ class HeldOut:
     takeovers: Booleans
 
     def report(self, *, seed: int = 0) -> dict[str, Any]:
-        """Rates with intervals over problems, and the uniformity of the p-values."""
         names = np.asarray(self.categories)
         rows = {"all": self._row(np.ones(len(names), dtype=bool), seed)}
         rows |= {str(name): self._row(names == name, seed) for name in sorted(set(self.categories))}

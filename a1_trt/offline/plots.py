@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 def replay_figure(done: Sequence[Replay]) -> Figure:
-    """One row a controller: its rate over time, its rate per category, and its p-values."""
     figure, axes = new_figure(len(done), 3, width=13.0, height=3.0)
     for row, run in zip(axes, done, strict=True):
         rate_over_time(row[0], run)
@@ -78,7 +77,6 @@ def p_value_histogram(ax: Any, p_values: Any, n_bins: int = 20) -> None:
 
 
 def held_out_figure(held_out: HeldOut) -> Figure:
-    """Rates of held-out scores by category, and the histogram of their p-values."""
     figure, ((left, right),) = new_figure(1, 2, width=9.0, height=3.2)
     _draw_rates(left, held_out.report()["rates"], held_out.alpha)
     p_value_histogram(right, held_out.p_values)

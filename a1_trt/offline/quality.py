@@ -3,10 +3,8 @@
 A valid p-value says how often the target steps in, not whether it steps in at the right place.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,7 +40,7 @@ class Chains:
     takeovers: Booleans | None
     margins: Floats | None
 
-    def where(self, chosen: Booleans) -> Chains:
+    def where(self, chosen: Booleans) -> Self:
         arrays: dict[str, Any] = {name: array[chosen] for name, array in vars(self).items() if array is not None}
         return replace(self, **arrays)
 
@@ -79,7 +77,6 @@ def quality(recording: Recording, *, alpha: float = 0.4, seed: int = 0) -> dict[
 
 
 def _first_turns(recording: Recording, outcomes: Outcomes) -> tuple[Integers, Booleans]:
-    """Places of the first segments whose sample's end is known, and how it ended."""
     samples = zip(outcomes.problem.tolist(), outcomes.sample.tolist(), strict=True)
     ends = dict(zip(samples, outcomes.good.tolist(), strict=True))
     first = np.flatnonzero(recording.turn == 0)

@@ -1,7 +1,5 @@
 """What a replay did: rates with intervals clustered by problem, their deviations, selectivity, alarms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any

@@ -1,7 +1,5 @@
 """Reading recordings: published traces (.npz), and the records that `a1-trt eval` writes (JSON lines)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

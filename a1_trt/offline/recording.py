@@ -1,11 +1,9 @@
 """What was recorded: the scores of a run in order, and what became of each sample."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,37 +22,23 @@ class Samples:
 
 @dataclass(frozen=True)
 class Recording:
-    """Scored segments in the order in which they were served.
+    """Scored segments in the order in which they were served; arrays are of n segments."""
 
-    Args:
-        name: Name of the file.
-        problems: Names of the problems, in order of appearance.
-        problem: Number of each segment's problem, int[n]; likewise its `sample`, and its `turn` from 0.
-        scores: The score that decided, float[n], all finite.
-        n_unscored: Segments without a score, which are left out: the draft wrote nothing.
-        p_values: p-values that were recorded, float[n]; likewise `takeovers`, bool[n].
-        margins: Recorded p-value minus the level it was compared with, float[n]; at most 0 is a takeover.
-        other_scores: Further scores of the same segments, float[n] each; NaN where one is missing.
-        calibration_scores: Scores of first turns that were made before the run, float[m], of `calibration_problem`.
-        samples: What became of the samples, where it was recorded.
-        groups: Names of groups of problems, such as {"level": (one a problem)}.
-    """
-
-    name: str
-    problems: tuple[str, ...]
-    problem: Integers
+    name: str  # of the file
+    problems: tuple[str, ...]  # names, in order of appearance
+    problem: Integers  # number of each segment's problem
     sample: Integers
-    turn: Integers
-    scores: Floats
-    n_unscored: int = 0
-    p_values: Floats | None = None
+    turn: Integers  # from 0
+    scores: Floats  # the score that decided, all finite
+    n_unscored: int = 0  # segments that are left out: the draft wrote nothing
+    p_values: Floats | None = None  # as recorded, like the takeovers
     takeovers: Booleans | None = None
-    margins: Floats | None = None
-    other_scores: Mapping[str, Floats] = field(default_factory=dict)
-    calibration_scores: Floats | None = None
-    calibration_problem: Integers | None = None
+    margins: Floats | None = None  # p-value minus the level it was compared with; at most 0 is a takeover
+    other_scores: Mapping[str, Floats] = field(default_factory=dict)  # NaN where one is missing
+    calibration_scores: Floats | None = None  # float[m], of first turns that were made before the run
+    calibration_problem: Integers | None = None  # int[m]
     samples: Samples | None = None
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # such as {"level": (one a problem)}
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -65,8 +49,7 @@ class Recording:
         held = len(np.unique(self.problem))
         return len(np.unique(np.stack((self.problem, self.sample)), axis=1).T) / held
 
-    def reordered(self, order: Integers) -> Recording:
-        """The segments `order` picks, in that order."""
+    def reordered(self, order: Integers) -> Self:
         names = ("problem", "sample", "turn", "scores", "p_values", "takeovers", "margins")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         picked = {name: array[order] for name, array in arrays.items() if array is not None}

@@ -1,7 +1,5 @@
 """Reading the records of a run: JSON lines, one sample each, as `a1-trt eval` writes them."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -126,7 +124,6 @@ def _floats(values: Iterable[float | None]) -> Floats:
 
 
 def _decisions(scored: Sequence[_Scored]) -> dict[str, Any]:
-    """What was decided, where every scored turn says so."""
     decisions: dict[str, Any] = {}
     if all(row.turn.takeover is not None for row in scored):
         decisions["takeovers"] = np.asarray([row.turn.takeover for row in scored], dtype=np.bool_)
@@ -151,7 +148,6 @@ def _outcomes(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> Samples
 
 
 def _groups(samples: Sequence[_Sample], numbers: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """Level, subject and task of each problem, where every problem has one."""
     groups = {}
     for name in GROUPS:
         known = {sample.problem: str(value) for sample in samples if (value := getattr(sample, name)) is not None}

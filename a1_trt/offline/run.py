@@ -1,7 +1,5 @@
 """Recorded scores through a controller, one after the other, as if they came from engines."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,12 +25,7 @@ FIRST_TURN = category_of("turn", 0, "")
 
 @dataclass(frozen=True)
 class Replay:
-    """What a controller decided on a recording's segments, which are in the order of the decisions.
-
-    p_values and takeovers are of n decisions; `buckets` names the categories, in order of their turns, and `bucket` is
-    the category of each decision; `forced` counts how often each hard limit overruled the controller; the seconds are
-    those of `decide` and `update`.
-    """
+    """What a controller decided on a recording's segments, which are in the order of the decisions."""
 
     recording: Recording
     controller: str
@@ -40,12 +33,12 @@ class Replay:
     order: Order
     seed: int
     settings: ControllerSettings
-    p_values: Floats
+    p_values: Floats  # arrays are of n decisions
     takeovers: Booleans
-    buckets: tuple[str, ...]
-    bucket: Integers
-    forced: dict[str, int] = field(default_factory=dict)
-    seconds_per_decision: float = 0.0
+    buckets: tuple[str, ...]  # names of the categories, in order of their turns
+    bucket: Integers  # category of each decision
+    forced: dict[str, int] = field(default_factory=dict)  # how often each hard limit overruled the controller
+    seconds_per_decision: float = 0.0  # of `decide` and `update`
 
 
 def replay(
@@ -57,20 +50,10 @@ def replay(
     seed: int = 0,
     settings: ControllerSettings | None = None,
 ) -> Replay:
-    """Let a controller decide on every recorded score.
+    """Let a controller of `a1_trt.core.conformal.CONTROLLERS` decide on every recorded score.
 
-    A replay leaves the scores as they are: a takeover does not change what comes later in its sample.
-
-    Args:
-        recording: The recorded scores.
-        controller: Name of a controller, from `a1_trt.core.conformal.CONTROLLERS`.
-        alpha: Rejection rate in (0, 1).
-        order: Order of the decisions.
-        seed: Seed of the order and of the draws that break ties.
-        settings: Such as the controller's horizon.
-
-    Raises:
-        CalibrationError: The controller needs calibration scores, and the recording has none.
+    A replay leaves the scores as they are: a takeover does not change what comes later in its sample. The seed is that
+    of the order and of the draws that break ties. CalibrationError: there are none of the scores that it calibrates by.
     """
     check_request(controller, alpha, order, seed)
     settings = settings or ControllerSettings()
@@ -102,7 +85,6 @@ def in_order(recording: Recording, order: Order, seed: int) -> Recording:
 
 
 def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
-    """The turn buckets that occur, in order, and the bucket of each segment."""
     turns, inverse = np.unique(turn, return_inverse=True)
     of_turn = [category_of("turn", int(value), "") for value in turns]
     names = tuple(dict.fromkeys(of_turn))
@@ -111,7 +93,6 @@ def turn_buckets(turn: Integers) -> tuple[tuple[str, ...], Integers]:
 
 
 def prepared(controller: str, settings: ControllerSettings, recording: Recording) -> Controller:
-    """The controller, with the recording's calibration scores where it needs them."""
     needs = controller in CALIBRATED
     scores = recording.calibration_scores if needs else None
     if needs and scores is None:

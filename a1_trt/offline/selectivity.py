@@ -1,7 +1,5 @@
 """How well one number tells two groups apart: the area under the ROC curve, overall and within cells."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -3,8 +3,6 @@
 Everything here is simulated: recorded scores up to the change, recorded scores moved by a rule after it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,19 +22,12 @@ MIN_SEGMENTS = 2 * (GRACE + WINDOW)  # fewest segments of a recording that can b
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What changes: scores in standard deviations (from the quartiles, so that outliers do not count).
+    """What changes: scores in standard deviations (from the quartiles, so that outliers do not count)."""
 
-    Args:
-        move: Added to every later score.
-        spread: By which a later score's distance from the median grows.
-        category: Name of a category that all later segments belong to, if they form a new one.
-        feedback: Added to the scores of a sample after a takeover of its segment before.
-    """
-
-    move: float = 0.0
-    spread: float = 1.0
-    category: str | None = None
-    feedback: float = 0.0
+    move: float = 0.0  # added to every later score
+    spread: float = 1.0  # by which a later score's distance from the median grows
+    category: str | None = None  # that all later segments belong to, if they form a new one
+    feedback: float = 0.0  # added to the scores of a sample after a takeover of its segment before
 
 
 SHIFTS: Mapping[str, Shift] = MappingProxyType(

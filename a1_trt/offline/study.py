@@ -1,7 +1,5 @@
 """All controllers on a recording, over rates, orders and seeds: which of them keeps what is asked of it?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType

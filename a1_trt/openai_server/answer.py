@@ -29,7 +29,7 @@ class Choice:
     Args:
         reasoning: Its text; empty where that is the content.
         content: Its answer, or all it says where the model ended its text without a boxed answer.
-        finish_reason: "stop", or "length" where it ran out of turns.
+        finish_reason: "stop", or "length" where it ran out of tokens or turns.
     """
 
     sample: int
@@ -97,7 +97,7 @@ def a1_of(result: Result, request: ChatRequest) -> dict[str, Any]:
         "answer": result.answer,
         "votes": [list(vote) for vote in result.votes],
         "rejection_rate": result.rejection_rate,
-        **{name: getattr(parameters, name) for name in ("alpha", "n_samples", "max_turns", "seed")},
+        **{name: getattr(parameters, name) for name in ("alpha", "n_samples", "max_turns", "max_chain_tokens", "seed")},
         "id": request.problem.id,
         "usage": {
             "draft": {"generated_tokens": usage.draft_tokens, "calls": usage.draft_calls},

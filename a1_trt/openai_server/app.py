@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 import a1_trt
@@ -31,6 +33,7 @@ _BODY_S = 30.0
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _CLIENT_GONE = 499
+_READING = ["GET", "HEAD"]
 
 
 def make_app(backend: Backend, gate: Gate) -> FastAPI:
@@ -45,12 +48,12 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
     async def completions(request: Request) -> Response:
         return await chat.answer(request)
 
-    @app.get("/v1/models")
+    @app.api_route("/v1/models", methods=_READING)
     async def models(request: Request) -> dict[str, Any]:
         gate.check_key(request.headers.get("authorization"))
         return {"object": "list", "data": [model]}
 
-    @app.get("/v1/models/{name:path}")
+    @app.api_route("/v1/models/{name:path}", methods=_READING)
     async def one_model(name: str, request: Request) -> dict[str, Any]:
         gate.check_key(request.headers.get("authorization"))
         if name != model["id"]:
@@ -63,31 +66,37 @@ def make_app(backend: Backend, gate: Gate) -> FastAPI:
         return _failure(error, chat.metrics.retry_after_s)
 
     @app.exception_handler(HTTPException)
-    async def no_such_route(_: Request, error: HTTPException) -> Response:
-        return _failure(Refused(str(error.detail), status=error.status_code, reason="not_found"))
+    async def no_such_route(request: Request, error: HTTPException) -> Response:
+        reason = "method_not_allowed" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "not_found"
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        refused = Refused(message, status=error.status_code, reason=reason)
+        chat.metrics.failed(refused)
+        response = _failure(refused)
+        response.headers.update(error.headers or {})
+        return response
 
     return app
 
 
 def _add_service_routes(app: FastAPI, backend: Backend, request_metrics: RequestMetrics) -> None:
-    @app.get("/health")
+    @app.api_route("/health", methods=_READING)
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/v2/health/live")
+    @app.api_route("/v2/health/live", methods=_READING)
     async def live() -> Response:
         return Response()
 
-    @app.get("/v2/health/ready")
+    @app.api_route("/v2/health/ready", methods=_READING)
     async def ready() -> Response:
         state = await backend.readiness()
         return JSONResponse(state, 200 if state["ready"] else 503)
 
-    @app.get("/version")
+    @app.api_route("/version", methods=_READING)
     async def version() -> dict[str, str]:
         return {"version": a1_trt.__version__, "pair": backend.pair.name, "fingerprint": backend.pair.fingerprint()}
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=_READING)
     async def metrics() -> Response:
         return PlainTextResponse(request_metrics.text() + await backend.metrics(), media_type=_PROMETHEUS)
 
@@ -108,6 +117,8 @@ class _Chat:
         except (A1Error, Refused) as error:
             self.metrics.failed(error)
             raise
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_GONE)
         return await _until_gone(request, self._streamed(chat) if chat.stream else self._whole(chat))
 
     async def _whole(self, chat: ChatRequest) -> Response:

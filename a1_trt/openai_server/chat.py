@@ -213,6 +213,8 @@ def _options(body: _Body, defaults: Parameters) -> Options:
     given = {name: value for name, value in named.items() if value is not None}
     if body.temperature is not None:
         given["temperature"] = body.temperature
+    if max_tokens := body.max_completion_tokens or body.max_tokens:
+        given["max_chain_tokens"] = max_tokens
     # Who gives no seed expects another answer the next time; the one that was drawn is told, so it can be had again.
     if body.seed is not None:
         given["seed"] = body.seed % _SEEDS
@@ -226,7 +228,7 @@ def _options(body: _Body, defaults: Parameters) -> Options:
         if error.field in named or error.field == "deadline_s":
             error.field = f"a1.{error.field}"
         raise
-    return _limited(body, _with_choices(n, options))
+    return _with_choices(n, options)
 
 
 def _with_choices(n: int, options: Options) -> Options:
@@ -237,16 +239,3 @@ def _with_choices(n: int, options: Options) -> Options:
     # A settled vote may leave fewer chains with an answer than are asked for.
     is_settled_too_early = 2 * n > n_samples and "early_stop" not in options.given
     return options.changed(early_stop=False) if is_settled_too_early else options
-
-
-def _limited(body: _Body, options: Options) -> Options:
-    """Turns and segments such that no chain is longer than max_tokens (of which each model gets at least one)."""
-    most, parameters = body.max_completion_tokens or body.max_tokens, options.parameters
-    if most is None:
-        return options
-    draft = 0 if parameters.strategy == "target_only" else parameters.draft_tokens
-    target = 0 if parameters.strategy == "draft_only" else parameters.target_tokens
-    if most >= draft + target:
-        return options.changed(max_turns=min(parameters.max_turns, most // (draft + target)))
-    share = most * draft // (draft + target)
-    return options.changed(max_turns=1, draft_tokens=max(1, share), target_tokens=max(1, most - share))

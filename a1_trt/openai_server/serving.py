@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from a1_trt.addresses import is_loopback
 from a1_trt.config import Pair
 from a1_trt.errors import DeployError
 from a1_trt.openai_server.admission import Gate, read_keys
@@ -48,7 +48,7 @@ class Settings:
             >>> Settings().is_open, Settings(host="0.0.0.0").is_open
             (False, True)
         """
-        return self.api_key_file is None and not _is_loopback(self.host)
+        return self.api_key_file is None and not is_loopback(self.host)
 
 
 async def serve(
@@ -112,13 +112,6 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound
     return f"http://[{near}]:{port}/v1" if ":" in near else f"http://{near}:{port}/v1"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listening(host: str, port: int) -> socket.socket:

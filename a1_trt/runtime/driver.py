@@ -21,22 +21,17 @@ _RETRIES = 2
 _BACKOFF_S = 0.05
 _CANARY_S = 10.0
 _CANARY = "1 + 1?"
-_LONGEST_CHARACTER = 4
-"""Tokens a character can be cut into: UTF-8 has at most 4 bytes."""
+_LONGEST_CHARACTER = 4  # tokens a character can be cut into: UTF-8 has at most 4 bytes
+
+CallEnd = Literal["done", "cancelled", "failed"]
 
 
 @dataclass(slots=True)
 class EngineRequest:
     """One request to an engine that is over; a call that was retried has several.
 
-    Args:
-        call: What it was for.
-        n_prompt_tokens: Tokens before what was generated or scored.
-        started_s: When the engine was asked, seconds of the event loop's clock.
-        ended_s: When it answered, failed or was cancelled.
-        n_new_tokens: Tokens generated; 0 where the request was cut short.
-        n_scored_tokens: Tokens scored, likewise.
-        end: How it ended.
+    Times are seconds of the event loop's clock. `n_prompt_tokens` come before what was generated or scored;
+    `n_new_tokens` and `n_scored_tokens` are 0 where the request was cut short.
     """
 
     call: Call
@@ -45,21 +40,16 @@ class EngineRequest:
     ended_s: float = 0.0
     n_new_tokens: int = 0
     n_scored_tokens: int = 0
-    end: Literal["done", "cancelled", "failed"] = "failed"
+    end: CallEnd = "failed"
 
 
 OnCall = Callable[[EngineRequest], object]
-"""Told of every request to an engine when it is over."""
 
 
 class CallRunner:
     """Makes calls to engines, one at a time or many at once: retries, time limit, room in the context.
 
-    Args:
-        engines: Do the work.
-        ledgers: Know the token ids of every chain, per role.
-        call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
-        on_call: Told of every request that is over.
+    The ledgers know the token ids of every chain; `on_call` is told of every request to an engine when it is over.
     """
 
     def __init__(
@@ -76,12 +66,11 @@ class CallRunner:
         self._on_call = on_call
 
     def forget(self, problem: int, n_samples: int) -> None:
-        """Drop the chains of a finished problem."""
         for ledger in self._ledgers.values():
             ledger.forget(problem, n_samples)
 
     async def make(self, call: Call) -> Segment | Logprobs | A1Error:
-        """What a call comes to; engines may be asked again where that is safe, since calls have no effects."""
+        """What a call comes to. Engines may be asked again, since calls have no effects."""
         for attempt in range(_RETRIES + 1):
             try:
                 async with asyncio.timeout(self._call_timeout_s):
@@ -125,12 +114,10 @@ class CallRunner:
         prompt = ledger.prompt(call)
         room = engine.max_context_tokens - len(prompt)
         if room < 1:
-            raise ContextLengthError(
-                f"the prompt has {len(prompt)} tokens and the {call.role}'s context {engine.max_context_tokens}",
-                role=call.role,
-                field="problem" if not call.segments else "max_turns",
-                remedy="give a shorter problem, fewer turns or a model with a longer context",
-            )
+            message = f"the prompt has {len(prompt)} tokens and the {call.role}'s context {engine.max_context_tokens}"
+            remedy = "give a shorter problem, fewer turns or a model with a longer context"
+            field = "max_turns" if call.segments else "problem"
+            raise ContextLengthError(message, role=call.role, field=field, remedy=remedy)
         with self._reported(call, len(prompt)) as request:
             generation = await engine.generate(
                 prompt, max_tokens=min(call.max_tokens, room), temperature=call.temperature, seed=call.seed
@@ -158,37 +145,22 @@ class CallRunner:
 class Driver:
     """Carries out a scheduler's calls on engines, each in a task of its own, and never waits for one to start another.
 
-    Args:
-        scheduler: Decides.
-        engines: Do the work.
-        ledgers: Know the token ids of every chain, per role.
-        on_event: Told of every event with its problem's number, in order.
-        call_timeout_s: Longest time of one call, seconds; then it is an `EngineTimeout`.
-        on_call: Told of every request to an engine when it is over.
-        canary_s: Pause between canary scores that fail, seconds. They are asked for while scoring is unavailable, so
-            that it comes back even where nobody sends problems.
+    `on_event` is told of every event with its problem's number, in order. `canary_s` is the pause between canary scores
+    that fail, seconds: they are asked for while scoring is unavailable, so that it comes back even where nobody sends
+    problems.
     """
 
     def __init__(
-        self,
-        scheduler: Scheduler,
-        engines: Mapping[Role, Engine],
-        ledgers: Mapping[Role, TokenLedger],
-        on_event: Callable[[int, Event], None],
-        *,
-        call_timeout_s: float = 600.0,
-        on_call: OnCall | None = None,
-        canary_s: float = 1.0,
+        self, scheduler: Scheduler, runner: CallRunner, on_event: Callable[[int, Event], None], *, canary_s: float = 1.0
     ) -> None:
         self._scheduler = scheduler
-        self._runner = CallRunner(engines, ledgers, call_timeout_s=call_timeout_s, on_call=on_call)
+        self._runner = runner
         self._on_event = on_event
         self._canary_s = canary_s
         self._canary: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[Segment | Logprobs | A1Error]] = {}
 
     def pump(self) -> None:
-        """Start and cancel what the scheduler now wants started and cancelled."""
         loop = asyncio.get_running_loop()
         plan = self._scheduler.schedule()
         for call in plan.start:
@@ -218,12 +190,11 @@ class Driver:
     def _book(self, call: Call, started_s: float, task: asyncio.Task[Segment | Logprobs | A1Error]) -> None:
         """Report a call that came back. A done callback also sees a task that was cancelled before it began."""
         del self._tasks[call.id]
-        unwanted = Cancelled("nobody wants this call's result any more")
-        outcome = unwanted if task.cancelled() else task.result()
-        ended_s = task.get_loop().time()
-        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, ended_s)))
+        loop = task.get_loop()
+        outcome = Cancelled("nobody wants this call's result any more") if task.cancelled() else task.result()
+        self.dispatch(self._scheduler.update(Completion(call, outcome, started_s, loop.time())))
         if not self._scheduler.scoring.is_available and (self._canary is None or self._canary.done()):
-            self._canary = task.get_loop().create_task(self._until_scoring(), name="canary scores")
+            self._canary = loop.create_task(self._until_scoring(), name="canary scores")
         self.pump()
 
     async def _until_scoring(self) -> None:
@@ -244,11 +215,7 @@ def _first_surprise(values: tuple[float, ...]) -> int:
 
 
 def trim_partial_character(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-    """Drop trailing tokens that end inside a UTF-8 character; the next turn writes it whole.
-
-    Returns:
-        The ids that are left, and their text.
-    """
+    """Drop trailing tokens that end inside a UTF-8 character, which the next turn writes whole; ids and their text."""
     text = tokenizer.decode(token_ids)
     for n_kept in range(len(token_ids) - 1, max(len(token_ids) - _LONGEST_CHARACTER, 0), -1):
         if not text.endswith("\ufffd"):

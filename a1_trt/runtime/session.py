@@ -14,7 +14,7 @@ from a1_trt.core.scheduler import Scheduler
 from a1_trt.engine import Engine
 from a1_trt.errors import Cancelled, EngineUnavailable
 from a1_trt.runtime.calibration import CalibrationWriter, Recorded, controller_of
-from a1_trt.runtime.driver import Driver, OnCall
+from a1_trt.runtime.driver import CallRunner, Driver, OnCall
 from a1_trt.runtime.metrics import Metrics
 from a1_trt.runtime.opening import ledgers_of, open_controller, open_engines
 from a1_trt.types import ROLES, Event, Parameters, Problem, ProblemFinished, Result, Role
@@ -37,9 +37,10 @@ class Session:
         canary_s: Pause between canary scores that fail, while scoring is unavailable, seconds.
 
     Example:
+        >>> problem = Problem("a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?")
         >>> async def main() -> None:
         ...     async with await open_session(load_pair("reference")) as session:
-        ...         print((await session.solve(Problem("a = 3, b = a+4. What is b modulo 100?"))).answer)
+        ...         print((await session.solve(problem)).answer)
     """
 
     def __init__(
@@ -68,15 +69,8 @@ class Session:
             max_takeovers=conformal.max_takeovers,
             max_unscored=conformal.max_unscored,
         )
-        self._driver = Driver(
-            self._scheduler,
-            engines,
-            ledgers_of(pair, engines),
-            self._on_event,
-            call_timeout_s=call_timeout_s,
-            on_call=on_call,
-            canary_s=canary_s,
-        )
+        runner = CallRunner(engines, ledgers_of(pair, engines), call_timeout_s=call_timeout_s, on_call=on_call)
+        self._driver = Driver(self._scheduler, runner, self._on_event, canary_s=canary_s)
         self._closes_engines = closes_engines
         self._listeners: dict[int, asyncio.Queue[Event]] = {}
         self._closed = False

@@ -17,7 +17,7 @@ from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.layout import Deployment, Layout, default_layout, open_pair, parse_gpus
 from a1_trt.simulate.outcome import Outcome
 from a1_trt.simulate.recorded_workload import CHARS_PER_TOKEN, trace_workload
-from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, poisson, simulate
+from a1_trt.simulate.simulation import MAX_SAMPLES, STRATEGIES, Settings, open_load, simulate
 from a1_trt.simulate.speculation import Speculation
 from a1_trt.simulate.workload import Lengths, Workload, draw
 from a1_trt.types import ROLES, Event, Parameters, Role, SampleFinished
@@ -114,7 +114,7 @@ def prepare(request: Request) -> Prepared:
         parameters,
         strategy,
         concurrency=request.concurrency,
-        arrivals=poisson(len(workload.scripts), request.load_per_min, request.seed) if request.load_per_min else None,
+        arrivals=open_load(len(workload.scripts), request.load_per_min, request.seed) if request.load_per_min else None,
         decisions="recorded" if request.controller is None else "controller",
         category=pair.conformal.category,
         max_takeovers=pair.conformal.max_takeovers,

@@ -23,7 +23,7 @@ def script_score(logprobs: Sequence[float], earlier: Sequence[float] = ()) -> fl
 
 
 class Replayed:
-    """A controller for recorded decisions: the score is the decision, 1 for a takeover and else 0."""
+    """A controller for recorded decisions: a score of 1 is a takeover, 0 is none. It learns nothing."""
 
     def __len__(self) -> int:
         return 0
@@ -36,19 +36,14 @@ class Replayed:
         return Decision(0.0 if takeover else 1.0, 0.5, takeover)
 
     def update(self, candidate: Candidate, decision: Decision) -> None:
-        """Nothing is learnt."""
+        pass
 
 
 class SimulatedDriver:
     """Carries out a scheduler's calls on a fleet, as the scripts of a workload have it.
 
-    Args:
-        scheduler: Decides; its score is `script_score`.
-        fleet: Takes the time.
-        workload: The samples.
-        parameters: How the problems are solved.
-        on_event: Told of every event with its problem's index in the workload, in order.
-        replays: Scores are recorded decisions; see `Replayed`.
+    The scheduler's score is `script_score`; with `replays` scores are recorded decisions, for `Replayed`. `on_event` is
+    told of every event with its problem's index in the workload, in order.
     """
 
     def __init__(
@@ -67,8 +62,7 @@ class SimulatedDriver:
         self._parameters = parameters
         self._on_event = on_event
         self._replays = replays
-        self._problems: list[int] = []
-        """Index in the workload of each problem of the scheduler."""
+        self._problems: list[int] = []  # index in the workload of each problem of the scheduler
         self._calls: dict[int, FleetCall] = {}
 
     def add(self, problem: int) -> None:
@@ -93,7 +87,7 @@ class SimulatedDriver:
         room = self._fleet.max_context_tokens(call.role) - n_chain
         if room < (call.kind != "score"):
             error = ContextLengthError(f"the chain has {n_chain} tokens", role=call.role)
-            self._fleet.at(self._fleet.now_s, partial(self._complete, call, error))
+            self._fleet.at(self._fleet.now_s, partial(self._complete, call, error, self._fleet.now_s))
             return
         fleet_call = FleetCall(call.role, call.kind, problem, sample, call.turn, n_prompt, n_chain - n_scored)
         outcome: Segment | Logprobs
@@ -115,6 +109,7 @@ class SimulatedDriver:
         limit = fleet_call.max_tokens
         if self._parameters.strategy != "a1":
             n_new, ends = script.alone(limit)
+            n_new = max(1, round(n_new / self._workload.tokens_per_iteration))
         else:
             write = script.draft if call.kind == "draft" else script.target
             n_new, ends = write(call.turn, fleet_call.n_before - fleet_call.n_prompt, limit)
@@ -136,12 +131,11 @@ class SimulatedDriver:
 
     def _ended(self, call: Call, outcome: Segment | Logprobs, fleet_call: FleetCall) -> None:
         del self._calls[call.id]
+        cancelled = fleet_call.end == "cancelled"
         unwanted = Cancelled("nobody wants this call's result any more")
-        self._complete(call, unwanted if fleet_call.end == "cancelled" else outcome, fleet_call)
+        self._complete(call, unwanted if cancelled else outcome, fleet_call.started_s)
 
-    def _complete(self, call: Call, outcome: Segment | Logprobs | A1Error, timed: FleetCall | None = None) -> None:
-        now_s = self._fleet.now_s
-        completion = Completion(call, outcome, timed.started_s if timed else now_s, now_s)
-        for number, event in self._scheduler.update(completion):
+    def _complete(self, call: Call, outcome: Segment | Logprobs | A1Error, started_s: float) -> None:
+        for number, event in self._scheduler.update(Completion(call, outcome, started_s, self._fleet.now_s)):
             self._on_event(self._problems[number], event)
         self._pump()

@@ -29,9 +29,6 @@ class EnginePlan:
     """One role's engines.
 
     Args:
-        costs: What an iteration of one engine costs.
-        limits: What one engine holds.
-        n_engines: How many there are.
         max_in_flight: Most calls of the role in flight, over all its engines.
         call_s: Seconds that a call takes beside the engine's iterations: passing it on, reading and writing text.
     """
@@ -45,7 +42,7 @@ class EnginePlan:
 
 @dataclass(slots=True)
 class _Station:
-    """One role: its queue and its engines."""
+    """One role: its queue and its engines, with their calls in flight and the engine of each chain."""
 
     plan: EnginePlan
     batches: list[Batch]
@@ -57,12 +54,7 @@ class _Station:
 
 
 class Fleet:
-    """All engines of a simulated deployment.
-
-    Args:
-        plans: The engines of each role.
-        coupling: Roles whose engines share one processor with each other ("shared"), or none.
-        on_call: Told of every call that is over.
+    """All engines of a simulated deployment; with the coupling "shared" those of all roles share one processor.
 
     Example:
         >>> fleet = Fleet({"draft": EnginePlan(), "target": EnginePlan()})
@@ -79,9 +71,7 @@ class Fleet:
         on_call: Callable[[FleetCall], None] | None = None,
     ) -> None:
         self.now_s = 0.0
-        self.n_calls = 0
-        self._n_open = 0
-        self.n_boundaries = 0
+        self.n_calls = self.n_boundaries = self._n_open = 0
         self._on_call = on_call
         self._heap: list[tuple[float, int, int]] = []
         self._batches: list[Batch] = []
@@ -92,28 +82,24 @@ class Fleet:
         self._stations = {role: self._station(plan, processor) for role, plan in plans.items()}
 
     def _station(self, plan: EnginePlan, processor: Processor | None) -> _Station:
-        batches, caches = [], []
-        for _ in range(plan.n_engines):
-            limits = plan.limits
-            cache = ChainCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse)
-            batch = Batch(plan.costs, limits, cache, processor=processor)
-            index = len(self._batches)
+        limits, n_engines = plan.limits, plan.n_engines
+        caches = [
+            ChainCache(limits.kv_blocks, limits.block_tokens, reuse=limits.prefix_reuse) for _ in range(n_engines)
+        ]
+        batches = [Batch(plan.costs, limits, cache, processor=processor) for cache in caches]
+        for index, batch in enumerate(batches, len(self._batches)):
             batch.on_cut = lambda index=index: self._touched.__setitem__(index, None)
-            self._batches.append(batch)
-            batches.append(batch)
-            caches.append(cache)
-        return _Station(plan, batches, caches, [0] * plan.n_engines)
+        self._batches += batches
+        return _Station(plan, batches, caches, [0] * n_engines)
 
     def batches(self, role: Role) -> Sequence[Batch]:
-        """The engines of a role, with their counters."""
         return self._stations[role].batches
 
     def max_context_tokens(self, role: Role) -> int:
-        """Longest prompt plus generation of a role's engines."""
         return self._stations[role].plan.limits.max_context_tokens
 
     def at(self, time_s: float, act: Callable[[], None]) -> None:
-        """Have something done at a time; in the order of the calls for equal times."""
+        """Have something done at a time; for equal times in the order of asking."""
         heapq.heappush(self._timers, (time_s, next(self._numbers), act))
 
     def ask(self, call: FleetCall) -> None:
@@ -124,10 +110,7 @@ class Fleet:
         self._pump(station)
 
     def cancel(self, call: FleetCall) -> None:
-        """Cut a call short; it is over now, but told of only after what happens at this time anyway.
-
-        Nothing happens to a call that is over already, such as at this very time.
-        """
+        """Cut a call short, unless it is over already; told of only after what happens at this time anyway."""
         if call.end is not None:
             return
         call.end = "cancelled"
@@ -207,20 +190,14 @@ class Fleet:
     def _home(station: _Station, call: FleetCall) -> int:
         if len(station.batches) == 1:
             return 0
-        key = (call.problem, call.sample)
-        if key not in station.homes:
-            loads = station.loads
-            station.homes[key] = loads.index(min(loads))
-        return station.homes[key]
+        return station.homes.setdefault((call.problem, call.sample), station.loads.index(min(station.loads)))
 
     def trim(self, chain: Chain) -> None:
         """A chain that no call is for has only these tokens: what comes behind them is not in any KV cache."""
         for station in self._stations.values():
-            home = station.homes.get((chain.problem, chain.sample), 0)
-            station.caches[home].trim(chain)
+            station.caches[station.homes.get((chain.problem, chain.sample), 0)].trim(chain)
 
     def forget(self, problem: int, sample: int) -> None:
-        """A sample is over: its chain has no home any more."""
         for station in self._stations.values():
             station.homes.pop((problem, sample), None)
 

@@ -16,22 +16,14 @@ class FleetCall:
     """A call to be carried out.
 
     Args:
-        role: Whose engine does it.
-        kind: What it is.
-        problem: Number of the problem.
-        sample: Number of the sample in the problem.
-        turn: Turn of the sample.
         n_prompt: Tokens of the problem's prompt, which the samples of a problem share.
         n_before: Tokens of prompt and chain that it starts from.
-        n_new: Tokens it will generate.
-        steps: Iterations which that takes.
+        n_new: Tokens it will generate, in so many iterations (`steps`); once cancelled, those that it got.
         max_tokens: The most it may generate.
         n_scored: Tokens it scores.
-        on_end: Told when it is over.
         wanted_s: When it was asked for; `started_s` when an engine got it, `ended_s` when it was over.
         engine: Which engine of the role does it; -1 while it waits.
         request: What the engine's batch knows of it.
-        end: How it ended; the tokens of a cancelled one (`n_new`) are those that it got.
     """
 
     role: Role
@@ -55,7 +47,6 @@ class FleetCall:
 
 
 def request_of(call: FleetCall) -> Request:
-    """The call as an engine's batch wants it."""
     n_tokens = call.n_before + call.n_scored
     chain = Chain(call.problem, call.sample, call.n_prompt, n_tokens)
     grown = chain._replace(n_tokens=n_tokens + max(0, min(call.n_new, call.steps - 1)))
@@ -75,15 +66,9 @@ def request_of(call: FleetCall) -> Request:
 def call_document(call: FleetCall) -> dict[str, object]:
     """A call that is over, as runs record it (`a1_trt.benchmarks.strategies`)."""
     done = call.end == "done"
+    names = "role", "kind", "problem", "sample", "turn", "wanted_s", "started_s", "ended_s"
     return {
-        "role": call.role,
-        "kind": call.kind,
-        "problem": call.problem,
-        "sample": call.sample,
-        "turn": call.turn,
-        "wanted_s": call.wanted_s,
-        "started_s": call.started_s,
-        "ended_s": call.ended_s,
+        **{name: getattr(call, name) for name in names},
         "n_prompt_tokens": call.n_before,
         "n_new_tokens": call.n_new if done else 0,
         "n_scored_tokens": call.n_scored if done else 0,

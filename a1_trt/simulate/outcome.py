@@ -35,13 +35,10 @@ class Outcome:
 
     Args:
         makespan_s: From 0 to the end of the last sample.
-        lower_bound_s: What no schedule of the same calls can beat.
+        lower_bound_s: What no schedule of the same calls can beat; `role_bound_s` is that of each role by itself.
         busy_s: Seconds in iterations by role, the mean over its engines.
-        role_bound_s: The lower bound of each role by itself.
-        peak_blocks: Most KV blocks held at once by role, over its engines.
-        kv_blocks: Blocks that an engine has.
+        peak_blocks: Most KV blocks held at once by role, over its engines, each of which has `kv_blocks`.
         engine_tokens: Tokens generated, prefilled and reused by role.
-        tally: Counts and latencies.
         events: Calls and iteration boundaries simulated.
         wall_s: Real seconds that the simulation took; the only figure here that is not the same every time.
     """
@@ -101,12 +98,7 @@ class Outcome:
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float] | None:
-    """Mean, p50, p95, p99 (linear interpolation) and largest value; None of none.
-
-    Example:
-        >>> quantiles([1.0, 2.0, 3.0, 4.0])["p50"]
-        2.5
-    """
+    """Mean, p50, p95, p99 (linear interpolation) and largest value; None of none."""
     if not values:
         return None
     p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()

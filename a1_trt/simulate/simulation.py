@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,14 @@ from typing import Literal
 
 from a1_trt.benchmarks.strategies import STRATEGIES as ALL_STRATEGIES
 from a1_trt.benchmarks.strategies import StrategySpec
+from a1_trt.benchmarks.strategies.arrivals import poisson
 from a1_trt.benchmarks.strategies.session_strategy import in_session, published
 from a1_trt.core.conformal import FIRST_TURN, Category, Controller, ControllerSettings, make_controller
 from a1_trt.core.scheduler import Scheduler
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.bounds import LowerBound
 from a1_trt.simulate.driver import Replayed, SimulatedDriver, script_score
+from a1_trt.simulate.engine_model.sequences import EngineCounters
 from a1_trt.simulate.fleet import EnginePlan, Fleet
 from a1_trt.simulate.fleet_call import FleetCall
 from a1_trt.simulate.outcome import Outcome, Tally
@@ -37,16 +38,12 @@ class Settings:
     """How a workload is run.
 
     Args:
-        parameters: Turns, lengths, alpha, seed.
         strategy: One of `STRATEGIES`; it sets some of the parameters.
         concurrency: Problems at work at once; as the strategy has it when None.
         arrivals: When each problem comes, seconds; all at 0 when None.
         decisions: Replay what was recorded, or decide anew.
-        category: Which past scores a new one is ranked among.
-        max_takeovers: Most takeovers that wait or are in flight at once.
         coupling: "shared": the engines of both roles share one processor.
-        controller: Name of the controller that decides where nothing is replayed.
-        controlled: What it is told.
+        controller: Name of the controller that decides where nothing is replayed, by the settings `controlled`.
         first_scores: Scores of first turns for the controllers "published" and "static".
     """
 
@@ -64,28 +61,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
-            raise InvalidRequestError(
-                f"there is no simulated strategy {self.strategy!r}",
-                field="strategy",
-                remedy=f"choose from {', '.join(STRATEGIES)}",
-            )
+            message, remedy = f"{self.strategy!r} cannot be simulated", f"choose from {', '.join(STRATEGIES)}"
+            raise InvalidRequestError(message, field="strategy", remedy=remedy)
 
 
-def poisson(n_problems: int, per_min: float, seed: int) -> list[float]:
-    """Arrivals of an open load: a Poisson process, seconds.
-
-    Example:
-        >>> times = poisson(3, 60.0, seed=1)
-        >>> times == sorted(times) == poisson(3, 60.0, seed=1)
-        True
-    """
+def open_load(n_problems: int, per_min: float, seed: int) -> list[float]:
+    """When problems come by chance, so many a minute: seconds, float64[n_problems]."""
     if not 0 < per_min < 1e9:
         raise InvalidRequestError(f"load is {per_min} problems a minute", field="load", remedy="choose more than 0")
-    chance, now_s, times = random.Random(f"{seed} arrivals"), 0.0, []  # noqa: S311  reproducible on purpose
-    for _ in range(n_problems):
-        now_s += chance.expovariate(per_min / 60)
-        times.append(now_s)
-    return times
+    return poisson(n_problems, per_min / 60, f"{seed} arrivals")
 
 
 def simulate(
@@ -98,15 +82,8 @@ def simulate(
 ) -> Outcome:
     """Run a workload through engines in virtual time.
 
-    Args:
-        plans: The engines of each role.
-        workload: The samples.
-        settings: Strategy and parameters.
-        on_event: Told of everything that happens: when, in seconds, and to which problem.
-        on_call: Told of every call that is over.
-
-    Raises:
-        InvalidRequestError: The workload is too large.
+    `on_event` is told of everything that happens: when, in seconds, and to which problem; `on_call` of every call that
+    is over.
 
     Example:
         >>> from a1_trt.simulate.workload import draw
@@ -116,9 +93,8 @@ def simulate(
         True
     """
     if workload.n_samples > MAX_SAMPLES:
-        raise InvalidRequestError(
-            f"{workload.n_samples} samples are more than {MAX_SAMPLES}", field="problems", remedy="simulate fewer"
-        )
+        message = f"{workload.n_samples} samples are more than {MAX_SAMPLES}"
+        raise InvalidRequestError(message, field="problems", remedy="simulate fewer")
     started = time.perf_counter()
     parameters = replace(settings.parameters, **STRATEGIES[settings.strategy].parameters)
     bound = LowerBound(plans, dict(enumerate(settings.arrivals or ())), parameters.optimistic)
@@ -132,14 +108,15 @@ def simulate(
     fleet = Fleet(plans, coupling=settings.coupling, on_call=over)
     run = _Run(fleet, plans, workload, settings, parameters, on_event)
     makespan_s = run.run()
+    counters = {role: [batch.counters for batch in fleet.batches(role)] for role in ROLES}
     return Outcome(
         makespan_s=makespan_s,
         lower_bound_s=bound.value_s(),
-        busy_s={role: _mean([batch.counters.busy_s for batch in fleet.batches(role)]) for role in ROLES},
+        busy_s={role: sum(counter.busy_s for counter in counters[role]) / len(counters[role]) for role in ROLES},
         role_bound_s={role: bound.role_s(role) for role in ROLES},
-        peak_blocks={role: max(batch.counters.peak_blocks for batch in fleet.batches(role)) for role in ROLES},
+        peak_blocks={role: max(counter.peak_blocks for counter in counters[role]) for role in ROLES},
         kv_blocks={role: plans[role].limits.kv_blocks for role in ROLES},
-        engine_tokens={role: _tokens(fleet, role) for role in ROLES},
+        engine_tokens={role: _tokens(counters[role]) for role in ROLES},
         tally=run.tally,
         events=fleet.n_calls + fleet.n_boundaries,
         wall_s=time.perf_counter() - started,
@@ -165,8 +142,7 @@ class _Run:
         self._concurrency = settings.concurrency or (1 if spec.one_at_a_time else len(workload.scripts))
         self._arrivals = settings.arrivals or [0.0] * len(workload.scripts)
         self._arrived: deque[int] = deque()
-        self._started_s: dict[int, float] = {}
-        """When each problem at work was put to work."""
+        self._started_s: dict[int, float] = {}  # when each problem at work was put to work
         controller = _controller(spec, workload, settings)
         scheduler = Scheduler(
             controller,
@@ -178,16 +154,11 @@ class _Run:
             max_unscored=1.0,
         )
         self._driver = SimulatedDriver(
-            scheduler,
-            fleet,
-            workload,
-            parameters,
-            self._on_event,
-            replays=isinstance(controller, Replayed),
+            scheduler, fleet, workload, parameters, self._on_event, replays=isinstance(controller, Replayed)
         )
 
     def run(self) -> float:
-        """Everything, from the first arrival; returns when the last sample ended, seconds."""
+        """Returns when the last sample ended, seconds."""
         for problem in sorted(range(len(self._arrivals)), key=lambda problem: self._arrivals[problem]):
             self._fleet.at(self._arrivals[problem], lambda problem=problem: self._arrive(problem))  # type: ignore[misc]
         return self._fleet.run()
@@ -232,14 +203,6 @@ def _controller(spec: StrategySpec, workload: Workload, settings: Settings) -> C
     return make_controller(name, settings.controlled, calibration_scores=scores)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _tokens(fleet: Fleet, role: Role) -> dict[str, int]:
-    counters = [batch.counters for batch in fleet.batches(role)]
-    return {
-        "generated": sum(counter.generated_tokens for counter in counters),
-        "prefilled": sum(counter.prefilled_tokens for counter in counters),
-        "reused": sum(counter.reused_tokens for counter in counters),
-    }
+def _tokens(counters: Sequence[EngineCounters]) -> dict[str, int]:
+    kinds = "generated", "prefilled", "reused"
+    return {kind: sum(getattr(counter, f"{kind}_tokens") for counter in counters) for kind in kinds}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from a1_trt.errors import InvalidRequestError
 from a1_trt.simulate.fleet import EnginePlan
-from a1_trt.simulate.workload import Piece, Script, Workload
+from a1_trt.simulate.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +39,25 @@ class Speculation:
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_tokens <= 64:
-            raise InvalidRequestError(
-                f"speculative_tokens is {self.n_tokens}", field="speculative_tokens", remedy="choose 1 to 64"
-            )
+            message = f"speculative_tokens is {self.n_tokens}"
+            raise InvalidRequestError(message, field="speculative_tokens", remedy="choose 1 to 64")
         if not 0.0 <= self.acceptance < 1.0:
-            raise InvalidRequestError(
-                f"acceptance is {self.acceptance}", field="acceptance", remedy="choose a chance in [0, 1)"
-            )
+            message = f"acceptance is {self.acceptance}"
+            raise InvalidRequestError(message, field="acceptance", remedy="choose a chance in [0, 1)")
 
     @property
     def tokens_per_iteration(self) -> float:
-        """Tokens that an iteration yields on average."""
         return float((1 - self.acceptance ** (self.n_tokens + 1)) / (1 - self.acceptance))
 
     def plan(self, draft: EnginePlan, target: EnginePlan) -> EnginePlan:
         """The target's engines with the draft inside."""
         k, small, large = self.n_tokens, draft.costs, target.costs
+        drafted_s = small.decode_s_per_token_sequence + small.s_per_logit_row
+        decode_s = (k + 1) * large.decode_s_per_token_sequence + k * drafted_s + k * large.s_per_logit_row
         costs = replace(
             large,
             overhead_s=large.overhead_s + k * (small.overhead_s + small.weights_s + small.sync_s),
-            decode_s_per_token_sequence=(k + 1) * large.decode_s_per_token_sequence
-            + k * (small.decode_s_per_token_sequence + small.s_per_logit_row)
-            + k * large.s_per_logit_row,
+            decode_s_per_token_sequence=decode_s,
             s_per_pair=large.s_per_pair * (k + 1),
             kv_s_per_context_token=large.kv_s_per_context_token + k * small.kv_s_per_context_token,
             sync_s_per_token=(k + 1) * large.sync_s_per_token,
@@ -68,33 +65,6 @@ class Speculation:
         return replace(target, costs=costs)
 
     def workload(self, workload: Workload) -> Workload:
-        """The same chains in iterations instead of tokens."""
-        pace = self.tokens_per_iteration
-        scripts = tuple(tuple(_Speculated(script, pace) for script in samples) for samples in workload.scripts)
+        """The same chains in iterations instead of tokens, where the target writes them alone."""
         about = {**workload.about, "speculative_tokens": self.n_tokens, "acceptance": self.acceptance}
-        return replace(workload, scripts=scripts, about=about)
-
-
-@dataclass(frozen=True, slots=True)
-class _Speculated:
-    """A chain that the target writes alone, several tokens an iteration."""
-
-    script: Script
-    tokens_per_iteration: float
-    last_turn: int | None = None
-
-    def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
-        return self.script.draft(turn, written, max_tokens)
-
-    def target(self, turn: int, written: int, max_tokens: int) -> Piece:
-        return self.script.target(turn, written, max_tokens)
-
-    def alone(self, max_tokens: int) -> Piece:
-        n_tokens, ends = self.script.alone(max_tokens)
-        return Piece(max(1, round(n_tokens / self.tokens_per_iteration)), ends)
-
-    def score(self, turn: int) -> float:
-        return self.script.score(turn)
-
-    def takeover(self, turn: int) -> bool | None:
-        return self.script.takeover(turn)
+        return replace(workload, tokens_per_iteration=self.tokens_per_iteration, about=about)

@@ -19,12 +19,6 @@ def filler(n_tokens: int, answer: int | None = None) -> str:
 
 
 def count_tokens(text: str) -> int:
-    r"""Tokens of such a text.
-
-    Example:
-        >>> count_tokens(filler(12)), count_tokens(filler(12, answer=345))
-        (12, 12)
-    """
     return text.find("\\") + 1 or len(text)
 
 
@@ -34,10 +28,5 @@ def calm_tokens(problem: int, sample: int, turn: int, n_tokens: int) -> int:
 
 
 def script_problem(number: int, n_tokens: int) -> Problem:
-    """A problem whose prompt has `n_tokens` tokens, the first of which is its number in brackets, and so is its id.
-
-    Example:
-        >>> script_problem(3, 4)
-        Problem(text='⟦3⟧ppp', id='3', answer=None)
-    """
+    """A problem whose prompt has `n_tokens` tokens, the first of which is its number in brackets: "⟦3⟧ppp"."""
     return Problem(f"⟦{number}⟧" + "p" * (n_tokens - 1), id=str(number))

@@ -13,17 +13,11 @@ from typing import NamedTuple, Protocol
 
 from a1_trt.errors import InvalidRequestError
 
-ANSWER_TOKENS = 16
-"""Tokens of an answer, which the target writes again where it rejects the segment that held it; an assumption."""
+ANSWER_TOKENS = 16  # which the target writes again where it rejects the segment that held the answer; an assumption
 
 
 class Piece(NamedTuple):
-    """A segment to be written.
-
-    Args:
-        n_tokens: Its tokens.
-        ends: The chain ends with it, by an answer or the end of the text.
-    """
+    """A segment to be written; the chain `ends` with it by an answer or the end of the text."""
 
     n_tokens: int
     ends: bool
@@ -57,12 +51,11 @@ class Workload:
     """The scripts of a number of problems.
 
     Args:
-        name: What it is, for reports.
         prompts: Tokens of each problem's prompt.
-        scripts: The samples of each problem.
         about: How it was made; part of every report.
         answers: What each sample answers, if it does; where nothing is known, no two samples of a problem agree, so
             that no vote is settled before its last sample.
+        tokens_per_iteration: Tokens of a chain that an iteration yields where the target writes it alone.
     """
 
     name: str
@@ -70,6 +63,7 @@ class Workload:
     scripts: tuple[tuple[Script, ...], ...]
     about: dict[str, object] = field(default_factory=dict)
     answers: tuple[tuple[int, ...], ...] = ()
+    tokens_per_iteration: float = 1.0
 
     @property
     def n_samples(self) -> int:
@@ -88,19 +82,11 @@ class Lengths:
     the first turn's perplexity, and 64 % of the variance of its logarithm between problems.
 
     Args:
-        prompt_tokens: Tokens of a problem's prompt.
-        median_tokens: Median length of a chain, tokens.
-        spread: Sigma of its logarithm.
-        between: Share of that variance between problems, in [0, 1].
+        median_tokens: Median length of a chain, with the sigma of its logarithm, `spread`, and the share of that
+            variance `between` problems; likewise `median_score` for perplexities.
         alone_ratio: How much longer a chain is that the target writes alone.
-        median_score: Median perplexity.
-        score_spread: Sigma of its logarithm.
-        score_between: Share of that variance between problems.
         agreement: Chance that a sample gives its problem's common answer; the other answers are all different. Early
             stopping depends on it. An assumption: the share of right samples in the published trace.
-
-    Raises:
-        InvalidRequestError: A value is out of range.
     """
 
     prompt_tokens: int = 150
@@ -117,24 +103,18 @@ class Lengths:
         for name in ("prompt_tokens", "median_tokens", "alone_ratio", "median_score"):
             if not 0 < getattr(self, name) < 1e9:
                 raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose more than 0")
-        for name in ("spread", "score_spread"):
-            if not 0 <= getattr(self, name) <= 5:
-                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 5")
-        for name in ("between", "score_between", "agreement"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy="choose 0 to 1")
+        largest = {"spread": 5, "score_spread": 5, "between": 1, "score_between": 1, "agreement": 1}
+        for name, bound in largest.items():
+            if not 0 <= getattr(self, name) <= bound:
+                raise InvalidRequestError(f"{name} is {getattr(self, name)}", field=name, remedy=f"choose 0 to {bound}")
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnScript:
     """A sample whose chain has a length that was drawn; whoever writes takes up to a segment of what is left.
 
-    Args:
-        n_tokens: Tokens of the chain in which the draft takes part.
-        n_alone: Tokens of the chain that the target writes alone.
-        log_score: Mean logarithm of this problem's perplexities.
-        noise: Sigma of the logarithm within the problem.
-        seed: Of the scores.
+    `n_tokens` is the length of the chain in which the draft takes part, `n_alone` of one that the target writes alone;
+    `log_score` is the mean logarithm of the problem's perplexities, and `noise` its sigma within the problem.
 
     Example:
         >>> script = DrawnScript(700, 900, 0.4, 0.1, "s")
@@ -150,11 +130,9 @@ class DrawnScript:
 
     @property
     def last_turn(self) -> int | None:
-        """None: it goes on until its tokens are written."""
         return None
 
     def draft(self, turn: int, written: int, max_tokens: int) -> Piece:
-        """Up to a segment of what is left."""
         left = self.n_tokens - written
         return Piece(min(left, max_tokens), left < max_tokens)
 
@@ -164,28 +142,18 @@ class DrawnScript:
         return Piece(min(left, max_tokens), left < max_tokens)
 
     def alone(self, max_tokens: int) -> Piece:
-        """The chain in one piece."""
         return Piece(min(self.n_alone, max_tokens), self.n_alone < max_tokens)
 
     def score(self, turn: int) -> float:
-        """Log-normal about the problem's level."""
         chance = random.Random(f"{self.seed} {turn}")  # noqa: S311  reproducible on purpose
         return math.exp(self.log_score + self.noise * chance.gauss(0.0, 1.0))
 
     def takeover(self, turn: int) -> bool | None:
-        """Nothing was recorded."""
         return None
 
 
 def draw(n_problems: int, n_samples: int, seed: int, lengths: Lengths | None = None, name: str = "drawn") -> Workload:
     """A synthetic workload.
-
-    Args:
-        n_problems: Problems.
-        n_samples: Samples of each.
-        seed: Of everything.
-        lengths: The distributions.
-        name: Of the workload.
 
     Example:
         >>> workload = draw(2, 3, seed=1)
@@ -196,12 +164,8 @@ def draw(n_problems: int, n_samples: int, seed: int, lengths: Lengths | None = N
     scripts, answers = [], []
     for problem in range(n_problems):
         chance = random.Random(f"{seed} {name} {problem}")  # noqa: S311  reproducible on purpose
-        log_tokens = math.log(lengths.median_tokens)
-        log_tokens += lengths.spread * math.sqrt(lengths.between) * chance.gauss(0.0, 1.0)
-        log_score = math.log(lengths.median_score)
-        log_score += lengths.score_spread * math.sqrt(lengths.score_between) * chance.gauss(0.0, 1.0)
-        within = lengths.spread * math.sqrt(1 - lengths.between)
-        noise = lengths.score_spread * math.sqrt(1 - lengths.score_between)
+        log_tokens, within = _level(chance, lengths.median_tokens, lengths.spread, lengths.between)
+        log_score, noise = _level(chance, lengths.median_score, lengths.score_spread, lengths.score_between)
         samples = []
         for sample in range(n_samples):
             n_tokens = max(1, round(math.exp(log_tokens + within * chance.gauss(0.0, 1.0))))
@@ -212,3 +176,9 @@ def draw(n_problems: int, n_samples: int, seed: int, lengths: Lengths | None = N
         answers.append(tuple(0 if agrees.random() < lengths.agreement else 1 + n for n in range(n_samples)))
     about = {slot: getattr(lengths, slot) for slot in Lengths.__slots__} | {"seed": seed}
     return Workload(name, (lengths.prompt_tokens,) * n_problems, tuple(scripts), about, tuple(answers))
+
+
+def _level(chance: random.Random, median: float, spread: float, between: float) -> tuple[float, float]:
+    """Mean logarithm of one problem's values, and their sigma within it."""
+    level = math.log(median) + spread * math.sqrt(between) * chance.gauss(0.0, 1.0)
+    return level, spread * math.sqrt(1 - between)

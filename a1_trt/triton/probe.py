@@ -10,6 +10,7 @@ import httpx
 from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from a1_trt.addresses import channel_options, proxy_note
 from a1_trt.errors import DeployError, EngineUnavailable
 from a1_trt.triton.render import MODELS
 from a1_trt.triton.tensors import A1_INPUTS, A1_OUTPUTS, ENGINE_INPUTS, ENGINE_OUTPUTS, Tensor
@@ -74,7 +75,7 @@ def _check_tensor(model: str, kind: str, wanted: Tensor, served: dict[str, Any] 
 
 
 def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
-    with grpc.insecure_channel(url) as channel:
+    with grpc.insecure_channel(url, channel_options(url)) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
             if not stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s).ready:
@@ -83,7 +84,7 @@ def _config_over_grpc(url: str, model: str, timeout_s: float) -> dict[str, Any]:
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
                 raise _not_ready(url, model) from None
-            raise _silent(url, error.details()) from None
+            raise _silent(url, f"{error.details()}{proxy_note(url)}") from None
     document: dict[str, Any] = MessageToDict(config, preserving_proto_field_name=True)
     return document
 
@@ -110,6 +111,6 @@ def _not_ready(url: str, model: str) -> DeployError:
     return DeployError(message, model=model, field="model", remedy=remedy)
 
 
-def _silent(url: str, why: str | None) -> EngineUnavailable:
+def _silent(url: str, why: str) -> EngineUnavailable:
     message = f"no Triton server answers at {url} ({why})"
     return EngineUnavailable(message, field="url", remedy="start one with 'a1-trt serve PAIR'")

@@ -97,10 +97,88 @@ def test_integers_need_no_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
         (r"\text{(C)}", "C", True),
         ("B", r"\text{(C)}", False),
         ("x" * 20_000, "42", False),
+        ("1, 234", "1234", False),
+        ("1234", "1, 234", False),
+        ("100200", "100, 200", False),
+        ("12345", "12, 345", False),
+        ("100200300", "100, 200, 300", False),
+        ("100, 200", "100,  200", True),
+        ("1234", "1,234", True),
+        ("11111111100", r"11,\! 111,\! 111,\! 100", True),
+        ("11/2", "1 1/2", False),
+        ("1 1/2", r"\frac{3}{2}", True),
+        ("-1 1/2", "-1.5", True),
+        ("2 1/2", "2.5", True),
+        ("3 1/4", "13/4", True),
+        ("31/4", "3 1/4", False),
+        ("23", "2 3", False),
+        ("5", "2 3", False),
+        ("6", "2 3", False),
+        ("345", "3 4 5", False),
+        (r"1\ 2", "12", False),
+        ("1 000", "0", False),
+        (r"\,", "0", False),
+        ("$", "$", False),
     ],
 )
 def test_known_errors_of_graders_are_none_here(answer: str, truth: str, expected: bool) -> None:
     assert is_correct(answer, truth) is expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "other"),
+    [
+        ("½", r"\frac{1}{2}", "1/3"),
+        ("2½", "2.5", "10.5"),
+        ("√2", r"\sqrt{2}", "2"),
+        ("2√(3)", r"\sqrt{12}", r"\sqrt{6}"),
+        ("x²", "x^2", "2x"),
+        ("5²", "25", "52"),
+        ("2516₈", "2516_8", "2516_7"),
+        ("90°", r"90^\circ", r"9^\circ"),
+        ("∞", r"\infty", r"-\infty"),
+        ("–5", "-5", "5"),
+        ("−5", "-5", "5"),
+        ("π/2", r"\frac{\pi}{2}", r"\pi"),
+        ("3×4", "12", "7"),
+        ("４２", "42", "24"),
+        ("٤٢", "42", "24"),
+        ("5\u200b", "5", "6"),
+        ("\ufeff5", "5", "6"),
+        ("1e5", "100000", "5e"),
+        ("**5**", "5", "25"),
+        (r"\[5\]", "5", "6"),
+        ("=42", "42", "43"),
+        ("42;", "42", "43"),
+        ("€42", "42", "43"),
+        ("$18.90", "18.9", "18"),
+        ("1{,}000", "1000", "1"),
+        ("5 km/h", "5", "6"),
+        ("5 m/s", "5", "5/s"),
+        ("5 dollars", "5", "6"),
+        (r"\text{5 hours}", "5", "6"),
+        (r"\emptyset", r"\varnothing", "0"),
+        (r"\left\{1,2\right\}", r"\{2,1\}", r"\{1,3\}"),
+        ("10%", "0.1", "0.2"),
+        (r"2\frac12", "2.5", "1"),
+        (".5", "0.5", "5"),
+    ],
+)
+def test_common_signs_and_units_are_read_on_both_sides(answer: str, truth: str, other: str) -> None:
+    assert all_correct([(answer, truth), (truth, answer), (answer, other), (other, answer)]) == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [(r"0.\overline{3}", r"\frac{1}{3}"), (r"\sin 30^\circ", r"\frac{1}{2}"), ("5 x", "5"), ("3–5", "-2")],
+)
+def test_what_is_not_read_is_wrong(answer: str, truth: str) -> None:
+    assert not is_correct(answer, truth)
 
 
 def test_a_box_that_does_not_end_is_wrong() -> None:

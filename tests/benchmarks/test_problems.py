@@ -44,6 +44,7 @@ def test_one_level(tmp_path: Path) -> None:
         (GOOD, {"with_answers": True}, "line 4 has no answer", "answer"),
         ("{", {}, "line 1 is not a JSON object", "problems"),
         ("[1]", {}, "line 1 is not a JSON object", "problems"),
+        (r'{"problem": "1", "id": "\ud83d"}', {}, "line 1 has a character that is not valid Unicode", "problems"),
         ('{"problem": ""}', {}, "line 1 has no problem text", "problem"),
         ('{"problem": "a", "id": 1}\n{"problem": "b", "id": "1"}', {}, "two problems with the id '1'", "id"),
     ],

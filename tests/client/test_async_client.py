@@ -10,6 +10,7 @@ import pytest
 
 from a1_trt.client import AsyncClient, Progress
 from a1_trt.errors import A1Error, ConfigError, DeadlineExceeded, EngineError, EngineUnavailable, InvalidRequestError
+from a1_trt.requests import Options
 from a1_trt.runtime import virtual_time
 from a1_trt.runtime.session import Session
 from a1_trt.types import Problem, ProblemFinished, Result, SampleFinished, SegmentScored, SegmentWritten
@@ -91,6 +92,26 @@ def test_a_failing_problem_harms_no_other(session: Make) -> None:
     assert second.field == "problem"
     assert isinstance(third, Result)
     assert third.problem.id == "c"
+
+
+def test_a_failure_of_any_kind_harms_no_other(session: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    solve = AsyncClient._solve
+
+    async def solve_or_break(client: AsyncClient, problem: Problem, options: Options) -> Result:
+        if problem.id == "1":
+            raise OverflowError("too large")
+        return await solve(client, problem, options)
+
+    async def main() -> list[Result | A1Error]:
+        monkeypatch.setattr(AsyncClient, "_solve", solve_or_break)
+        async with AsyncClient(session()) as client:
+            return await client.solve_many(["first", "second", "\ud83d third", "fourth"])
+
+    first, second, third, fourth = virtual_time.run(main())
+    assert (type(first), type(fourth)) == (Result, Result)
+    assert str(second) == "OverflowError: too large"
+    assert isinstance(second, EngineError)
+    assert isinstance(third, InvalidRequestError)
 
 
 def test_an_engine_that_fails_gives_its_typed_error(session: Make) -> None:

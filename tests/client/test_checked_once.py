@@ -63,7 +63,7 @@ def test_a_chat_request_is_checked_once_from_its_body_to_its_result(
     async def main() -> int:
         opened = session()
         request = read_request(json.dumps(body).encode(), opened.pair.parameters(), "p")
-        assert (request.parameters.early_stop, request.parameters.max_turns) == (False, 1)
+        assert (request.parameters.early_stop, request.parameters.max_chain_tokens) == (False, 90)
         async with AsyncClient(opened) as client:
             return len([event async for event in client.events(request.problem, request.options)])
 

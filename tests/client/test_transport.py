@@ -13,6 +13,7 @@ from a1_trt.client._transport import ATTEMPTS, Overrides, retried, unreachable
 from a1_trt.client._wire import DATATYPES, events_of, tensors_of, typed_error
 from a1_trt.errors import A1Error, EngineError, EngineUnavailable, InvalidRequestError
 from a1_trt.parameters import DECLARED, FORMER_NAMES, Parameters
+from a1_trt.requests import make_options
 from a1_trt.runtime import virtual_time
 from a1_trt.triton.tensors import A1_INPUTS
 from a1_trt.types import Event, Problem, SampleEnd, SampleFinished
@@ -90,6 +91,21 @@ def test_arguments_are_checked_before_anything_is_sent(scheme: str, unused_port:
 
     with pytest.raises(InvalidRequestError, match="alpha"):
         asyncio.run(main())
+
+
+def test_a_request_that_cannot_be_sent_is_an_error_and_no_cancellation(unused_port: int) -> None:
+    """Else a group of tasks would end without any error."""
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks, AsyncClient(f"grpc://127.0.0.1:{unused_port}") as client:
+            events = client.events(Problem("\ud83d", id="\ud83d"), make_options(Parameters(), {}))
+            await tasks.create_task(anext(events))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    (error,) = caught.value.exceptions
+    assert isinstance(error, EngineError | InvalidRequestError)
+    assert type(error) is not EngineUnavailable
 
 
 def test_requests_carry_the_served_models_inputs_and_every_override() -> None:

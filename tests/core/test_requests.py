@@ -73,3 +73,12 @@ def test_none_keeps_the_default_and_whole_numbers_may_stand_for_rates():
 def test_a_problem_is_the_same_whatever_its_spacing_and_id():
     assert check_problem("What is 1 + 1?").key == check_problem("What is  1 + 1? ", id="other").key
     assert check_problem("What is 1 + 1?").key != check_problem("What is 1 + 2?").key
+
+
+@pytest.mark.parametrize("name", ["problem", "id", "answer"])
+def test_text_that_is_not_valid_unicode_is_named_with_its_place(name):
+    words = {"problem": "1 + 1?", "id": "0", "answer": "2", name: "1 + \ud83d"}
+    with pytest.raises(InvalidRequestError, match="position 4") as caught:
+        check_problem(words["problem"], id=words["id"], answer=words["answer"])
+    assert caught.value.field == name
+    str(caught.value).encode()

@@ -202,6 +202,30 @@ def test_the_switch_lets_every_sample_finish():
     assert table.result.usage.n_stopped == 0
 
 
+def test_an_empty_box_does_not_end_a_sample():
+    table = Table(scores=CALM)
+    table.add()
+    table.write(r"put it in \boxed{} ")
+    table.complete(LIKELY)
+    assert table.kinds == ["draft"]
+    assert table.calls[0].turn == 1
+    table.write(r"\boxed{7}, that is \boxed{ }")
+    assert table.result.answer == "7"
+
+
+def test_empty_boxes_neither_vote_nor_settle_a_vote():
+    table = Table(n_samples=3, max_turns=1, early_stop=True, strategy="draft_only")
+    table.add()
+    table.write(r"\boxed{}")
+    table.write(r"\boxed{\,}", ended=True)
+    assert len(table.calls) == 1, "two that agree on nothing do not stop the third"
+    table.write(r"\boxed{7}")
+    assert table.result.votes == (("7", 1),)
+    ends = [chain.end for chain in table.result.trajectories]
+    assert ends == [SampleEnd.EXHAUSTED, SampleEnd.ENDED, SampleEnd.ANSWERED]
+    assert [chain.answer for chain in table.result.trajectories] == [None, None, "7"]
+
+
 def test_the_last_turn_ends_a_sample():
     table = Table(max_turns=2)
     table.add()
@@ -210,6 +234,60 @@ def test_the_last_turn_ends_a_sample():
         table.complete(LIKELY)
     assert table.result.trajectories[0].end is SampleEnd.EXHAUSTED
     assert table.result.answer is None
+
+
+def test_an_accepted_chain_may_use_all_of_its_tokens():
+    table = Table(scores=CALM, max_chain_tokens=7, draft_tokens=3)
+    table.add()
+    for max_tokens in (3, 3, 1):
+        assert (table.calls[0].kind, table.calls[0].max_tokens) == ("draft", max_tokens)
+        table.write("and ") if max_tokens == 3 else table.complete(Segment("draft", "so", 1, (1,)))
+        table.complete(LIKELY)
+    assert table.is_finished
+    assert table.result.trajectories[0].end is SampleEnd.EXHAUSTED
+
+
+def test_an_answer_in_the_last_token_counts():
+    table = Table(max_chain_tokens=3)
+    table.add()
+    table.write(r"\boxed{3}")
+    assert table.result.answer == "3"
+
+
+def test_a_rejected_chain_without_tokens_left_ends():
+    table = Table(scores=STRICT, max_chain_tokens=3)
+    table.add()
+    table.write("and ")
+    table.complete(UNLIKELY)
+    assert table.is_finished
+    assert (table.result.trajectories[0].end, table.result.usage.takeover_calls) == (SampleEnd.EXHAUSTED, 0)
+
+
+def test_only_tokens_that_stand_are_counted():
+    table = Table(scores=STRICT, max_chain_tokens=3, takeover_from="first_surprise")
+    table.add()
+    table.write("1+1=3, so")
+    table.complete(Logprobs(UNLIKELY.values, "1+1=", (1,)))
+    assert (table.kinds, table.calls[0].max_tokens) == (["takeover"], 2)
+    table = Table(max_chain_tokens=3)
+    table.add()
+    table.write("a")
+    table.complete(EngineError("down", role="target"))
+    assert (table.kinds, table.calls[0].max_tokens) == (["takeover"], 3), "an unscored segment does not stand"
+
+
+def test_nothing_is_drafted_ahead_for_a_chain_without_tokens_left():
+    table = Table(scores=CALM, max_chain_tokens=3, optimistic=True)
+    table.add()
+    table.write("and ")
+    assert table.kinds == ["score"]
+
+
+@pytest.mark.parametrize("strategy", ["target_only", "draft_only"])
+def test_one_model_alone_keeps_to_the_tokens_of_a_chain(strategy):
+    table = Table(strategy=strategy, max_chain_tokens=600)
+    table.add()
+    assert table.calls[0].max_tokens == 600
 
 
 def test_a_text_that_ends_without_an_answer_ends_the_sample():

@@ -46,6 +46,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(
         n_samples=st.integers(1, 6),
         max_turns=st.integers(1, 4),
+        max_chain_tokens=st.sampled_from([0, 0, 1, 3, 12]),
         admission=st.sampled_from(["async", "barrier"]),
         strategy=st.sampled_from(["a1", "a1", "a1", "target_only", "draft_only"]),
         early_stop=st.booleans(),
@@ -65,6 +66,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         plan = self.scheduler.schedule()
         for call in plan.start:
             assert call.id not in self.flying
+            assert call.kind == "score" or call.max_tokens >= 1
             self.flying[call.id] = call
         for call_id in plan.cancel:
             self.complete_with(self.flying[call_id], Cancelled("unwanted"))
@@ -80,7 +82,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         elif call.kind == "score":
             self.complete_with(call, Logprobs(tuple(-0.1 * (ord(letter) % 7) for letter in call.segments[-1].text)))
         else:
-            self.complete_with(call, Segment(call.role, text, len(text), ended=ended))
+            self.complete_with(call, Segment(call.role, text, min(len(text), call.max_tokens), ended=ended))
 
     @precondition(lambda self: self.parameters)
     @rule(data=st.data())

@@ -9,6 +9,7 @@ import pytest
 from tests.places import ROOT
 
 PAGES = ["README.md", "docs/triton.md"]
+PROBLEM, ANSWER = "a = 3, b = a+4, c = b*2, d = c-a. What is d modulo 100?", "11"
 
 
 def blocks(language):
@@ -30,7 +31,9 @@ def here(text, server):
 def test_python_examples_run(example, server, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     exec(compile(here(example, server), "example", "exec"), {"__name__": "example"})  # noqa: S102  our own pages
-    assert capsys.readouterr().out.strip(), "an example prints something"
+    output = capsys.readouterr().out
+    assert output.strip(), "an example prints something"
+    assert PROBLEM not in example or re.search(rf"\b{ANSWER}\b", output)
 
 
 @pytest.mark.parametrize("example", [*blocks("console")])
@@ -40,5 +43,6 @@ def test_curl_examples_answer(example, server):
         done = subprocess.run(
             shlex.split(command.replace("\\\n", " ")), capture_output=True, text=True, timeout=60, check=True
         )
-        assert '"answer"' in done.stdout
+        assert PROBLEM in command
+        assert f'"answer":"{ANSWER}"' in done.stdout
         assert '"error"' not in done.stdout

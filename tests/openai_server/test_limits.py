@@ -113,6 +113,45 @@ def test_a_page_of_another_site_cannot_ask(reference, ask) -> None:
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize(
+    "path", ["/health", "/v2/health/live", "/v2/health/ready", "/version", "/metrics", "/v1/models"]
+)
+def test_what_can_be_read_has_a_head(reference, path: str) -> None:
+    with reference.http() as client:
+        answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_another_method_is_told_which_there_are(simulated) -> None:
+    with simulated().http() as client:
+        for method, path, allowed in (
+            ("GET", "/v1/chat/completions", {"POST"}),
+            ("POST", "/v1/models", {"GET", "HEAD"}),
+        ):
+            answer = client.request(method, path)
+            assert answer.status_code == 405
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+            assert answer.json()["error"]["code"] == "method_not_allowed"
+            assert path in answer.json()["error"]["message"]
+        assert client.get("/nowhere").status_code == 404
+        counts = client.get("/metrics").text
+    for code, count in (("method_not_allowed", 2), ("not_found", 1)):
+        assert f'a1_request_errors_total{{code="{code}",model_name="simulated"}} {count}.0' in counts
+
+
+def test_a_client_that_leaves_in_its_body_leaves_no_trace(simulated, ask, caplog, capfd) -> None:
+    endpoint = simulated()
+    parts = httpx.URL(endpoint.url)
+    connection = socket.create_connection((parts.host, parts.port))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {parts.host}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    with endpoint.http() as client:
+        assert client.get("/health").status_code == 200, "by now the request has been read"
+    connection.close()
+    endpoint.stop()
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize("path", ["/v1/completions", "/nowhere"])
 def test_an_unknown_path_is_an_error_of_the_same_form(reference, path: str) -> None:
     with reference.http() as client:

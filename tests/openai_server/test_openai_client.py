@@ -143,6 +143,30 @@ def test_max_tokens_bounds_every_chain(reference) -> None:
     for chain in done.model_extra["a1"]["trajectories"]:
         assert sum(part["n_tokens"] for turn in chain["turns"] for part in turn["segments"]) <= 10
     assert done.choices[0].finish_reason == "length"
+    assert done.model_extra["a1"]["max_chain_tokens"] == 10
+
+
+@pytest.mark.parametrize("a1", [{"strategy": "draft_only"}, {"draft_tokens": 8, "max_turns": 100, "alpha": 1e-9}])
+def test_a_chain_may_use_all_of_max_tokens(reference, a1: dict) -> None:
+    """With hardly any takeover all is the draft's, so the chains are the same however the others' scores come."""
+
+    def answered(max_tokens: int | None) -> tuple[str | None, str, int]:
+        done = reference.openai().chat.completions.create(
+            model="reference",
+            messages=MESSAGES,
+            seed=3,
+            max_tokens=max_tokens,
+            extra_body={"a1": {**a1, "n_samples": 1, "trajectories": True}},
+        )
+        (chain,) = done.model_extra["a1"]["trajectories"]
+        n_tokens = sum(part["n_tokens"] for turn in chain["turns"] for part in turn["segments"])
+        return done.choices[0].message.content, done.choices[0].finish_reason, n_tokens
+
+    content, reason, n_tokens = answered(None)
+    assert content
+    assert reason == "stop"
+    assert answered(n_tokens) == answered(4 * n_tokens) == (content, reason, n_tokens)
+    assert answered(n_tokens // 2) == ("", "length", n_tokens // 2)
 
 
 def test_a_stop_sequence_ends_the_answer(reference) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from a1_trt.simulate.engine_model import EngineCosts, EngineLimits
 from a1_trt.simulate.fleet import EnginePlan
 from a1_trt.simulate.list_scheduling import list_makespan_s
-from a1_trt.simulate.simulation import STRATEGIES, Settings, poisson, simulate
+from a1_trt.simulate.simulation import STRATEGIES, Settings, open_load, simulate
 from a1_trt.simulate.workload import Lengths, draw
 from a1_trt.types import Parameters
 
@@ -84,7 +84,7 @@ def simulated(pair, strategy, shape, seed, alpha, coupling, changes, max_takeove
             strategy,
             coupling=coupling,
             max_takeovers=max_takeovers,
-            arrivals=poisson(shape[0], load, seed) if load else None,
+            arrivals=open_load(shape[0], load, seed) if load else None,
             **controlled,
         ),
         on_call=calls.append,

@@ -1,7 +1,5 @@
 """One scheduler behind all samples of all requests."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +45,6 @@ class SchedulerBridge:
         return self
 
     def add(self, problem: Problem, parameters: Parameters) -> list[SampleKey]:
-        """Put a problem to work: the keys of its samples."""
         number = self._scheduler.add(problem, parameters)
         self._open.add(number)
         self._pump()

@@ -1,12 +1,10 @@
 """Controllers: generators that say which tasks to carry out; the framework runs many of them at once."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tensorrt_llm.scaffolding import Controller, ParallelProcess, Task
 
@@ -21,17 +19,12 @@ from a1_trt.types import Parameters, Problem, Result, SampleKey, Trajectory
 
 @dataclass(frozen=True, slots=True)
 class A1Completion:
-    """A chain, as an element of `outputs`.
-
-    Args:
-        token_ids: Ids that its writers gave; of more than one tokenizer where draft and target have different ones.
-        answer: The problem's answer, by vote of all samples.
-    """
+    """A chain, as an element of `outputs`."""
 
     text: str
-    token_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()  # of more than one tokenizer where draft and target have different ones
     finish_reason: str | None = None
-    answer: str | None = None
+    answer: str | None = None  # the problem's, by vote of all samples
     index: int = 0
     cumulative_logprob: float | None = None
     logprobs: tuple[float, ...] = ()
@@ -39,10 +32,7 @@ class A1Completion:
 
 @dataclass(frozen=True, slots=True)
 class A1Output:
-    """What `ScaffoldingLlm` returns for a problem.
-
-    `outputs` is the chain that speaks for the answer: the first sample that voted for it, else the first sample.
-    """
+    """What `ScaffoldingLlm` returns; `outputs` is the first sample that voted for the answer, else the first sample."""
 
     result: Result
     outputs: tuple[A1Completion, ...] = ()
@@ -54,7 +44,7 @@ class A1Output:
         return self.outputs[0].text if self.outputs else ""
 
     @classmethod
-    def of(cls, result: Result) -> A1Output:
+    def of(cls, result: Result) -> Self:
         voted = [chain for chain in result.trajectories if chain.answer and normalise(chain.answer) == result.answer]
         return cls(result, tuple(_completion(chain, result.answer) for chain in (voted or result.trajectories)[:1]))
 
@@ -84,24 +74,19 @@ class A1Controller(Controller):  # type: ignore[misc]
         self._bridge = SchedulerBridge(scheduler, forget)
         self._parameters = parameters
 
-    def clone(self) -> A1Controller:
+    def clone(self) -> Self:
         """A controller for another request; what requests share is not copied."""
         other = copy.copy(self)
         other.task_collections = {}
         return other
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> A1Controller:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.clone()
 
     def process(
         self, tasks: Sequence[Task], parameters: Parameters | None = None, **_: Any
     ) -> Generator[ParallelProcess, None, None]:
-        """Solve the problems whose text the tasks hold; each task's `result` becomes an `A1Output`.
-
-        Raises:
-            A1Error: No sample of a problem could be worked on; the first one's error. Or too many segments of it could
-                not be scored.
-        """
+        """Solve the problems whose text the tasks hold: each task's `result` becomes an `A1Output`."""
         how = parameters or self._parameters
         samples = [self._bridge.add(_problem(task), how) for task in tasks]
         try:

@@ -1,7 +1,5 @@
 """Calls as tasks. A worker is found by the tag of a task, and its handler by the task's exact type."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,10 +21,7 @@ class WorkerTag(Enum):
 
 @dataclass
 class A1Task(Task):  # type: ignore[misc]
-    """A call of the scheduler, and what came of it: `outcome` is None until a worker has carried it out.
-
-    `started_s` and `ended_s` are seconds of the event loop's clock.
-    """
+    """A call of the scheduler, what came of it (None until carried out), and when, on the event loop's clock."""
 
     call: Call | None = None
     outcome: Segment | Logprobs | A1Error | None = None

@@ -1,7 +1,5 @@
 """Workers: what carries tasks out, on any engines."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol
@@ -20,6 +18,13 @@ class Makes(Protocol):
 
     async def make(self, call: Call) -> Segment | Logprobs | A1Error:
         """What a call comes to; it never raises, unless it is cancelled."""
+
+
+class _EngineWorker(Worker):  # type: ignore[misc]
+    task_handlers: ClassVar[dict[type[Task], Handler]] = {}
+
+    def __init__(self, caller: Makes) -> None:
+        self.caller = caller
 
 
 async def _carry_out(worker: _EngineWorker, task: A1Task) -> TaskStatus:
@@ -49,34 +54,20 @@ async def _wait(worker: _EngineWorker, task: WaitTask) -> TaskStatus:
     return TaskStatus.SUCCESS
 
 
-class _EngineWorker(Worker):  # type: ignore[misc]
-    task_handlers: ClassVar[dict[type[Task], Handler]] = {}
-
-    def __init__(self, caller: Makes) -> None:
-        self.caller = caller
-
-
 # Each has a table of its own: the framework's is one for all workers that have none.
 class DraftWorker(_EngineWorker):
-    """Carries out DraftTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {DraftTask: _carry_out, WaitTask: _wait}
 
 
 class ScoreWorker(_EngineWorker):
-    """Carries out ScoreTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {ScoreTask: _carry_out}
 
 
 class TargetWorker(_EngineWorker):
-    """Carries out TakeoverTask."""
-
     task_handlers: ClassVar[dict[type[Task], Handler]] = {TakeoverTask: _carry_out}
 
 
 def make_workers(caller: Makes) -> dict[WorkerTag, Worker]:
-    """The workers that `ScaffoldingLlm` needs for an `A1Controller`."""
     return {
         WorkerTag.DRAFT: DraftWorker(caller),
         WorkerTag.SCORE: ScoreWorker(caller),

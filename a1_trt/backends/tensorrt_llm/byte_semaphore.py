@@ -1,7 +1,5 @@
 """A FIFO semaphore counted in bytes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator

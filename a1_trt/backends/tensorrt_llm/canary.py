@@ -37,17 +37,11 @@ _N_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class CanaryReport:
-    """What the canary measured.
+    """What the canary measured."""
 
-    Args:
-        differences: Name of a comparison -> largest difference of a token's log-prob from a fresh score alone, nats.
-        innocent_loss: Mean log-prob that generations lost by running beside scores, nats a token.
-        n_cached_tokens: Tokens that the score from the KV cache did not compute; 0 where there is no reuse.
-    """
-
-    differences: dict[str, float]
-    innocent_loss: float
-    n_cached_tokens: int
+    differences: dict[str, float]  # comparison -> largest difference of a log-prob from a fresh score alone, nats
+    innocent_loss: float  # mean log-prob that generations lost by running beside scores, nats a token
+    n_cached_tokens: int  # that the score from the KV cache did not compute; 0 where there is no reuse
 
 
 async def run(engine: TensorRtLlmEngine, *, version: str, vocabulary: int) -> CanaryReport:

@@ -11,12 +11,10 @@ A request that scores is never aborted: TensorRT-LLM has been seen to crash on t
 background if nobody waits for it any more, and counts as in flight until then.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.tensorrt_llm import canary, runtime
@@ -29,8 +27,7 @@ from a1_trt.engine import Engine, Generation, ScoreMemory, Tokenizer
 from a1_trt.errors import EngineError, ScoreShapeError
 from a1_trt.types import Role
 
-_ROUNDING = 1e-4
-"""How far above 0 a log-prob may come out of float32 arithmetic."""
+_ROUNDING = 1e-4  # how far above 0 a log-prob may come out of float32 arithmetic
 
 
 class TensorRtLlmEngine(Engine):
@@ -83,7 +80,7 @@ class TensorRtLlmEngine(Engine):
         scorer: str = "auto",
         n_scores: int = 1,
         check: bool = True,
-    ) -> TensorRtLlmEngine:
+    ) -> Self:
         """Load a model, and for a target check that its scores are right; takes minutes.
 
         Args:
@@ -113,7 +110,7 @@ class TensorRtLlmEngine(Engine):
         return engine
 
     @classmethod
-    async def for_pair(cls, pair: Pair, role: Role) -> TensorRtLlmEngine:
+    async def for_pair(cls, pair: Pair, role: Role) -> Self:
         """Load the model of a pair's role: a built engine's directory, or a checkpoint; takes minutes."""
         config, model = pair.role(role), str(pair.model_path(role))
         settings = await asyncio.to_thread(runtime.read_settings, model)
@@ -158,12 +155,9 @@ class TensorRtLlmEngine(Engine):
         return await asyncio.shield(work)
 
     async def measure(self, tokens: Sequence[int], *, scorer: Scorer | None = None, salt: str | None = None) -> Tail:
-        """The log-probs that one request yields, unfilled: what `score` and the canary are made of.
+        """The log-probs that one request yields for int[n_tokens], unfilled: what `score` and the canary are made of.
 
-        Args:
-            tokens: The whole prompt, int[n_tokens].
-            scorer: Another way than the engine's own.
-            salt: Requests share cached prefixes with requests of the same salt only.
+        Requests share cached prefixes with requests of the same salt only.
         """
         way = scorer or self._scorer
         if way is None:

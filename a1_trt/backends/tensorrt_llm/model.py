@@ -8,8 +8,6 @@ With the whole [prompt, vocabulary] matrix of logits a score would cost gigabyte
 processes; with this it costs four bytes a token. Has not been run on a GPU.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from tensorrt_llm._torch.models.checkpoints import HfCheckpointLoader
@@ -25,8 +23,6 @@ from a1_trt.backends.tensorrt_llm.token_logprobs import token_logprobs
 
 
 class _WithLogprobs:
-    """A causal language model whose forward also returns `OUTPUT`, float32[n_tokens, 1]."""
-
     model: Any
     lm_head: Any
     logits_processor: Any

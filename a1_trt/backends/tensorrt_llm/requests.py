@@ -1,7 +1,5 @@
 """One request to an `LLM`: checks, sampling parameters, submission, its end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,7 +68,6 @@ class Requests:
 
 
 def typed_error(error: Exception, role: Role) -> EngineError:
-    """The error of this package that says what `error` says."""
     if isinstance(error, EngineError):
         return error
     kind = EngineTimeout if isinstance(error, TimeoutError) else EngineError

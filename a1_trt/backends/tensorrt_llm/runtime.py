@@ -1,21 +1,17 @@
 """tensorrt_llm as far as this adapter uses it: which version there is, and an `LLM` made of plain settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from a1_trt.backends.checks import last_line
 from a1_trt.errors import ConfigError
 
 _T = TypeVar("_T")
-SETTINGS_FILE = "settings.json"
-"""In the directory of a built engine: the keyword arguments of `LLM`."""
-_MANIFEST = "manifest.json"
-"""Beside the directories of a build's engines: what the build was for."""
+SETTINGS_FILE = "settings.json"  # in the directory of a built engine: the keyword arguments of `LLM`
+_MANIFEST = "manifest.json"  # beside the directories of a build's engines: what the build was for
 _MAX_NUM_TOKENS = 8192
 _CLASSES = {
     "kv_cache_config": "KvCacheConfig",
@@ -60,7 +56,7 @@ class ModelShape:
     max_context_tokens: int
 
     @classmethod
-    def read(cls, checkpoint: str) -> ModelShape:
+    def read(cls, checkpoint: str) -> Self:
         """Read the config.json in the directory of a checkpoint, or of the one that a built engine is of."""
         checkpoint = checkpoint_of(checkpoint)
         try:
@@ -94,7 +90,6 @@ def planned_scores(model: str) -> int:
 
 
 def _read(path: Path, field: str, take: Callable[[Any], _T]) -> _T:
-    """What `take` finds in a JSON file of a build."""
     try:
         return take(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -113,10 +108,7 @@ def served_shape(settings: Mapping[str, Any]) -> ModelShape:
 
 
 def open_llm(settings: Mapping[str, Any], *, log_probs: bool) -> Any:
-    """An `LLM` of plain settings, nested ones as mappings; takes minutes and blocks.
-
-    With `log_probs` its model returns those of the prompt (`model.py`).
-    """
+    """An `LLM` of plain settings; takes minutes, blocks. With `log_probs` it returns the prompt's (`model.py`)."""
     package = tensorrt_llm()
     try:
         arguments = {name: _typed(name, value) for name, value in settings.items()}

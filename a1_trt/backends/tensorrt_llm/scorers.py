@@ -4,8 +4,6 @@ What they cannot give: compiled engines (TensorRT-LLM <= 1.2.1) return neither a
 API, the logits of tokens passed as a draft; score those behind Triton (`a1_trt.backends.triton`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +12,11 @@ from typing import Any, Protocol
 from a1_trt.backends.tensorrt_llm.runtime import ModelShape, at_least
 from a1_trt.errors import ConfigError, ScoreShapeError
 
-ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""Architectures that `model.py` has a version of."""
-SINCE = "1.2.0"
-"""The first version that counts cached tokens and returns additional outputs of prompts."""
+ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")  # those that `model.py` has a version of
+SINCE = "1.2.0"  # the first version that counts cached tokens and returns additional outputs of prompts
 PROMPT_LOGPROBS_SINCE = "1.3.0rc11"
 """Before, the answer holds the most probable tokens only, not the ones that the prompt goes on with."""
-OUTPUT = "a1_token_logprob"
-"""Name of the model output: float32[n_tokens, 1]."""
+OUTPUT = "a1_token_logprob"  # name of the model output: float32[n_tokens, 1]
 _BLOCK_ROWS = 512
 _LOGIT_BYTES = 4
 _REMEDY = "leave torch_compile_config and attention data parallelism off, or score with 'context_logits'"
@@ -31,17 +26,13 @@ _REMEDY = "leave torch_compile_config and attention data parallelism off, or sco
 class Tail:
     """Log-probs of the last tokens of a prompt: those that the engine computed anew.
 
-    Args:
-        start: Index in the prompt of the token that `values[0]` belongs to.
-        values: Natural-log probabilities up to the prompt's last token; None where the engine has none.
-
     Example:
         >>> Tail(3, (-0.5, None)).after(2)
         [None, -0.5, None]
     """
 
-    start: int
-    values: tuple[float | None, ...]
+    start: int  # index in the prompt of the token that `values[0]` belongs to
+    values: tuple[float | None, ...]  # up to the prompt's last token; None where the engine has none
 
     def after(self, n_prompt: int) -> list[float | None]:
         missing = max(self.start - n_prompt, 0)
@@ -59,7 +50,7 @@ class Scorer(Protocol):
     every_request: Mapping[str, Any]
 
     def held_bytes(self, n_prompt: int) -> int:
-        """GPU memory that a request with a prompt of `n_prompt` tokens holds beyond the KV cache, bytes."""
+        """GPU memory that a request holds beyond the KV cache."""
 
     def read(self, output: Any, tokens: Sequence[int]) -> Tail:
         """What a finished RequestOutput says about its prompt: exactly one row for each token that was computed."""
@@ -165,11 +156,7 @@ class PromptLogprobsScorer(ContextLogitsScorer):
 
 
 def choose(wanted: str, *, version: str, shape: ModelShape, settings: Mapping[str, Any]) -> Scorer:
-    """The scorer of a name, or for "auto" the cheapest that is right for this engine and the `settings` of its `LLM`.
-
-    Raises:
-        ConfigError: The version or the settings rule it out.
-    """
+    """The scorer of a name, or for "auto" the cheapest right one; ConfigError where version or settings rule it out."""
     if not at_least(version, SINCE):
         raise _wrong(f"tensorrt_llm {version} cannot score", "engine", f"install version {SINCE} or later")
     if settings.get("speculative_config") is not None:

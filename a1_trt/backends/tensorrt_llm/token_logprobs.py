@@ -1,7 +1,5 @@
 """Log-probs of the tokens of a batch, from hidden states, a few rows at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

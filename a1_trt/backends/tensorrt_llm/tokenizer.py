@@ -1,11 +1,9 @@
 """A checkpoint's tokenizer, by transformers (which TensorRT-LLM brings with it)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.backends.checks import chat_turns
 from a1_trt.backends.prefixes import vocabulary_digest
@@ -25,7 +23,7 @@ class TransformersTokenizer:
         self.fingerprint = vocabulary_digest(f"{number} {token}".encode() for token, number in entries)
 
     @classmethod
-    def load(cls, checkpoint: str) -> TransformersTokenizer:
+    def load(cls, checkpoint: str) -> Self:
         """The tokenizer of a checkpoint (a directory or a hub id) or of a built engine; no code in it is run."""
         try:
             from transformers import AutoTokenizer

@@ -1,17 +1,16 @@
 """A channel to one model of a Triton server."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-MAX_SENT_BYTES = 16 * 1024 * 1024
-"""Largest request: some four million tokens."""
+from a1_trt.addresses import channel_options
+
+MAX_SENT_BYTES = 16 * 1024 * 1024  # largest request: some four million tokens
 MAX_RECEIVED_BYTES = 2**31 - 1
 """Largest response, which is gRPC's own limit: logits of a segment take 4 bytes a token and vocabulary entry."""
 DTYPES = {"INT32": np.int32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32, "BOOL": np.bool_}
@@ -20,7 +19,7 @@ Tensors = dict[str, tuple[str, Any]]
 
 
 class StreamError(Exception):
-    """A stream carried an error instead of a response."""
+    """A stream carried an error."""
 
 
 class Connection:
@@ -34,8 +33,9 @@ class Connection:
         self.outputs = frozenset(tensor.name for tensor in config.output)
 
     @classmethod
-    async def open(cls, url: str, model: str, timeout_s: float) -> Connection:
+    async def open(cls, url: str, model: str, timeout_s: float) -> Self:
         options = [
+            *channel_options(url),
             ("grpc.max_send_message_length", MAX_SENT_BYTES),
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ]

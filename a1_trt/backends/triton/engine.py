@@ -1,7 +1,5 @@
 """A draft or a target that a Triton server holds: generate and score."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
@@ -10,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import grpc
 
+from a1_trt.addresses import proxy_note
 from a1_trt.backends.checks import ArgumentChecks, closed
 from a1_trt.backends.triton.connection import Connection, StreamError, make_request, read_response
 from a1_trt.backends.triton.protocol import Dialect, InferenceRequest
@@ -190,7 +189,8 @@ class TritonEngine(Engine):
             return closed(self._role)
         kind = EngineOverloaded if _FULL_QUEUE in details else _STATUS.get(status, EngineError)
         remedy = f"is a Triton server at {self._url}? see 'a1-trt serve'" if kind is EngineUnavailable else None
-        message, field = (typed.message, typed.field) if typed else (details or str(status), None)
+        note = proxy_note(self._url) if kind is EngineUnavailable else ""
+        message, field = (typed.message, typed.field) if typed else (f"{details or status}{note}", None)
         return kind(f"{self._model} at {self._url}: {message}", role=self._role, field=field, remedy=remedy)
 
 

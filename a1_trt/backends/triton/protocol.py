@@ -15,11 +15,9 @@ context_logits
     it reused, and a segment that begins inside them is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -60,12 +58,8 @@ class Dialect:
         end_ids: Sequence[int] = (),
         *,
         context_logits: bool = False,
-    ) -> Dialect:
-        """The dialect of a model with these inputs and outputs; `context_logits`: score so where there is a choice.
-
-        Raises:
-            EngineError: It cannot score in the wanted way, or needs to be told which token ends a text.
-        """
+    ) -> Self:
+        """The dialect of a model with these tensors; EngineError where it cannot score so, or lacks an `end_ids`."""
         is_tensorrt_llm = "generation_logits" in outputs
         way: Scoring = ("context_logits" if context_logits else "external_draft") if is_tensorrt_llm else "log_probs"
         lacking = sorted((_NEEDS[way][0] - inputs) | (_NEEDS[way][1] - outputs))
@@ -100,11 +94,7 @@ class Dialect:
         return InferenceRequest([*prompt, *segment], asked | more, ("context_logits", "kv_cache_reused_blocks"))
 
     def read_score(self, answer: Mapping[str, Any], n_prompt: int, segment: Sequence[int]) -> list[float]:
-        """The log-probs of `segment` in an answer to `score`, float64[n_segment].
-
-        Raises:
-            ScoreShapeError: There are not exactly as many rows as there must be, or values are not log-probs.
-        """
+        """The log-probs of `segment` in an answer to `score`, float64[n_segment]; ScoreShapeError for other rows."""
         if self.scoring == "log_probs":
             values = answer["output_log_probs"].astype(np.float64).ravel()
             return _checked(values[: len(segment)], segment, "output_log_probs")

@@ -1,7 +1,5 @@
 """Where problems come from: a file of JSON lines, or a data set of the Hugging Face hub, whatever its fields are."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -82,7 +80,6 @@ def read_dataset(data: str, *, subset: Subset = "full", seed: int = 42) -> Datas
 
 
 def set_name(data: str) -> str | None:
-    """The known data set that a path or id names."""
     text = _short(Path(data).name)
     return next((name for name in sorted(HUB, key=len, reverse=True) if name in text), None)
 
@@ -113,10 +110,7 @@ def official_rows(
 
 
 def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """A row under the names that this package has: problem, answer, and where known id, level, subject, task.
-
-    It takes rows of MATH-500, AIME, AMC, OlympiadBench and GPQA as the hub has them, and rows that are plain already.
-    """
+    """A row of the hub's MATH-500, AIME, AMC, OlympiadBench or GPQA, or a plain one, under this package's names."""
     if "Question" in row and GPQA_FIELDS[0] in row:
         return _multiple_choice(row, seed)
     answer = _first(row, "answer", "final_answer")
@@ -133,10 +127,7 @@ def plain_row(row: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 def shuffled_choices(right: str, wrong: Sequence[str], *, seed: int, question: str) -> tuple[list[str], int]:
-    """The choices of a question in random order, and the place of the right one.
-
-    The order is a function of seed and question alone: rows may be left out or come in another order.
-    """
+    """The choices in an order by seed and question alone (rows may be left out), and the place of the right one."""
     choices = [right, *wrong]
     order = list(range(len(choices)))
     random.Random(f"{seed}:{question}").shuffle(order)  # noqa: S311 - an order, no secret

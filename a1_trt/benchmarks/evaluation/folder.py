@@ -5,8 +5,6 @@ records.jsonl, and says where those end; so whenever the process dies, what foll
 flight, and the next start cuts it off.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,14 +62,12 @@ class Folder:
         self.lines.append(line)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file at once or not at all."""
         try:
             write_whole(self.path / name, text)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
     def close(self) -> None:
-        """Free the folder; a second call does nothing."""
         while self._files:
             self._files.pop().close()
 

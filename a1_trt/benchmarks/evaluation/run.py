@@ -1,7 +1,5 @@
 """The loop: some problems in flight, each graded and on disk before it counts as done."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The online calibration of an evaluation, kept in its folder, so that a second start goes on with it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Set
 from pathlib import Path
@@ -34,7 +32,6 @@ def with_own_past(pair: Pair, folder: Path, done: Set[str]) -> Pair:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file exists with a whole first line."""
     if not path.exists():
         return False
     with path.open("rb") as file:

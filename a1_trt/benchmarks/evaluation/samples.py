@@ -1,7 +1,5 @@
 """A line for each sample of a solved problem, with everything that was written, scored and decided."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

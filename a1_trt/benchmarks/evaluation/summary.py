@@ -1,7 +1,5 @@
 """The summary of an evaluation from its lines. Intervals are 95 %, with problems as the independent units."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -19,7 +19,15 @@ _GRACE_S = 5.0
 _RELATIVE = 1e-6
 _POSITIVE = ("k", "m", "n")
 _BASED = re.compile(r"([0-9][0-9A-Fa-f]*)_\{?(\d+)\}?")
+_TWO_NUMBERS = re.compile(r"\d\s+\.?\d")
+_LENGTH = r"(?:[ckm]?m|mi|miles?|ft|feet)"
+_UNIT = re.compile(
+    rf"(?<=\d)(?:\s*{_LENGTH}\s*(?:/|per)\s*(?:h|hr|hours?|s|sec|seconds?|min|minutes?)(?:\^\{{?2\}}?)?"
+    r"|\s+(?:dollars?|euros?|cents?|mph))$"
+)
 _WORDS = (
+    (_UNIT, ""),
+    (re.compile(r"\\emptyset(?![A-Za-z])"), r"\\varnothing"),
     (re.compile(r"(?<![\\A-Za-z])(pi|theta|infty|sin|cos|tan|ln|log)(?![A-Za-z])"), r"\\\1"),
     (re.compile(r"\\(?:mathrm|text|operatorname)\{(e|i)\}"), r"\1"),
     (re.compile(r"\\(?:,|;|!|:|quad|qquad)(?![A-Za-z])"), " "),
@@ -72,9 +80,11 @@ def same(answer: str, truth: str) -> bool:
         return decided
     from math_verify import LatexExtractionConfig, parse, verify
 
+    texts = to_latex(answer), to_latex(truth)
+    if any(_TWO_NUMBERS.search(text) for text in texts):  # math-verify would add or multiply them
+        return False
     left, right = (
-        parse(f"${to_latex(text)}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
-        for text in (answer, truth)
+        parse(f"${text}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None) for text in texts
     )
     if not left or not right:
         return False

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from a1_trt.benchmarks.grading.workers import N_WORKERS, WORKERS
-from a1_trt.core.reasoning import normalise
+from a1_trt.core.reasoning import normalise, plain
 
 MAX_CHARS = 10_000  # longer answers are wrong unless they are the truth to the letter
 _INTEGER = re.compile(r"-?\d+")
@@ -30,11 +30,11 @@ def is_correct(answer: str | None, truth: str, *, timeout_s: float = 10.0) -> bo
     if answer is None:
         return False
     left, right = normalise(answer), normalise(truth)
-    if left == right or (_INTEGER.fullmatch(left) and _INTEGER.fullmatch(right)):
-        return left == right
-    if not left or len(answer) > MAX_CHARS:
+    if not left:
         return False
-    return WORKERS.equal(answer, truth, timeout_s)
+    if left == right or len(answer) > MAX_CHARS or (_INTEGER.fullmatch(left) and _INTEGER.fullmatch(right)):
+        return left == right
+    return WORKERS.equal(plain(answer), plain(truth), timeout_s)
 
 
 def all_correct(pairs: Sequence[tuple[str | None, str]], *, timeout_s: float = 10.0) -> list[bool]:

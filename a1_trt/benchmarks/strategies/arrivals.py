@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 
 from a1_trt.errors import InvalidRequestError
 
@@ -17,9 +18,6 @@ class Arrivals:
         rate_per_s: Open loop: arrivals a second of a Poisson process, whoever is still at work.
         seed: Seed of the open loop's gaps.
 
-    Raises:
-        InvalidRequestError: Neither or both are given, or one is not above 0.
-
     Example:
         >>> Arrivals(n_in_flight=4).times_s(3) is None
         True
@@ -32,26 +30,21 @@ class Arrivals:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if (self.n_in_flight is None) == (self.rate_per_s is None):
-            raise InvalidRequestError(
-                "arrivals need either n_in_flight or rate_per_s", field="arrivals", remedy="give one of the two"
-            )
-        if self.n_in_flight is not None and self.n_in_flight < 1:
-            raise InvalidRequestError(
-                f"n_in_flight is {self.n_in_flight}", field="n_in_flight", remedy="choose at least 1"
-            )
-        if self.rate_per_s is not None and not 0.0 < self.rate_per_s < 1e9:
-            raise InvalidRequestError(
-                f"rate_per_s is {self.rate_per_s}", field="rate_per_s", remedy="choose a rate above 0"
-            )
+        n_in_flight, rate = self.n_in_flight, self.rate_per_s
+        if (n_in_flight is None) == (rate is None):
+            message = "arrivals need either n_in_flight or rate_per_s"
+            raise InvalidRequestError(message, field="arrivals", remedy="give one of the two")
+        if n_in_flight is not None and n_in_flight < 1:
+            raise InvalidRequestError(f"n_in_flight is {n_in_flight}", field="n_in_flight", remedy="choose at least 1")
+        if rate is not None and not 0.0 < rate < 1e9:
+            raise InvalidRequestError(f"rate_per_s is {rate}", field="rate_per_s", remedy="choose a rate above 0")
 
     def times_s(self, n_problems: int) -> list[float] | None:
         """When each problem arrives, seconds from the start, float64[n_problems]; None in a closed loop."""
-        if self.rate_per_s is None:
-            return None
-        chance = random.Random(self.seed)  # noqa: S311  reproducible on purpose
-        now_s, times_s = 0.0, []
-        for _ in range(n_problems):
-            now_s += chance.expovariate(self.rate_per_s)
-            times_s.append(now_s)
-        return times_s
+        return None if self.rate_per_s is None else poisson(n_problems, self.rate_per_s, self.seed)
+
+
+def poisson(n_problems: int, rate_per_s: float, seed: int | str) -> list[float]:
+    """Arrival times of a Poisson process, seconds, float64[n_problems]."""
+    chance = random.Random(seed)  # noqa: S311  reproducible on purpose
+    return list(accumulate(chance.expovariate(rate_per_s) for _ in range(n_problems)))

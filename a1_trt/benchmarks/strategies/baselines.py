@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from a1_trt.benchmarks.strategies.chain import BaselineProblem, BaselineRunner, Rule, all_of
-from a1_trt.benchmarks.strategies.context import Solve, StrategyContext
+from a1_trt.benchmarks.strategies.context import Opens, Solve, StrategyContext
 from a1_trt.core.conformal import perplexity
 from a1_trt.core.reasoning.answers import normalise
 from a1_trt.core.scheduler.seeds import uniform
 from a1_trt.errors import ScoringUnavailable
 from a1_trt.types import Problem, Result
 
-RATING_THRESHOLD = 7
-"""SpecReason's own default: a step rated below it is written anew."""
+RATING_THRESHOLD = 7  # SpecReason's own default: a step rated below it is written anew
 RATING_PROMPT = "\n\nRate the last step above from 0 (wrong or useless) to 9 (correct and useful), as one digit: "
 _CUES = (
     r"wait|alternatively|however|hmm+|hold on|but|no\b|not\b|actually|instead|let me (?:double-)?check|let me re|"
@@ -26,9 +25,7 @@ _CUES = (
 _OPENING = re.compile(rf"(?:^|(?<=[.!?\n])\s*)(?:{_CUES})", re.IGNORECASE)
 
 
-def by_rule(rule: Rule) -> Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]:
-    """What solves problems by a rule for segments."""
-
+def by_rule(rule: Rule) -> Opens:
     @asynccontextmanager
     async def open_(context: StrategyContext) -> AsyncIterator[Solve]:
         runner = BaselineRunner(context)

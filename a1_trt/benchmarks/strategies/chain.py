@@ -1,7 +1,6 @@
-"""Building blocks for baselines that do not use the scheduler.
+"""Building blocks for baselines that do not use the scheduler: each has a rule of its own for drafted segments.
 
-Such a baseline drafts each sample's segments and has a rule of its own for what becomes of them. Each call has the seed
-that a1 gives it, so all strategies draw the same segments for the same sample and turn.
+Each call has the seed that a1 gives it, so all strategies draw the same segments for the same sample and turn.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from a1_trt.core.scheduler.states import advance
 from a1_trt.errors import A1Error
 from a1_trt.runtime.driver import CallRunner
 from a1_trt.runtime.opening import ledgers_of
-from a1_trt.types import ROLES, Call, CallKind, Completion, Event, Logprobs, Problem, Result, SampleEnd, Segment
+from a1_trt.types import ROLES, Call, CallKind, Completion, Logprobs, Problem, Result, SampleEnd, Segment, Turn
 
 Rule = Callable[["BaselineProblem", int], Awaitable[int | None]]
 """What becomes of a sample's last segment: None where it stands, else how many characters of it the target goes on
@@ -27,11 +26,7 @@ from. Where the target should judge it and cannot, the rule raises its error, an
 
 
 class BaselineRunner:
-    """Makes the calls of all problems of a run, within the pair's limits of calls in flight.
-
-    Args:
-        context: What there is to work with.
-    """
+    """Makes the calls of all problems of a run, within the pair's limits of calls in flight."""
 
     def __init__(self, context: StrategyContext) -> None:
         self.context = context
@@ -54,13 +49,7 @@ class BaselineRunner:
 
 
 class BaselineProblem:
-    """The samples of one problem.
-
-    Args:
-        number: Index of the problem in the run.
-        problem: The problem.
-        runner: Makes the calls.
-    """
+    """The samples of one problem; `number` is its index in the run."""
 
     def __init__(self, number: int, problem: Problem, runner: BaselineRunner) -> None:
         parameters = runner.context.parameters
@@ -69,11 +58,7 @@ class BaselineProblem:
         self.runner = runner
 
     async def solve(self, rule: Rule) -> Result:
-        """Every sample in a task of its own; the rest is stopped as soon as the vote is settled.
-
-        Raises:
-            A1Error: All samples failed; the first one's error.
-        """
+        """Every sample in a task of its own; the rest is stopped as soon as the vote is settled."""
 
         async def one(index: int) -> None:
             await self._solve_sample(index, rule)
@@ -94,18 +79,11 @@ class BaselineProblem:
         kind: CallKind = "draft" if self.state.samples[index].state is State.DRAFT else "takeover"
         call = self.runner.call(self.state, index, kind)
         completion = Completion(call, await self.runner.make(call))
-        events: list[Event] = []
-        verdict = transitions.book(self.state, completion, self.runner.score, self.runner.scoring, events)
-        self._record(*events)
-        if verdict is not None:
-            self._follow(index, verdict)
+        verdict = transitions.book(self.state, completion, self.runner.score, self.runner.scoring)
+        self._follow(index, verdict)
 
     async def ask(self, index: int, question: str) -> str:
-        """One token of the target after a question that follows the chain, greedily.
-
-        Raises:
-            A1Error: The call failed.
-        """
+        """One token of the target after a question that follows the chain, greedily; raises the call's error."""
         call = self.runner.call(self.state, index, "takeover")
         segments = (*call.segments, Segment("target", question, 0))
         outcome = await self.runner.make(replace(call, segments=segments, max_tokens=1, temperature=0.0))
@@ -117,11 +95,7 @@ class BaselineProblem:
         return outcome.text
 
     async def score(self, index: int) -> Logprobs | None:
-        """Log-probs of the last segment, whatever state the sample is in; None where they did not come.
-
-        Raises:
-            ScoringUnavailable: Too many did not.
-        """
+        """Log-probs of the last segment; None where they did not come, `ScoringUnavailable` where too many did not."""
         outcome = await self.runner.make(self.runner.call(self.state, index, "score"))
         self.state.counts["score_calls"] += 1
         if isinstance(outcome, Logprobs):
@@ -133,11 +107,7 @@ class BaselineProblem:
         return None
 
     def result(self) -> Result:
-        """The finished problem.
-
-        Raises:
-            A1Error: All samples failed; the first one's error.
-        """
+        """The finished problem; where all samples failed, the first one's error is raised."""
         self.runner.forget(self.state)
         result = self.state.result()
         if result.error is not None:
@@ -153,9 +123,7 @@ class BaselineProblem:
             try:
                 verdict = self._judge(sample, await rule(self, index))
             except A1Error as error:
-                events: list[Event] = []
-                verdict = transitions.book_unscored(self.state, index, error, self.runner.scoring, events)
-                self._record(*events)
+                verdict = transitions.book_unscored(self.state, index, error, self.runner.scoring)
                 if self.state.error is not None:
                     raise self.state.error from None
             self._follow(index, verdict)
@@ -164,26 +132,23 @@ class BaselineProblem:
         """Accept the last segment, or cut it back and have the target go on."""
         *before, last = sample.segments
         if n_kept is None:
-            return policy.after_turn(sample.text, last, sample.turn, self.state.parameters)
+            return policy.after_turn(sample.segments, sample.turn, self.state.parameters)
         cut = replace(last, text=last.text[:n_kept], token_ids=(), ended=False) if n_kept < len(last.text) else last
-        sample.segments, _ = (
-            policy.rewound((*before, cut), None, self.state.parameters) if n_kept else (tuple(before), "")
-        )
-        sample.takeover = True
+        sample.segments = policy.rewound((*before, cut), None, self.state.parameters)[0] if n_kept else tuple(before)
+        sample.judged = Turn((), takeover=True)
         self.state.counts["n_takeovers"] += 1
-        return Signal.REJECTED, None
+        return policy.after_rejection(sample.segments, self.state.parameters)
 
-    def _follow(self, index: int, verdict: policy.Verdict) -> None:
-        sample, (signal, end) = self.state.samples[index], verdict
-        sample.state = advance(sample.state, signal)
-        if signal is Signal.NEXT_TURN:
-            sample.close_turn()
-        elif signal is Signal.FINISH:
-            self._record(self.state.finish(index, end or SampleEnd.FAILED))
-
-    def _record(self, *events: Event) -> None:
-        for event in events:
-            self.runner.context.timeline.add_event(self.state.number, event)
+    def _follow(self, index: int, verdict: policy.Verdict | None) -> None:
+        if verdict is not None:
+            sample, (signal, end) = self.state.samples[index], verdict
+            sample.state = advance(sample.state, signal)
+            if signal is Signal.NEXT_TURN:
+                sample.close_turn()
+            elif signal is Signal.FINISH:
+                self.state.finish(index, end or SampleEnd.FAILED)
+        for number, event in self.state.take_events():
+            self.runner.context.timeline.add_event(number, event)
 
 
 def _error_of(outcome: object) -> A1Error:
@@ -193,11 +158,7 @@ def _error_of(outcome: object) -> A1Error:
 
 
 async def all_of(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for all; those that were cancelled because nobody wants them count as done.
-
-    Raises:
-        BaseException: The first one that a task ended with; the others are cancelled.
-    """
+    """Wait for all; cancelled ones, which nobody wants, count as done. An error of one cancels the others."""
     try:
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):

@@ -19,16 +19,7 @@ Solve = Callable[[int, Problem], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What a strategy works with.
-
-    Args:
-        pair: The pair, with what the strategy sets of it.
-        engines: Its engines.
-        parameters: How each problem is to be solved.
-        controller: Decides about takeovers; of this strategy alone.
-        timeline: Where it records what happens.
-        problems: All problems of the run.
-    """
+    """What a strategy works with: the pair, with what the strategy sets of it, and a controller of its own."""
 
     pair: Pair
     engines: Mapping[Role, Engine]
@@ -38,15 +29,16 @@ class StrategyContext:
     problems: tuple[Problem, ...]
 
 
+Opens = Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]
+"""Makes what solves problems, for one run; what it does before is preparation and not measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class StrategySpec:
     """A strategy. All but a few are settings of a session.
 
     Args:
-        summary: What it does, in a line.
-        open: Makes what solves problems, for one run; what it does before is preparation and not measured.
-        parameters: What it sets of the parameters, whatever was asked for.
-        conformal: What it sets of the pair's [conformal] section.
+        parameters: What it sets of the parameters, whatever was asked for; `conformal` of that section of the pair.
         controller: Makes its controller, where the pair file cannot name that.
         max_in_flight: Most calls in flight per role, where that is less than the pair's own limit.
         one_at_a_time: The next problem starts when the slowest sample of the one before is done.
@@ -54,7 +46,7 @@ class StrategySpec:
     """
 
     summary: str
-    open: Callable[[StrategyContext], AbstractAsyncContextManager[Solve]]
+    open: Opens
     parameters: Mapping[str, Any] = field(default_factory=dict)
     conformal: Mapping[str, Any] = field(default_factory=dict)
     controller: Callable[[], Controller] | None = None
@@ -63,7 +55,6 @@ class StrategySpec:
     votes: bool = True
 
     def adapt(self, pair: Pair) -> Pair:
-        """The pair with what the strategy sets of it."""
         changes: dict[str, Any] = {"conformal": pair.conformal.model_copy(update=dict(self.conformal))}
         for role, limit in self.max_in_flight.items():
             own = pair.role(role)

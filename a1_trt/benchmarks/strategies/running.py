@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from a1_trt.benchmarks.strategies.arrivals import Arrivals
@@ -69,19 +69,15 @@ async def run(
     """Solve problems by one strategy. Works in virtual time, too.
 
     Args:
-        name: Out of `STRATEGIES`.
-        pair: The pair.
+        name: Out of `STRATEGIES`; one that the engines cannot carry out is a `ConfigError`.
+        pair: Its sections apply, but for what the strategy sets.
         engines: One engine per role; they stay open.
-        problems: The problems.
+        problems: All of the run.
         parameters: How each is to be solved; a strategy replaces what makes it what it is.
         arrivals: When they arrive.
         seed: Seed of all sampling, in place of the parameters' own.
         on_progress: Told of every problem that is done.
         controller: Decides about takeovers, and goes on learning; `fresh_controller` when None.
-
-    Raises:
-        InvalidRequestError: There is no such strategy.
-        ConfigError: The engines cannot do what it needs.
     """
     spec = strategy_of(name)
     timeline = Timeline()
@@ -95,65 +91,44 @@ async def run(
     )
     async with spec.open(context) as solve:
         timeline.start()
-        outcomes = await _solve_all(context, _in_turn(solve) if spec.one_at_a_time else solve, arrivals, on_progress)
+        turn = asyncio.Lock() if spec.one_at_a_time else nullcontext()
+        outcomes = await _solve_all(context, solve, turn, arrivals, on_progress)
         wall_s = timeline.now_s
-    return Run(
-        tuple(outcome for outcome, _ in outcomes),
-        tuple(latency_s for _, latency_s in outcomes),
-        tuple(timeline.calls),
-        tuple(timeline.decisions),
-        tuple(timeline.samples),
-        wall_s,
-    )
-
-
-def _in_turn(solve: Solve) -> Solve:
-    """The same, but the next problem starts when the one before is done."""
-    turn = asyncio.Lock()
-
-    async def solve_in_turn(index: int, problem: Problem) -> Result:
-        async with turn:
-            return await solve(index, problem)
-
-    return solve_in_turn
+    results, latencies_s = zip(*outcomes, strict=True) if outcomes else ((), ())
+    records = tuple(timeline.calls), tuple(timeline.decisions), tuple(timeline.samples)
+    return Run(results, latencies_s, *records, wall_s)
 
 
 async def _solve_all(
-    context: StrategyContext, solve: Solve, arrivals: Arrivals, on_progress: OnProgress | None
+    context: StrategyContext,
+    solve: Solve,
+    turn: AbstractAsyncContextManager[object],
+    arrivals: Arrivals,
+    on_progress: OnProgress | None,
 ) -> list[tuple[Result | A1Error, float]]:
+    """What came of each problem, and its latency in seconds; each is solved within `turn`."""
+    timeline, n_problems = context.timeline, len(context.problems)
+    times_s = arrivals.times_s(n_problems)
+    places = asyncio.Semaphore(arrivals.n_in_flight or max(1, n_problems))
+
     async def one(index: int, problem: Problem) -> tuple[Result | A1Error, float]:
-        async with gate(index):
-            context.timeline.arrive(index)
-            outcome: Result | A1Error
+        outcome: Result | A1Error
+        if times_s is not None:
+            await asyncio.sleep(max(0.0, times_s[index] - timeline.now_s))
+        async with places:
+            timeline.arrive(index)
             try:
-                outcome = await solve(index, problem)
+                async with turn:
+                    outcome = await solve(index, problem)
             except A1Error as error:
                 outcome = error
-            latency_s = context.timeline.since_arrival_s(index)
+            latency_s = timeline.since_arrival_s(index)
             if isinstance(outcome, Result):
                 outcome = replace(outcome, wall_s=latency_s)
         if on_progress is not None:
             on_progress(index, outcome)
         return outcome, latency_s
 
-    gate = _gate(context.timeline, arrivals, len(context.problems))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(index, problem)) for index, problem in enumerate(context.problems)]
     return [task.result() for task in tasks]
-
-
-def _gate(
-    timeline: Timeline, arrivals: Arrivals, n_problems: int
-) -> Callable[[int], AbstractAsyncContextManager[None]]:
-    """What a problem passes when it arrives, and keeps as long as it is at work."""
-    times_s = arrivals.times_s(n_problems)
-    places = asyncio.Semaphore(arrivals.n_in_flight or max(1, n_problems))
-
-    @asynccontextmanager
-    async def enter(index: int) -> AsyncIterator[None]:
-        if times_s is not None:
-            await asyncio.sleep(max(0.0, times_s[index] - timeline.now_s))
-        async with places if times_s is None else nullcontext():
-            yield
-
-    return enter

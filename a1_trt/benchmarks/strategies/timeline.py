@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
 
-from a1_trt.runtime.driver import EngineRequest
+from a1_trt.runtime.driver import CallEnd, EngineRequest
 from a1_trt.types import CallKind, Event, Role, SampleEnd, SampleFinished, SegmentScored
-
-CallEnd = Literal["done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +14,13 @@ class CallRecord:
     """One request to an engine. Times are seconds from the start of the run.
 
     Args:
-        role: The engine.
-        kind: What the call was for.
         problem: Index of its problem in the run.
-        sample: Its sample.
-        turn: Its turn, from 0.
+        turn: From 0.
         wanted_s: When the sample was ready for it: its previous call had ended, or its problem had arrived. What lies
             between this and `started_s` is waiting, at a barrier or for a slot.
-        started_s: When the engine was asked.
-        ended_s: When it answered, failed or was cancelled.
+        ended_s: When the engine answered, failed or was cancelled.
         n_prompt_tokens: Tokens before what was generated or scored.
         n_new_tokens: Tokens generated; 0 where the call was cut short.
-        n_scored_tokens: Tokens scored.
-        end: How it ended.
     """
 
     role: Role
@@ -65,14 +56,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class SampleTime:
-    """A sample ended.
-
-    Args:
-        problem: Index of its problem.
-        sample: Its number.
-        latency_s: Seconds from its problem's arrival.
-        end: Why.
-    """
+    """A sample ended, `latency_s` seconds from its problem's arrival."""
 
     problem: int
     sample: int
@@ -97,7 +81,7 @@ class Timeline:
         self.samples: list[SampleTime] = []
 
     def start(self) -> None:
-        """The run begins now: what came before was preparation."""
+        """The run begins now; what came before was preparation."""
         self._origin_s = self._clock()
 
     @property
@@ -113,7 +97,7 @@ class Timeline:
     def add_event(self, problem: int, event: Event) -> None:
         now_s = self.now_s
         if isinstance(event, SegmentScored):
-            scored = (event.sample, event.turn, event.score, event.p_value, event.takeover)
+            scored = event.sample, event.turn, event.score, event.p_value, event.takeover
             self.decisions.append(Decision(now_s, problem, *scored))
         elif isinstance(event, SampleFinished):
             self.samples.append(SampleTime(problem, event.sample, now_s - self._arrived_s[problem], event.end))
@@ -125,19 +109,6 @@ class Timeline:
         ready_s = self._ready_s.get(key, self._arrived_s[call.key.problem])
         if request.end == "done":
             self._ready_s[key] = ended_s
-        self.calls.append(
-            CallRecord(
-                call.role,
-                call.kind,
-                call.key.problem,
-                call.key.sample,
-                call.turn,
-                min(ready_s, started_s),
-                started_s,
-                ended_s,
-                request.n_prompt_tokens,
-                request.n_new_tokens,
-                request.n_scored_tokens,
-                request.end,
-            )
-        )
+        times_s = min(ready_s, started_s), started_s, ended_s
+        n_tokens = request.n_prompt_tokens, request.n_new_tokens, request.n_scored_tokens
+        self.calls.append(CallRecord(call.role, call.kind, *key, call.turn, *times_s, *n_tokens, request.end))

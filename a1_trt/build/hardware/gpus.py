@@ -1,7 +1,5 @@
 """GPUs: what one can do, and how many there are."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re
@@ -9,12 +7,11 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Self
 
 from a1_trt.errors import ConfigError
 
-MAX_GPUS = 64
-"""On one machine; a simulation may name more."""
+MAX_GPUS = 64  # on one machine; a simulation may name more
 _LONGEST_NAME = 64
 _MANY = re.compile(r"(?:(?P<before>\d{1,6})[x*])?(?P<name>[a-z0-9][a-z0-9._-]*?)(?:[x*](?P<after>\d{1,6}))?")
 
@@ -50,7 +47,7 @@ class GpuSpec:
         return f"{self.count} x {self.gpu.name}"
 
     @classmethod
-    def parse(cls, text: str, *, most: int = MAX_GPUS) -> GpuSpec:
+    def parse(cls, text: str, *, most: int = MAX_GPUS) -> Self:
         """Read "h100-80g", "2 x h100-80g", "h100-80gx2" or "H100x2": the largest GPU of a name that several share."""
         plain = re.sub(r"\s+", "", text[: 4 * _LONGEST_NAME]).lower()
         known = known_gpus()
@@ -72,7 +69,7 @@ class GpuSpec:
         return cls(gpu, *counts)
 
     @classmethod
-    def detect(cls) -> GpuSpec:
+    def detect(cls) -> Self:
         """The GPUs of this machine, by nvidia-ml-py (extra ``gpu``). Memory is what the driver says."""
         gpus = _ask_driver()
         if len({(gpu.name, gpu.sm) for gpu in gpus}) > 1:

@@ -1,7 +1,5 @@
 """How large a model is, read from its config.json or from models.toml."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tomllib
@@ -54,7 +52,6 @@ class ModelDimensions:
 
     @property
     def n_embedding_parameters(self) -> int:
-        """Weights of the token embedding; the head has as many, or shares them."""
         return self.vocabulary * self.hidden
 
     @property
@@ -69,7 +66,6 @@ class ModelDimensions:
 
 @cache
 def known_models() -> dict[str, ModelDimensions]:
-    """Every model whose dimensions come with the package, by Hugging Face id."""
     table = tomllib.loads(resources.files("a1_trt.build.hardware").joinpath("models.toml").read_text(encoding="utf-8"))
     return {name: _HuggingFaceConfig.model_validate(row).dimensions(name, row["source"]) for name, row in table.items()}
 

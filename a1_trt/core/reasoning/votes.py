@@ -11,11 +11,15 @@ from a1_trt.core.reasoning.answers import normalise
 def count_votes(answers: Iterable[str | None]) -> tuple[tuple[str, int], ...]:
     """Answers with their number of votes, most first; equal numbers in the order of the first sample that voted so.
 
+    None and an empty answer, which a recording may hold, are no vote.
+
     Example:
         >>> count_votes(["7", "07", None, "12"])
         (('7', 2), ('12', 1))
     """
-    return tuple(Counter(normalise(answer) for answer in answers if answer is not None).most_common())
+    return tuple(
+        Counter(vote for answer in answers if answer is not None and (vote := normalise(answer))).most_common()
+    )
 
 
 def is_settled(votes: tuple[tuple[str, int], ...], n_open: int) -> bool:

@@ -15,12 +15,13 @@ applies the completion (`transitions.py`), decides what the sample does next (`p
 the queue *at once*: no sample ever waits for another one. A segment's nonconformity score becomes a p-value against
 past scores only, which is what makes the decision possible without waiting for the other samples of the turn.
 
-Under `admission = "barrier"`, kept as the baseline to measure against, the samples of a problem go through each phase
-of a turn together: a call is held back until all of them have come as far, the scores of a phase are judged together,
-in sample order, and a settled vote is noticed at the barrier.
+Under `admission = "barrier"`, the baseline to measure against, the samples of a problem go through each phase of a turn
+together: a call is held back until all of them have come as far, the scores of a phase are judged together, in sample
+order, and a settled vote is noticed at the barrier.
 
 With `optimistic`, the draft call of the next turn is made while a segment is still being verified, as if that were
-accepted (`speculative.py`): on acceptance it is the sample's next call, else it is cancelled and leaves no trace.
+accepted: the very call that an acceptance would ask for, with the same seed. On acceptance it is the sample's next
+call, else it is cancelled and leaves no trace; so it changes when things happen, never what is decided.
 
 A draft's segment stands only with a score (an answer that nobody wants verified aside). One whose score fails is
 dropped: the target writes in its place, from its start, or the sample fails, as `on_score_error` says. Where too many

@@ -17,44 +17,61 @@ _PHASE: dict[CallKind, int] = {"draft": 0, "score": 1, "takeover": 2}
 
 
 def opening(strategy: Strategy) -> State:
-    """The state in which a sample starts."""
     return State.TAKEOVER if strategy == "target_only" else State.DRAFT
 
 
-def max_new_tokens(kind: CallKind, parameters: Parameters) -> int:
-    """Longest generation of a call: a segment; or, with one model alone, the whole chain in one call."""
+def max_new_tokens(kind: CallKind, segments: Sequence[Segment], parameters: Parameters) -> int:
+    """Longest generation of a call after these segments: a segment; or, with one model alone, the whole chain."""
     if kind == "score":
         return 0
     tokens = parameters.draft_tokens if kind == "draft" else parameters.target_tokens
-    return tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
+    tokens = tokens if parameters.strategy == "a1" else tokens * parameters.max_turns
+    return min(tokens, parameters.max_chain_tokens - _n_standing(segments)) if parameters.max_chain_tokens else tokens
 
 
-def after_draft(chain: str, segment: Segment, parameters: Parameters) -> Verdict:
+def _text(segments: Sequence[Segment]) -> str:
+    return "".join(segment.text for segment in segments)
+
+
+def _n_standing(segments: Sequence[Segment]) -> int:
+    """Tokens of a chain. A shortened segment without ids, which only a tokenizer could count, counts as it was."""
+    return sum(len(segment.token_ids) or segment.n_tokens for segment in segments if segment.text)
+
+
+def _is_full(segments: Sequence[Segment], parameters: Parameters) -> bool:
+    return 0 < parameters.max_chain_tokens <= _n_standing(segments)
+
+
+def after_draft(segments: Sequence[Segment], parameters: Parameters) -> Verdict:
     """What follows the draft's segment: its score, unless the chain holds an answer that nobody wants verified."""
     if parameters.strategy == "draft_only":
-        return after_turn(chain, segment, parameters.max_turns - 1, parameters)
-    if boxed(chain) is not None and not parameters.score_answers:
+        return after_turn(segments, parameters.max_turns - 1, parameters)
+    if boxed(_text(segments)) is not None and not parameters.score_answers:
         return Signal.FINISH, SampleEnd.ANSWERED
     return Signal.WRITTEN, None
 
 
-def after_turn(chain: str, last: Segment, turn: int, parameters: Parameters) -> Verdict:
-    """What follows a turn whose text stands: the end, or the next turn."""
-    if boxed(chain) is not None:
+def after_turn(segments: Sequence[Segment], turn: int, parameters: Parameters) -> Verdict:
+    """What follows a turn of a chain whose text stands: the end, or the next turn."""
+    if boxed(_text(segments)) is not None:
         return Signal.FINISH, SampleEnd.ANSWERED
-    if last.ended:
+    if segments[-1].ended:
         return Signal.FINISH, SampleEnd.ENDED
-    if turn + 1 >= parameters.max_turns or parameters.strategy != "a1":
+    if turn + 1 >= parameters.max_turns or parameters.strategy != "a1" or _is_full(segments, parameters):
         return Signal.FINISH, SampleEnd.EXHAUSTED
     return Signal.NEXT_TURN, None
+
+
+def after_rejection(segments: Sequence[Segment], parameters: Parameters) -> Verdict:
+    """What follows a rejected segment, of which the chain keeps what stands: the target goes on if it has tokens."""
+    return (Signal.FINISH, SampleEnd.EXHAUSTED) if _is_full(segments, parameters) else (Signal.REJECTED, None)
 
 
 def looks_ahead(segments: Sequence[Segment], turn: int, parameters: Parameters) -> bool:
     """Whether the draft may write on while the last segment is verified: an acceptance would lead to the next turn."""
     if not parameters.optimistic or parameters.admission == "barrier":
         return False
-    chain = "".join(segment.text for segment in segments)
-    return after_turn(chain, segments[-1], turn, parameters)[0] is Signal.NEXT_TURN
+    return after_turn(segments, turn, parameters)[0] is Signal.NEXT_TURN
 
 
 def unscored(error: A1Error, parameters: Parameters) -> Verdict:
@@ -76,16 +93,14 @@ def rewound(
 ) -> tuple[tuple[Segment, ...], str | None]:
     """The chain as far as it stands once its last segment is rejected: the target goes on from there.
 
-    A segment that holds the answer loses it in any case, so that the target has something to go on with.
-
-    Returns:
-        The segments, and the text of the last one if it was shortened, else None.
+    A segment that holds the answer loses it in any case, so that the target has something to go on with. Returned are
+    the segments, and the text of the last one if it was shortened, else None.
     """
     *kept, last = segments
     text, ids = last.text, last.token_ids
     if logprobs is not None and parameters.takeover_from == "first_surprise":
         text, ids = logprobs.calm_text, logprobs.calm_ids
-    if boxed("".join(segment.text for segment in kept) + text) is not None:
+    if boxed(_text(kept) + text) is not None:
         text, ids = take_back(text), ()
     if text == last.text:
         return segments, None
@@ -102,10 +117,9 @@ def after_error(call: Call, error: A1Error, parameters: Parameters) -> Verdict:
 
 
 def released(held: Sequence[Call]) -> tuple[list[Call], list[Call]]:
-    """What a barrier lets go once no other call of the problem is under way: the earliest phase, in sample order.
+    """What a barrier lets go once no other call of the problem is under way, in sample order, and what it keeps.
 
-    Returns:
-        The calls that go, and those that stay.
+    Those of the earliest phase go.
     """
     phases = [(call.turn, _PHASE[call.kind]) for call in held]
     first = min(phases, default=None)

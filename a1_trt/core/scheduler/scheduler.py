@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -10,11 +10,11 @@ from itertools import count
 from a1_trt.core.conformal import Category, Controller, Score, ordinal_rank
 from a1_trt.core.scheduler import policy, transitions
 from a1_trt.core.scheduler.scoring import Scoring
-from a1_trt.core.scheduler.speculative import DraftAhead
-from a1_trt.core.scheduler.state import ProblemState, Sample
+from a1_trt.core.scheduler.state import DraftAhead, ProblemState, Sample
 from a1_trt.core.scheduler.states import Signal, State, advance
 from a1_trt.errors import A1Error, EngineOverloaded, ProtocolError
 from a1_trt.types import (
+    ROLES,
     Call,
     CallKind,
     Completion,
@@ -34,12 +34,7 @@ _KIND: dict[State, CallKind] = {State.DRAFT: "draft", State.SCORE: "score", Stat
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done now.
-
-    Args:
-        start: Calls to start, in order.
-        cancel: Ids of calls in flight whose result nobody wants any more.
-    """
+    """What is to be done now: calls to start, in order, and ids of calls in flight that nobody wants any more."""
 
     start: tuple[Call, ...]
     cancel: tuple[int, ...]
@@ -56,7 +51,7 @@ class Scheduler:
         max_takeovers: Most takeovers that wait or are in flight at once (they hold KV cache in the target); a segment
             beyond is accepted, and counted as forced.
         max_samples: Most samples at work at once.
-        max_unscored: Share of failed score calls above which problems fail; see `a1_trt.core.scheduler.Scoring`.
+        max_unscored: Share of failed score calls above which problems fail; see `Scoring`.
 
     Example:
         >>> from a1_trt.core.conformal import make_controller, perplexity
@@ -79,19 +74,18 @@ class Scheduler:
     ) -> None:
         self.controller = controller
         self.limits = dict(limits)
-        self.waiting: dict[Role, OrderedDict[int, Call]] = {"draft": OrderedDict(), "target": OrderedDict()}
+        self.waiting: dict[Role, OrderedDict[int, Call]] = {role: OrderedDict() for role in ROLES}
         self.in_flight: dict[int, Call] = {}
         self.scoring = Scoring(max_unscored)
         self._score = score
         self._category: Category = category
         self._max_takeovers = max_takeovers
         self._max_samples = max_samples
+        # Drafts ahead that no slot was free for yet; they start only where no other draft call waits.
         self._ahead: OrderedDict[int, Call] = OrderedDict()
-        """Drafts ahead that no slot was free for yet; they start only where no other draft call waits."""
         self._queues = [*self.waiting.items(), ("draft", self._ahead)]
-        self._n_in_flight: dict[Role, int] = {"draft": 0, "target": 0}
-        self._n_takeovers = 0
-        """Takeover calls that are held, wait or are in flight."""
+        self._n_in_flight = Counter[Role]()
+        self._n_takeovers = 0  # takeover calls that are held, wait or are in flight
         self._n_samples = 0
         self._problems: dict[int, ProblemState] = {}
         self._cancel: list[int] = []
@@ -134,10 +128,7 @@ class Scheduler:
         return Plan(tuple(start), cancel)
 
     def update(self, completion: Completion) -> list[tuple[int, Event]]:
-        """Apply a completion.
-
-        Returns:
-            What happened, each with its problem's number.
+        """Apply a completion and return what happened, each with its problem's number.
 
         Raises:
             ProtocolError: The call is not in flight; nothing has changed.
@@ -150,23 +141,23 @@ class Scheduler:
         if state.busy.pop(call.id, None) is None:
             state.keep_ahead(completion)
             return []
-        events = self._book(state, completion)
+        self._book(state, completion)
         if state.error is not None:
-            events += self._stop(state, SampleEnd.FAILED)
+            self._stop(state, SampleEnd.FAILED)
         if not (state.has_barrier and state.busy):
-            events += self._end_phase(state, events)
-        return [(state.number, event) for event in events]
+            self._end_phase(state)
+        return state.take_events()
 
     def cancel(self, number: int) -> list[tuple[int, Event]]:
         """Stop all work on a problem; unknown numbers, as of a finished problem, are ignored."""
         state = self._problems.get(number)
         if state is None:
             return []
-        events = self._stop(state, SampleEnd.CANCELLED)
-        return [(number, event) for event in [*events, *self._close(state)]]
+        self._stop(state, SampleEnd.CANCELLED)
+        self._close(state)
+        return state.take_events()
 
     def _land(self, completion: Completion) -> None:
-        """Take a call out of those in flight."""
         call, outcome = completion.call, completion.outcome
         started = self.in_flight.get(call.id)
         if started is not call and started != call:
@@ -177,25 +168,24 @@ class Scheduler:
         self._n_in_flight[call.role] -= 1
         self._n_takeovers -= call.kind == "takeover"
 
-    def _book(self, state: ProblemState, completion: Completion) -> list[Event]:
-        events: list[Event] = []
-        verdict = transitions.book(state, completion, self._score, self.scoring, events)
-        return events if verdict is None else events + self._follow(state, completion.call.key.sample, verdict)
+    def _book(self, state: ProblemState, completion: Completion) -> None:
+        verdict = transitions.book(state, completion, self._score, self.scoring)
+        if verdict is not None:
+            self._follow(state, completion.call.key.sample, verdict)
 
-    def _end_phase(self, state: ProblemState, events: list[Event]) -> list[Event]:
+    def _end_phase(self, state: ProblemState) -> None:
         """Judge what was scored, stop a settled problem, let the next calls go; without a barrier, after each call."""
-        more = self._judge(state) if state.scored else []
-        if state.parameters.early_stop and (
-            state.has_barrier or any(isinstance(event, SampleFinished) for event in (*events, *more))
-        ):
-            more += self._stop(state, SampleEnd.STOPPED) if state.n_open and state.is_settled() else []
+        if state.scored:
+            self._judge(state)
+        may_settle = state.has_barrier or any(isinstance(event, SampleFinished) for event in state.events)
+        if state.parameters.early_stop and may_settle and state.n_open and state.is_settled():
+            self._stop(state, SampleEnd.STOPPED)
         if state.has_barrier:
             self._release(state)
-        return more + self._close(state)
+        self._close(state)
 
-    def _judge(self, state: ProblemState) -> list[Event]:
+    def _judge(self, state: ProblemState) -> None:
         """Decide on the scored segments: one, or under a barrier all of the phase together, in sample order."""
-        events: list[Event] = []
         indices = sorted(state.scored)
         ranks = ordinal_rank([state.scored[index][0] for index in indices]) if len(indices) > 1 else (1,)
         for index, rank in zip(indices, ranks, strict=True):
@@ -204,42 +194,40 @@ class Scheduler:
             if decision.takeover and self._max_takeovers is not None and self._n_takeovers >= self._max_takeovers:
                 decision = replace(decision, takeover=False, forced="cap")
             self.controller.update(candidate, decision)
-            events += self._follow(state, index, transitions.decide(state, index, decision, events))
-        return events
+            self._follow(state, index, transitions.decide(state, index, decision))
 
-    def _follow(self, state: ProblemState, index: int, verdict: policy.Verdict) -> list[Event]:
+    def _follow(self, state: ProblemState, index: int, verdict: policy.Verdict) -> None:
         """Move a sample on and ask for its next call."""
         signal, end = verdict
         sample = state.samples[index]
         sample.state = advance(sample.state, signal)
         if signal is Signal.NEXT_TURN:
             sample.close_turn()
-            return self._next_turn(state, index)
-        if signal is Signal.WRITTEN:
+            self._next_turn(state, index)
+        elif signal is Signal.WRITTEN:
             self._ask(state, index)
             if policy.looks_ahead(sample.segments, sample.turn, state.parameters):
                 call = transitions.make_call(state, index, next(self._call_ids), "draft", sample.turn + 1)
                 sample.ahead, self._ahead[call.id] = DraftAhead(call), call
-            return []
-        self._drop_ahead(state, sample)
-        if signal is Signal.FINISH:
-            return [state.finish(index, end or SampleEnd.FAILED)]
-        self._ask(state, index)
-        return []
+        else:
+            self._drop_ahead(state, sample)
+            if signal is Signal.FINISH:
+                state.finish(index, end or SampleEnd.FAILED)
+            else:
+                self._ask(state, index)
 
-    def _next_turn(self, state: ProblemState, index: int) -> list[Event]:
+    def _next_turn(self, state: ProblemState, index: int) -> None:
         """Begin a sample's next turn, with what was drafted ahead if anything was."""
         sample = state.samples[index]
         ahead, sample.ahead = sample.ahead, None
         if ahead is None:
             self._ask(state, index)
         elif ahead.completion is not None:
-            return self._book(state, ahead.completion)
+            self._book(state, ahead.completion)
         elif self._ahead.pop(ahead.call.id, None) is not None:
             self._queue(state, ahead.call)
         else:
             state.busy[ahead.call.id] = ahead.call
-        return []
 
     def _drop_ahead(self, state: ProblemState, sample: Sample) -> None:
         """Cancel the draft ahead of a sample that does not go on with it."""
@@ -251,11 +239,11 @@ class Scheduler:
         elif self._ahead.pop(ahead.call.id, None) is None:
             self._cancel.append(ahead.call.id)
 
-    def _stop(self, state: ProblemState, end: SampleEnd) -> list[Event]:
+    def _stop(self, state: ProblemState, end: SampleEnd) -> None:
         """End all open samples of a problem and give up their calls."""
-        opened = [index for index, sample in enumerate(state.samples) if sample.end is None]
+        still_open = [index for index, sample in enumerate(state.samples) if sample.end is None]
         if end is SampleEnd.STOPPED:
-            state.counts["n_stopped"] += len(opened)
+            state.counts["n_stopped"] += len(still_open)
         dropped = [*state.held]
         for call in state.busy.values():
             if call.id in self.in_flight:
@@ -265,17 +253,16 @@ class Scheduler:
         self._n_takeovers -= sum(call.kind == "takeover" for call in dropped)
         for waiting in (state.held, state.busy, state.scored):
             waiting.clear()
-        for index in opened:
+        for index in still_open:
             self._drop_ahead(state, state.samples[index])
             state.samples[index].error = state.error
-        return [state.finish(index, end) for index in opened]
+            state.finish(index, end)
 
-    def _close(self, state: ProblemState) -> list[Event]:
-        if state.n_open:
-            return []
-        del self._problems[state.number]
-        self._n_samples -= len(state.samples)
-        return [ProblemFinished(state.result())]
+    def _close(self, state: ProblemState) -> None:
+        if not state.n_open:
+            del self._problems[state.number]
+            self._n_samples -= len(state.samples)
+            state.events.append(ProblemFinished(state.result()))
 
     def _ask(self, state: ProblemState, index: int) -> None:
         """Queue the call that a sample's state calls for; under a barrier it is held until `_release` lets it go."""
@@ -292,5 +279,6 @@ class Scheduler:
         self.waiting[call.role][call.id] = call
 
     def _release(self, state: ProblemState) -> None:
-        for call in state.release():
+        going, state.held = policy.released(state.held)
+        for call in going:
             self._queue(state, call)

@@ -6,12 +6,9 @@ from collections import deque
 
 from a1_trt.errors import ScoringUnavailable
 
-WINDOW = 200
-"""Score calls that are looked at, over all problems."""
-FEWEST = 20
-"""Score calls before their share says anything; and scores in a row after which scoring counts as available again."""
-OWN = 4
-"""Failed scores after which a problem that has got none at all is given up."""
+WINDOW = 200  # score calls that are looked at, over all problems
+FEWEST = 20  # score calls before their share says anything; scores in a row after which scoring is available again
+OWN = 4  # failed scores after which a problem that has got none at all is given up
 
 
 class Scoring:
@@ -44,7 +41,7 @@ class Scoring:
 
     @property
     def share(self) -> float:
-        """Share of the last score calls that failed, in [0, 1]; 0 where there was none."""
+        """Share of the last score calls that failed; 0 where there was none."""
         return self._outcomes.count(False) / len(self._outcomes) if self._outcomes else 0.0
 
     def add(self, *, scored: bool) -> None:
@@ -58,12 +55,7 @@ class Scoring:
             self.is_available = False
 
     def verdict(self, *, has_scores: bool, n_failed: int) -> ScoringUnavailable | None:
-        """What ends a problem whose score has just failed: the state of all, or that it got no score itself.
-
-        Args:
-            has_scores: Whether the problem has got any score.
-            n_failed: Its score calls that failed.
-        """
+        """What ends a problem whose score has just failed: the state of all, or that it got no score itself."""
         if not self.is_available:
             message = f"{100 * self.share:.0f} % of the last segments could not be scored"
         elif self.max_unscored < 1 and not has_scores and n_failed >= OWN:

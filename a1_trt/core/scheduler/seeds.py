@@ -1,7 +1,6 @@
 """Randomness as a function: every random choice is a hash of what it is for.
 
-So an asynchronous and a barrier run draw the same segments, and a run can be repeated whatever the order of
-completions.
+So an asynchronous and a barrier run draw the same segments, and a run repeats whatever the order of completions.
 """
 
 from __future__ import annotations
@@ -14,21 +13,11 @@ _BITS = 48
 
 
 def call_seed(seed: int, problem_id: str, sample: int, turn: int, kind: CallKind) -> int:
-    """Seed of one call's sampling, an integer in [0, 2^48).
-
-    Example:
-        >>> call_seed(0, "p", 0, 0, "draft") == call_seed(0, "p", 0, 0, "draft") != call_seed(0, "p", 1, 0, "draft")
-        True
-    """
+    """Seed of one call's sampling, an integer in [0, 2^48)."""
     name = f"{seed}\x1f{problem_id}\x1f{sample}\x1f{turn}\x1f{kind}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> (64 - _BITS)
 
 
 def uniform(seed: int, problem_id: str, sample: int, turn: int) -> float:
-    """A number in (0, 1) for the smoothed p-value of one segment.
-
-    Example:
-        >>> 0.0 < uniform(0, "p", 0, 0) < 1.0
-        True
-    """
+    """A number in (0, 1) for the smoothed p-value of one segment."""
     return (call_seed(seed, problem_id, sample, turn, "score") + 0.5) / float(1 << _BITS)

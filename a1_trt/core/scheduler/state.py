@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from a1_trt.core.conformal import Decision
 from a1_trt.core.reasoning.answers import boxed
 from a1_trt.core.reasoning.votes import count_votes, is_settled
-from a1_trt.core.scheduler import policy
-from a1_trt.core.scheduler.speculative import DraftAhead
 from a1_trt.core.scheduler.states import State
 from a1_trt.errors import A1Error
 from a1_trt.types import (
     Call,
     Completion,
+    Event,
     Logprobs,
     Parameters,
     Problem,
@@ -27,19 +27,26 @@ from a1_trt.types import (
     Usage,
 )
 
+_UNJUDGED = Turn(())
+
+
+@dataclass(slots=True)
+class DraftAhead:
+    """A draft call made ahead of its time, and what came back of it, kept until the segment before is decided on."""
+
+    call: Call
+    completion: Completion | None = None
+
 
 @dataclass(slots=True)
 class Sample:
     """One chain at work.
 
     Args:
-        state: What it waits for.
-        segments: The chain so far.
-        turn: The turn it is in, from 0.
         turns: The turns that are over.
         opened: Number of segments before the current turn.
         losses: Mean negative log-likelihood of the segments that were scored, in nats a token.
-        answer: What the chain answers, once it has ended with an answer.
+        judged: What was decided in the current turn; its segments are filled in when it is over.
         ahead: The next turn's draft, where it was asked for before this turn is decided.
     """
 
@@ -49,11 +56,7 @@ class Sample:
     turns: list[Turn] = field(default_factory=list)
     opened: int = 0
     losses: list[float] = field(default_factory=list)
-    score: float | None = None
-    p_value: float | None = None
-    takeover: bool = False
-    forced: str | None = None
-    unscored: str | None = None
+    judged: Turn = _UNJUDGED
     end: SampleEnd | None = None
     answer: str | None = None
     error: A1Error | None = None
@@ -63,23 +66,13 @@ class Sample:
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
 
-    def finish(self, end: SampleEnd) -> None:
-        """End the chain, and read its answer."""
-        self.state, self.end = State.FINISHED, end
-        self.answer = boxed(self.text) if end is SampleEnd.ANSWERED else None
-        self.close_turn()
-        if end is not SampleEnd.FAILED:
-            self.error = None
-
     def close_turn(self) -> None:
         segments = self.segments[self.opened :]
-        if segments or self.unscored:
-            self.turns.append(Turn(segments, self.score, self.p_value, self.takeover, self.forced, self.unscored))
+        if segments or self.judged.unscored:
+            self.turns.append(replace(self.judged, segments=segments))
         self.opened = len(self.segments)
         self.turn += 1
-        self.score = self.p_value = None
-        self.takeover = False
-        self.forced = self.unscored = None
+        self.judged = _UNJUDGED
 
     def trajectory(self, index: int) -> Trajectory:
         return Trajectory(index, tuple(self.turns), self.end or SampleEnd.CANCELLED, self.answer, self.error)
@@ -90,11 +83,9 @@ class ProblemState:
     """One problem at work.
 
     Args:
-        number: Its number in the scheduler.
         held: Calls that a barrier holds back.
         busy: Calls that are queued or in flight, by id; drafts ahead are not among them.
         scored: Scores, and the log-probs that they are of, of the samples that are still to be judged.
-        has_scores: Whether any of its score calls gave a score.
         n_failed_scores: Its score calls that failed for want of a scorer.
         error: Why it was given up, if it was.
         n_open: Samples that are still at work.
@@ -108,6 +99,7 @@ class ProblemState:
     busy: dict[int, Call] = field(default_factory=dict)
     scored: dict[int, tuple[float, Logprobs]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    events: list[Event] = field(default_factory=list)
     has_scores: bool = False
     n_failed_scores: int = 0
     error: A1Error | None = None
@@ -119,37 +111,41 @@ class ProblemState:
 
     @property
     def has_barrier(self) -> bool:
-        """Whether the samples go through every phase of a turn together."""
         return self.parameters.admission == "barrier"
 
-    def finish(self, index: int, end: SampleEnd) -> SampleFinished:
-        sample = self.samples[index]
-        sample.finish(end)
-        self.n_open -= 1
-        return SampleFinished(index, end, sample.answer)
+    def take_events(self) -> list[tuple[int, Event]]:
+        """What has happened since this was asked last, each event with the problem's number."""
+        events, self.events = self.events, []
+        return [(self.number, event) for event in events]
 
-    def drop_unscored(self, index: int, reason: str, *, takeover: bool) -> SegmentUnscored:
+    def finish(self, index: int, end: SampleEnd) -> None:
+        sample = self.samples[index]
+        sample.state, sample.end = State.FINISHED, end
+        sample.answer = boxed(sample.text) if end is SampleEnd.ANSWERED else None
+        sample.error = sample.error if end is SampleEnd.FAILED else None
+        sample.close_turn()
+        self.n_open -= 1
+        self.events.append(SampleFinished(index, end, sample.answer))
+
+    def drop_unscored(self, index: int, reason: str, *, takeover: bool) -> None:
         """Take a sample's last segment, which could not be scored, out of its chain."""
         sample = self.samples[index]
         *kept, last = sample.segments
         sample.segments = tuple(kept)
-        sample.unscored, sample.takeover = reason, takeover
+        sample.judged = Turn((), takeover=takeover, unscored=reason)
         self.counts["discarded_tokens"] += last.n_tokens
-        return SegmentUnscored(index, sample.turn, reason, takeover)
+        self.events.append(SegmentUnscored(index, sample.turn, reason, takeover))
 
     def takeovers_in(self, turn: int) -> tuple[int, int]:
         """Takeovers among the samples that were judged in a turn so far, and the number of those."""
         return self._takeovers.get(turn, (0, 0))
 
-    def count_decision(self, turn: int, takeover: bool) -> None:
-        """Count one more judged segment of a turn."""
+    def count_decision(self, turn: int, decision: Decision) -> None:
         used, seen = self.takeovers_in(turn)
-        self._takeovers[turn] = used + takeover, seen + 1
-
-    def release(self) -> list[Call]:
-        """Take the calls that may go now out of those that a barrier holds."""
-        going, self.held = policy.released(self.held)
-        return going
+        self._takeovers[turn] = used + decision.takeover, seen + 1
+        self.counts["n_scored"] += 1
+        self.counts["n_takeovers"] += decision.takeover
+        self.counts["n_forced"] += decision.forced is not None
 
     def keep_ahead(self, completion: Completion) -> None:
         """Keep what came back of a draft ahead for later, or count its tokens where nobody wants it any more."""
@@ -175,16 +171,14 @@ class ProblemState:
         return 2 * self.n_open < len(self.samples) and is_settled(self.votes(), self.n_open)
 
     def result(self) -> Result:
+        """What came of it; its error is the first sample's where all have failed."""
         votes = self.votes()
+        all_failed = all(sample.end is SampleEnd.FAILED for sample in self.samples)
         return Result(
             problem=self.problem,
             answer=votes[0][0] if votes else None,
             votes=votes,
             trajectories=tuple(sample.trajectory(index) for index, sample in enumerate(self.samples)),
             usage=Usage(**self.counts),
-            error=self.error or self._error_of_all(),
+            error=self.error or (self.samples[0].error if all_failed else None),
         )
-
-    def _error_of_all(self) -> A1Error | None:
-        failed = all(sample.end is SampleEnd.FAILED for sample in self.samples)
-        return self.samples[0].error if failed else None

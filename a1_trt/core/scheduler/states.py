@@ -8,26 +8,20 @@ from a1_trt.errors import ProtocolError
 
 
 class State(StrEnum):
-    """What a sample is waiting for."""
+    """What a sample waits for: the draft's segment, its log-probs under the target, a segment by the target."""
 
     DRAFT = "draft"
-    """The draft's next segment."""
     SCORE = "score"
-    """The target's log-probs of that segment."""
     TAKEOVER = "takeover"
-    """A segment by the target."""
     FINISHED = "finished"
 
 
 class Signal(StrEnum):
-    """What happened to it."""
+    """What happened to it: a segment to be scored is written, the target takes over, the turn is over, the chain is."""
 
     WRITTEN = "written"
-    """The draft wrote a segment that is to be scored."""
     REJECTED = "rejected"
-    """The target takes over."""
     NEXT_TURN = "next turn"
-    """The turn is over and another one follows."""
     FINISH = "finish"
 
 
@@ -47,10 +41,7 @@ straight away; with the draft alone a turn is just a draft; with the target alon
 
 
 def advance(state: State, signal: Signal) -> State:
-    """The state after `signal`.
-
-    Raises:
-        ProtocolError: The table has no such transition.
+    """The state after `signal`; `ProtocolError` where the table has no such transition.
 
     Example:
         >>> advance(State.DRAFT, Signal.WRITTEN)

@@ -9,66 +9,44 @@ from a1_trt.core.scheduler.seeds import call_seed, uniform
 from a1_trt.core.scheduler.state import ProblemState
 from a1_trt.core.scheduler.states import Signal
 from a1_trt.errors import A1Error, Cancelled, EmptySegment, ScoreShapeError
-from a1_trt.types import (
-    Call,
-    CallKind,
-    Completion,
-    Event,
-    Logprobs,
-    SampleKey,
-    Segment,
-    SegmentScored,
-    SegmentWritten,
-)
+from a1_trt.types import Call, CallKind, Completion, Logprobs, SampleKey, Segment, SegmentScored, SegmentWritten, Turn
 
 
-def book(
-    state: ProblemState, completion: Completion, score: Score, scoring: Scoring, events: list[Event]
-) -> policy.Verdict | None:
-    """Apply a completion to its sample; sets `ProblemState.error` where the problem fails for want of scores.
+def book(state: ProblemState, completion: Completion, score: Score, scoring: Scoring) -> policy.Verdict | None:
+    """Apply a completion to its sample and return what follows: None after a score, which is still to be judged.
 
-    Args:
-        state: The call's problem.
-        completion: What came back.
-        score: Nonconformity score of a segment's log-probs.
-        scoring: Told of every score call that gave a score or failed.
-        events: What happened is added to these.
-
-    Returns:
-        What follows; None after a score, which is still to be judged.
+    Sets `ProblemState.error` where the problem fails for want of scores.
     """
     call, outcome = completion.call, completion.outcome
     index = call.key.sample
     state.counts[f"{call.kind}_calls"] += 1
     if isinstance(outcome, Segment):
-        verdict = _book_segment(state, call, outcome, events)
+        verdict = _book_segment(state, call, outcome)
         if verdict[0] is Signal.WRITTEN and not outcome.text:
             error = EmptySegment("the draft wrote an empty segment, which has no score", role="draft")
-            return book_unscored(state, index, error, scoring, events)
+            return book_unscored(state, index, error, scoring)
         return verdict
     if isinstance(outcome, Logprobs):
         try:
             state.scored[index] = score(outcome.values, state.samples[index].losses), outcome
             state.samples[index].losses.append(mean_nll(outcome.values))
         except ScoreShapeError as error:
-            return book_unscored(state, index, error, scoring, events)
+            return book_unscored(state, index, error, scoring)
         count_scored(state, scoring, len(outcome.values))
         return None
     if call.kind == "score" and not isinstance(outcome, Cancelled):
-        return book_unscored(state, index, outcome, scoring, events)
+        return book_unscored(state, index, outcome, scoring)
     state.samples[index].error = outcome
     return policy.after_error(call, outcome, state.parameters)
 
 
-def book_unscored(
-    state: ProblemState, index: int, error: A1Error, scoring: Scoring, events: list[Event]
-) -> policy.Verdict:
+def book_unscored(state: ProblemState, index: int, error: A1Error, scoring: Scoring) -> policy.Verdict:
     """Drop a draft's segment that has no score and decide what follows."""
-    signal, end = policy.unscored(error, state.parameters)
+    verdict = policy.unscored(error, state.parameters)
     state.samples[index].error = error
-    events.append(state.drop_unscored(index, error.code, takeover=signal is Signal.REJECTED))
+    state.drop_unscored(index, error.code, takeover=verdict[0] is Signal.REJECTED)
     count_unscored(state, error, scoring)
-    return signal, end
+    return verdict
 
 
 def count_scored(state: ProblemState, scoring: Scoring, n_tokens: int = 0) -> None:
@@ -89,11 +67,7 @@ def count_unscored(state: ProblemState, error: A1Error, scoring: Scoring) -> Non
 def candidate(state: ProblemState, index: int, category: Category, rank: tuple[int, int]) -> Candidate:
     """What the controller is asked about a scored sample.
 
-    Args:
-        state: Its problem.
-        index: Its number.
-        category: Which past scores it is ranked among.
-        rank: Its rank among the segments that are judged together, from 1 for the strangest, and their number.
+    `rank` is its rank among the segments that are judged together, from 1 for the strangest, and their number.
     """
     problem, parameters, turn = state.problem, state.parameters, state.samples[index].turn
     quota = None
@@ -112,46 +86,42 @@ def candidate(state: ProblemState, index: int, category: Category, rank: tuple[i
     )
 
 
-def decide(state: ProblemState, index: int, decision: Decision, events: list[Event]) -> policy.Verdict:
+def decide(state: ProblemState, index: int, decision: Decision) -> policy.Verdict:
     """Apply a controller's decision to a scored sample."""
     sample = state.samples[index]
-    turn, last = sample.turn, sample.segments[-1]
+    turn, kept = sample.turn, None
     score, logprobs = state.scored.pop(index)
-    sample.score, sample.p_value = score, decision.p_value
-    sample.takeover, sample.forced = decision.takeover, decision.forced
-    state.count_decision(turn, decision.takeover)
-    state.counts["n_scored"] += 1
-    state.counts["n_takeovers"] += decision.takeover
-    state.counts["n_forced"] += decision.forced is not None
-    kept = None
+    result = score, decision.p_value, decision.takeover, decision.forced
+    sample.judged = Turn((), *result)
+    state.count_decision(turn, decision)
     if decision.takeover:
         sample.segments, kept = policy.rewound(sample.segments, logprobs, state.parameters)
-    events.append(SegmentScored(index, turn, score, decision.p_value, decision.takeover, decision.forced, kept))
+    state.events.append(SegmentScored(index, turn, *result, kept))
     if decision.takeover:
-        return Signal.REJECTED, None
-    return policy.after_turn(sample.text, last, turn, state.parameters)
+        return policy.after_rejection(sample.segments, state.parameters)
+    return policy.after_turn(sample.segments, turn, state.parameters)
 
 
 def make_call(state: ProblemState, index: int, call_id: int, kind: CallKind, turn: int) -> Call:
-    parameters = state.parameters
+    parameters, segments = state.parameters, state.samples[index].segments
     return Call(
         id=call_id,
         kind=kind,
         key=SampleKey(state.number, index),
         turn=turn,
         problem=state.problem.text,
-        segments=state.samples[index].segments,
-        max_tokens=policy.max_new_tokens(kind, parameters),
+        segments=segments,
+        max_tokens=policy.max_new_tokens(kind, segments, parameters),
         temperature=parameters.temperature,
         seed=call_seed(parameters.seed, state.problem.id, index, turn, kind),
     )
 
 
-def _book_segment(state: ProblemState, call: Call, segment: Segment, events: list[Event]) -> policy.Verdict:
+def _book_segment(state: ProblemState, call: Call, segment: Segment) -> policy.Verdict:
     sample = state.samples[call.key.sample]
     sample.segments = (*call.segments, segment)
     state.counts[f"{segment.role}_tokens"] += segment.n_tokens
-    events.append(SegmentWritten(call.key.sample, call.turn, segment))
+    state.events.append(SegmentWritten(call.key.sample, call.turn, segment))
     if call.kind == "takeover":
-        return policy.after_turn(sample.text, segment, call.turn, state.parameters)
-    return policy.after_draft(sample.text, segment, state.parameters)
+        return policy.after_turn(sample.segments, call.turn, state.parameters)
+    return policy.after_draft(sample.segments, state.parameters)
